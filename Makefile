@@ -1,0 +1,18 @@
+# Each target does all of its own set-up in .venv; nothing is installed anywhere else.
+PYTHON ?= python3.11
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check -q torch==2.13.0
+	$(VENV)/bin/pip install --disable-pip-version-check -q -e '.[blender,train,test]'
+	touch $(STAMP)
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest tests
+
+clean:
+	rm -rf $(VENV) demo
