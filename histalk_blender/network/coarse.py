@@ -1,0 +1,28 @@
+"""CMG, the coarse motion generator: speech -> a first dense motion C_pt (version B of the paper)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .config import HiSTalkConfig
+from .decoder import MotionDecoder
+
+
+class CoarseMotionGenerator(nn.Module):
+    """A light Transformer motion decoder on the acoustic features.
+
+    The figures give it an audio encoder of its own; ours shares the acoustic extractor, which is nine tenths of
+    the model's cost.
+    """
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        width = config.acoustic_width
+        self.decoder = MotionDecoder(
+            width, width, config.branch_width, 1, config.branch_heads, config.branch_dropout
+        )
+        self.components = nn.Linear(config.branch_width, config.dense_components)
+
+    def forward(self, acoustic: Tensor, bias: Tensor) -> Tensor:
+        """[B, T, acoustic width] at frame rate -> [B, T, components]."""
+        return self.components(self.decoder(acoustic, acoustic, bias))

@@ -1,0 +1,139 @@
+"""Every number of the network in one frozen place; the checkpoint carries it as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HiSTalkConfig:
+    """Sizes, rates and switches of the whole model (method.md sections 2 to 4).
+
+    The paper gives no widths, layers or gate shapes; each choice of ours has its reason beside it.
+    """
+
+    sample_rate: int = 16_000  # samples a second; wav2vec 2.0's rate
+    fps: float = 30.0  # frames a second; VOCASET's rate after halving
+    landmarks: int = 68  # iBUG scheme, method.md section 4
+    landmark_scale: float = 0.01  # metres; keeps the landmark heads' raw outputs near one
+
+    # wav2vec 2.0. The defaults are the bundled `small` preset: a front end of three convolutions whose first
+    # is a 25 ms filter bank, because seven narrow ones cost ten times as much on a CPU.
+    conv_dim: tuple[int, ...] = (256, 256, 256)
+    conv_kernel: tuple[int, ...] = (400, 4, 3)
+    conv_stride: tuple[int, ...] = (80, 2, 2)  # product 320 samples: the 20 ms hop the hierarchy expects
+    conv_norm: str = "batch"  # "batch": fixed at inference, so windows agree; "group": as wav2vec2-base
+    acoustic_width: int = 256
+    acoustic_layers: int = 6
+    acoustic_heads: int = 4
+    acoustic_feed_forward: int = 1024
+    acoustic_position_kernel: int = 64  # tokens; 1.28 s
+    acoustic_dropout: float = 0.05
+    acoustic_source: str = ""  # folder or hub name of pre-trained weights, used by `base` only
+
+    # SpeechFormer++ (method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
+    hierarchy_width: int = 256
+    hierarchy_heads: int = 8
+    hierarchy_layers: tuple[int, int, int, int] = (1, 1, 2, 2)  # half of the published 2, 2, 4, 4: small data
+    hierarchy_windows: tuple[int, int, int, int] = (3, 11, 9, 0)
+    hierarchy_merges: tuple[int, int, int] = (2, 6, 4)
+    hierarchy_dropout: float = 0.1
+    word_token_tokens: int = 50  # frame tokens a word token's segment spans: one a second
+    phones: int = 40  # classes of the auxiliary phoneme target: 39 ARPAbet phones and silence
+
+    gate_reduction: int = 4  # squeeze and excitation: 68 -> 17 -> 68
+    gate_squeeze_seconds: float = 1.0  # a neighbourhood, not the clip: a gate must not depend on clip length
+
+    # S2D and the coarse motion generator.
+    branch_width: int = 128
+    branch_layers: int = 1
+    branch_heads: int = 4
+    branch_dropout: float = 0.05
+    dense_components: int = 64  # rank of a topology's output layer; 52 units span the teacher's motion
+    coarse: bool = True  # version B of the paper; off = version A in parallel form
+    topologies: tuple[tuple[str, int], ...] = (("histalk", 0),)  # name, vertices
+
+    @property
+    def hop(self) -> int:
+        """Samples between two acoustic tokens."""
+        hop = 1
+        for stride in self.conv_stride:
+            hop *= stride
+        return hop
+
+    @property
+    def receptive_centre(self) -> int:
+        """Samples from a token's first input sample to its middle."""
+        centre, jump = 0.0, 1
+        for kernel, stride in zip(self.conv_kernel, self.conv_stride):
+            centre += (kernel - 1) / 2 * jump
+            jump *= stride
+        return round(centre)
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one token sees before the acoustic Transformer."""
+        field, jump = 1, 1
+        for kernel, stride in zip(self.conv_kernel, self.conv_stride):
+            field += (kernel - 1) * jump
+            jump *= stride
+        return field
+
+    def frames(self, samples: int) -> int:
+        """Animation frames for a clip; frame i stands at i / fps seconds."""
+        return max(1, round(samples / self.sample_rate * self.fps))
+
+    def tokens(self, samples: int) -> int:
+        """Acoustic tokens for a clip; token j is centred at j · hop samples."""
+        return samples // self.hop + 1
+
+    def with_topology(self, name: str, vertices: int) -> HiSTalkConfig:
+        """The same config with one topology added or replaced."""
+        others = tuple(item for item in self.topologies if item[0] != name and item[1])
+        return dataclasses.replace(self, topologies=(*others, (name, vertices)))
+
+    def to_json(self) -> str:
+        """The config as JSON text."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> HiSTalkConfig:
+        """The config from `to_json`'s text.
+
+        Raises:
+            ValueError: a field is unknown to this version.
+        """
+        values = json.loads(text)
+        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown config fields: {', '.join(sorted(unknown))}")
+
+        def as_tuple(value):
+            return tuple(as_tuple(item) for item in value) if isinstance(value, list) else value
+
+        return cls(**{name: as_tuple(value) for name, value in values.items()})
+
+
+def small(vertices: int) -> HiSTalkConfig:
+    """The bundled preset for our own head of `vertices` vertices."""
+    return HiSTalkConfig().with_topology("histalk", vertices)
+
+
+def base(vertices: int, source: str = "facebook/wav2vec2-base-960h") -> HiSTalkConfig:
+    """wav2vec2-base (768 wide), its weights from a local folder or a hub name."""
+    return HiSTalkConfig(
+        conv_dim=(512,) * 7,
+        conv_kernel=(10, 3, 3, 3, 3, 2, 2),
+        conv_stride=(5, 2, 2, 2, 2, 2, 2),
+        conv_norm="group",
+        acoustic_width=768,
+        acoustic_layers=12,
+        acoustic_heads=12,
+        acoustic_feed_forward=3072,
+        acoustic_position_kernel=128,
+        acoustic_source=source,
+        hierarchy_layers=(2, 2, 4, 4),
+        branch_width=256,
+    ).with_topology("histalk", vertices)

@@ -1,0 +1,120 @@
+"""Properties of the network that hold whatever its weights are."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small
+from histalk_blender.network.acoustic import AcousticExtractor
+from histalk_blender.network.hierarchy import stage_mask
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = HiSTalk(dataclasses.replace(small(50), acoustic_layers=2)).eval()
+    torch.nn.init.normal_(model.outputs["histalk"].basis)
+    return model
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return torch.randn(2, 32_000, generator=torch.Generator().manual_seed(1)) * 0.1
+
+
+@torch.no_grad()
+def test_shapes_and_gates(model, clips):
+    out = model(clips)
+    assert out.displacements.shape == out.coarse.shape == (2, 60, 50, 3)
+    assert out.sparse.shape == (2, 60, 68, 3)
+    assert out.levels.shape == (2, 4, 60, 68, 3)
+    assert out.gates.shape == (2, 4, 60, 68)
+    assert 0 < out.gates.min() and out.gates.max() < 1
+    torch.testing.assert_close(out.sparse, out.levels.sum(1))
+
+
+@torch.no_grad()
+def test_a_clip_does_not_depend_on_its_batch_mates_or_padding(model, clips):
+    alone = model(clips[:1, :20_000])
+    padded = model(clips, torch.tensor([20_000, 32_000]))
+    frames = alone.displacements.shape[1]
+    torch.testing.assert_close(padded.displacements[:1, :frames], alone.displacements, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(padded.gates[:1, :, :frames], alone.gates, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_group_norm_of_the_base_preset_ignores_padding_too(clips):
+    config = dataclasses.replace(
+        base(10), conv_dim=(32,) * 7, acoustic_width=64, acoustic_layers=1, acoustic_heads=4,
+        acoustic_feed_forward=64, acoustic_position_kernel=16,
+    )  # fmt: skip
+    extractor = AcousticExtractor(config).eval()
+    alone, tokens = extractor(clips[:1, :20_000], torch.tensor([20_000]))
+    padded, _ = extractor(clips, torch.tensor([20_000, 32_000]))
+    torch.testing.assert_close(padded[:1, : int(tokens)], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_word_token_sees_only_itself_and_its_segment():
+    mask = stage_mask(tokens=100, words=2, valid=torch.tensor([100]), segment=50.0, window=3)[0, 0]
+    assert mask[0, :2].tolist() == [True, False]
+    assert mask[0, 2:52].all() and not mask[0, 52:].any()
+    frame = mask[2 + 60]
+    assert frame[:2].tolist() == [False, True]
+    assert frame[2:].nonzero().flatten().tolist() == [59, 60, 61]
+
+
+def test_padding_is_seen_by_nobody():
+    mask = stage_mask(tokens=10, words=1, valid=torch.tensor([6]), segment=50.0, window=0)[0, 0]
+    assert not mask[:7, 7:].any()
+
+
+@torch.no_grad()
+def test_the_shortest_clip_gives_one_frame(model):
+    assert model(torch.zeros(1, 1)).displacements.shape[1] == 1
+
+
+@torch.no_grad()
+def test_switching_the_coarse_generator_off_leaves_no_coarse_motion(clips):
+    model = HiSTalk(dataclasses.replace(small(5), acoustic_layers=1, coarse=False)).eval()
+    assert model(clips[:1]).coarse.abs().max() == 0
+
+
+@pytest.mark.parametrize("waveform", [torch.zeros(10), torch.zeros(1, 0)])
+def test_a_wrong_waveform_is_refused(model, waveform):
+    with pytest.raises(ValueError, match="waveform must be"):
+        model(waveform)
+
+
+def test_an_unknown_topology_is_refused_by_name(model, clips):
+    with pytest.raises(ValueError, match="flame.*histalk"):
+        model(clips, topology="flame")
+
+
+def test_config_survives_json():
+    config = small(123)
+    assert HiSTalkConfig.from_json(config.to_json()) == config
+    with pytest.raises(ValueError, match="unknown config fields: bogus"):
+        HiSTalkConfig.from_json('{"bogus": 1}')
+
+
+@torch.no_grad()
+def test_a_checkpoint_restores_the_model(model, clips, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(model, path, half=False)
+    torch.testing.assert_close(load_checkpoint(path)(clips).displacements, model(clips).displacements)
+
+
+def test_wrong_checkpoints_are_refused_in_one_sentence(model, tmp_path):
+    with pytest.raises(HiSTalkError, match="No weights at"):
+        load_checkpoint(tmp_path / "none.safetensors")
+    junk = tmp_path / "junk.safetensors"
+    junk.write_bytes(b"not weights at all")
+    with pytest.raises(HiSTalkError, match="not a safetensors file"):
+        load_checkpoint(junk)
+    other = HiSTalk(model.config)
+    other.outputs["histalk"].basis = torch.nn.Parameter(torch.zeros(64, 7, 3))
+    save_checkpoint(other, tmp_path / "other.safetensors")
+    with pytest.raises(HiSTalkError, match="outputs.histalk.basis.*asks for"):
+        load_checkpoint(tmp_path / "other.safetensors")
