@@ -119,13 +119,13 @@ class AcousticExtractor(nn.Module):
         M = config.tokens(N)
         tokens = lengths // config.hop + 1
         waveform = waveform * valid_mask(lengths, N)
-        # Token j must be centred on sample j · hop, and the last must still fit.
+        # Token j must be centred on sample j · hop, and the last must just fit.
         before = config.receptive_centre
         after = (M - 1) * config.hop + config.receptive_field - before - N
-        waveform = nn.functional.pad(waveform, (before, max(0, after)))
+        waveform = nn.functional.pad(waveform, (before, after))
         first = self.wav2vec2.feature_extractor.conv_layers[0]
         if isinstance(first.layer_norm, MaskedGroupNorm):
-            reach = lengths + config.receptive_field
+            reach = (tokens - 1) * config.hop + config.receptive_field
             first.layer_norm.valid = (reach - config.conv_kernel[0]) // config.conv_stride[0] + 1
         features = self.wav2vec2.feature_extractor(waveform).transpose(1, 2)[:, :M]
         hidden, _ = self.wav2vec2.feature_projection(features)
