@@ -1,0 +1,144 @@
+"""Batches of augmented speech with the teacher's motion, cut from the corpus' shards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from torch.utils.data import IterableDataset
+
+from ..errors import HiSTalkError
+from .augment import augment
+from .phones import ARPABET
+from .teacher import unit_track
+
+RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording: where its sound lies, its phones and the teacher's unit weights."""
+
+    id: str
+    source: str
+    speaker: str
+    split: str
+    samples: np.ndarray  # [N] int16, a view of the shard
+    phone_ends: np.ndarray  # [P] seconds
+    phone_ids: np.ndarray  # [P] indices into ARPABET
+    units: np.ndarray  # [T, 52] float16 at the teacher's fps
+    phones: list
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / RATE
+
+
+def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
+    """Every clip of the wanted splits that has phones; the teacher's tracks are kept beside each shard.
+
+    Raises:
+        HiSTalkError: the folder holds no shards.
+    """
+    corpus = Path(corpus)
+    tables = sorted(corpus.glob("*.jsonl"))
+    if not tables:
+        raise HiSTalkError(f"'{corpus}' holds no corpus: make one with python -m histalk_blender.training.corpus.build.")
+    index = {phone: i for i, phone in enumerate(ARPABET)}
+    clips = []
+    for table in tables:
+        sound = np.load(table.with_suffix(".i16.npy"), mmap_mode="r")
+        rows = [json.loads(line) for line in table.open()]
+        tracks = _tracks(table, rows, sound, fps)
+        start = 0
+        for row in rows:
+            frames = max(1, round(row["samples"] / RATE * fps))
+            units, start = tracks[start : start + frames], start + frames
+            phones = [phone for phone in row["phones"] if phone[0] in index]
+            if row["split"] in splits and phones:
+                clips.append(
+                    Clip(
+                        row["id"], row["source"], row["speaker"], row["split"],
+                        sound[row["offset"] : row["offset"] + row["samples"]],
+                        np.array([end for _, _, end in phones], np.float32),
+                        np.array([index[name] for name, _, _ in phones]), units, phones,
+                    )
+                )  # fmt: skip
+    return clips
+
+
+def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.ndarray:
+    path = table.with_suffix(".units.npy")
+    if path.exists() and path.stat().st_mtime > table.stat().st_mtime:
+        return np.load(path, mmap_mode="r")
+    tracks = [
+        unit_track(
+            row["phones"], row["samples"] / RATE,
+            sound[row["offset"] : row["offset"] + row["samples"]].astype(np.float32) / 32768, fps,
+        )
+        for row in rows
+    ]  # fmt: skip
+    np.save(path, np.concatenate(tracks).astype(np.float16))
+    return np.load(path, mmap_mode="r")
+
+
+class SpeechBatches(IterableDataset):
+    """Endless batches: each row is filled with pieces of clips, so that no second is padding."""
+
+    def __init__(self, clips: list[Clip], seconds: float, rows: int, fps: float, seed: int):
+        self.clips, self.seconds, self.rows, self.fps, self.seed = clips, seconds, rows, fps, seed
+        # The root of the length: long clips come oftener, but a speaker of few words is still heard.
+        weight = np.sqrt([clip.seconds for clip in clips])
+        self.chances = np.cumsum(weight / weight.sum())
+
+    def __iter__(self):
+        """Yields wave [B, N], units [B, T, 52] and phone ids [B, M] (one a 40 ms token)."""
+        worker = torch.utils.data.get_worker_info()
+        random = np.random.default_rng([self.seed, worker.id if worker else 0])
+        while True:
+            rows = [self._row(random) for _ in range(self.rows)]
+            yield tuple(torch.from_numpy(np.stack(part)) for part in zip(*rows))
+
+    def _row(self, random: np.random.Generator):
+        N = round(self.seconds * RATE)
+        frame_times = np.arange(round(self.seconds * self.fps)) / self.fps
+        token_times = (np.arange(-(-(N // 320 + 1) // 2)) * 2 + 0.5) * 0.02
+        wave = np.zeros(N, np.float32)
+        units = np.zeros((len(frame_times), 52), np.float32)
+        phones = np.full(len(token_times), ARPABET.index("SIL"))
+        place = 0.0
+        while place < self.seconds - 0.3:
+            clip = self.clips[min(np.searchsorted(self.chances, random.random()), len(self.clips) - 1)]
+            speed = float(np.exp(random.normal(0, 0.09)))
+            room = self.seconds - place
+            start = random.uniform(0, max(0.0, clip.seconds - room * speed)) if place == 0 else 0.0
+            if place == 0 and clip.seconds < room * speed:
+                start = random.uniform(0, clip.seconds / 3) if random.random() < 0.3 else 0.0
+            piece = np.asarray(clip.samples[round(start * RATE) : round((start + room * speed) * RATE)])
+            piece = piece.astype(np.float32) / 32768
+            if abs(speed - 1) > 0.005 and len(piece) > 64:
+                piece = soxr.resample(piece, RATE * speed, RATE, quality="LQ")
+            piece = augment(piece, RATE, random)[: N - round(place * RATE)]
+            at = round(place * RATE)
+            wave[at : at + len(piece)] += piece
+            inside = (frame_times >= place) & (frame_times < place + len(piece) / RATE)
+            source = (frame_times[inside] - place) * speed + start
+            units[inside] = _interpolate(clip.units, source * self.fps)
+            inside = (token_times >= place) & (token_times < place + len(piece) / RATE)
+            source = (token_times[inside] - place) * speed + start
+            which = np.searchsorted(clip.phone_ends, source, side="right")
+            phones[inside] = clip.phone_ids[np.minimum(which, len(clip.phone_ids) - 1)]
+            place += len(piece) / RATE + random.uniform(0.0, 0.3)
+        return wave, units, phones
+
+
+def _interpolate(track: np.ndarray, index: np.ndarray) -> np.ndarray:
+    low = np.clip(np.floor(index).astype(int), 0, len(track) - 1)
+    high = np.minimum(low + 1, len(track) - 1)
+    weight = np.clip(index - low, 0, 1)[:, None].astype(np.float32)
+    return track[low].astype(np.float32) * (1 - weight) + track[high].astype(np.float32) * weight

@@ -1,0 +1,159 @@
+"""The training loop: resumable, every loss logged, its length given in minutes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from ..head import load_head
+from ..network import HiSTalk, save_checkpoint, small
+from .batches import Clip, SpeechBatches, load_clips
+from .losses import LossWeights, MotionSpace, losses
+from .warm_start import warm_start
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a training run needs to know."""
+
+    corpus: Path
+    out: Path
+    minutes: float = 180.0  # of training in all, over every resumption
+    warm_minutes: float = 2.0
+    seconds: float = 4.0  # of speech in a row of a batch
+    rows: int = 16
+    learning_rate: float = 1e-3
+    seed: int = 0
+    resume: bool = True
+    save_minutes: float = 2.0
+    workers: int = 1
+    device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
+    weights: LossWeights = LossWeights()
+
+
+def motion_space(head, clips: list[Clip], size: int, seed: int) -> MotionSpace:
+    """The head's `MotionSpace` for the motion that the clips hold; the mouth counts six times the scalp."""
+    random = np.random.default_rng(seed)
+    chosen = random.choice(len(clips), min(len(clips), 1000), replace=False)
+    samples = np.concatenate([np.asarray(clips[i].units, np.float32) for i in chosen])
+    weights = torch.ones(len(head.vertices))
+    for region, weight in (("mouth_area", 3.0), ("lips", 6.0), ("tongue", 2.0)):
+        weights[torch.from_numpy(head.regions[region].astype(np.int64))] = weight
+
+    def landmarks(points: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(head.landmarks(points.numpy()))
+
+    return MotionSpace.of(
+        torch.from_numpy(head.unit_deltas()), weights, landmarks,
+        torch.from_numpy(head.landmarks(head.vertices)).float(), torch.from_numpy(samples), size,
+    )  # fmt: skip
+
+
+def train(options: TrainOptions) -> Path:
+    """Train the `small` preset on a corpus; a killed run goes on from its last state when called again.
+
+    Returns:
+        Path of the half-precision checkpoint.
+
+    Raises:
+        HiSTalkError: the corpus is missing.
+    """
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    clips = load_clips(options.corpus, {"train"})
+    head = load_head()
+    config = small(len(head.vertices))
+    model = HiSTalk(config).to(options.device)
+    space = motion_space(head, clips, config.dense_components, options.seed)
+    output = model.outputs["histalk"]
+    with torch.no_grad():
+        output.basis.copy_(space.basis)
+    # The basis spans all that the teacher can show; moving it would only cost time.
+    output.basis.requires_grad_(False)
+    space = space.to(options.device)
+    optimiser = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], options.learning_rate, (0.9, 0.98), weight_decay=0.01
+    )
+    state_path = options.out / "state.pt"
+    elapsed, step, heard = 0.0, 0, 0.0
+    if options.resume and state_path.exists():
+        state = torch.load(state_path, weights_only=True, map_location=options.device)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        elapsed, step, heard = state["elapsed"], state["step"], state["heard"]
+    loader = iter(
+        DataLoader(
+            SpeechBatches(clips, options.seconds, options.rows, config.fps, options.seed + step),
+            batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None,
+        )
+    )  # fmt: skip
+    model.train()
+    if step == 0 and options.warm_minutes:
+        error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
+        print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
+    half = options.device.startswith("cuda")
+    log = (options.out / "log.jsonl").open("a")
+    running: dict[str, float] = {}
+    began, saved = time.monotonic() - elapsed, time.monotonic()
+    bar = tqdm(total=round(options.minutes * 60), initial=round(elapsed), unit="s", mininterval=5)
+    try:
+        while elapsed < options.minutes * 60:
+            rate = options.learning_rate * _schedule(elapsed / (options.minutes * 60), step)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            wave, units, phones = (part.to(options.device) for part in next(loader))
+            with torch.autocast("cuda", torch.bfloat16, enabled=half):
+                out = model.components(wave)
+            parts = losses(out, units, phones, space, options.weights)
+            total = sum(parts.values())
+            optimiser.zero_grad()
+            total.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if math.isfinite(total.item()):
+                optimiser.step()
+            step += 1
+            heard += wave.numel() / config.sample_rate
+            for name, value in parts.items():
+                running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
+            before, elapsed = elapsed, time.monotonic() - began
+            bar.update(round(elapsed) - round(before))
+            if step % 20 == 0:
+                row = {"step": step, "minutes": elapsed / 60, "hours_heard": heard / 3600, "lr": rate, **running}
+                log.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n")
+                log.flush()
+                bar.set_postfix({k: f"{v:.3f}" for k, v in running.items()}, refresh=False)
+            if time.monotonic() - saved > 60 * options.save_minutes:
+                _save(model, optimiser, options, elapsed, step, heard)
+                saved = time.monotonic()
+    finally:
+        bar.close()
+        log.close()
+        path = _save(model, optimiser, options, elapsed, step, heard)
+    return path
+
+
+def _schedule(progress: float, step: int) -> float:
+    return min(1.0, (step + 1) / 200) * max(0.02, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
+
+
+def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, heard: float) -> Path:
+    state = {
+        "model": model.state_dict(), "optimiser": optimiser.state_dict(),
+        "elapsed": elapsed, "step": step, "heard": heard,
+    }  # fmt: skip
+    temporary = options.out / "state.pt.part"
+    torch.save(state, temporary)
+    os.replace(temporary, options.out / "state.pt")
+    path = options.out / "histalk-small.safetensors"
+    notes = {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
+    save_checkpoint(model, path, notes=notes)
+    return path

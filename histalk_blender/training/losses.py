@@ -1,0 +1,112 @@
+"""Losses of HSF2S, S2D and the CMG, in units that make each about one for a resting face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..network.model import HiSTalkComponents
+
+INNER_LIPS = ((61, 67), (62, 66), (63, 65))
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each part counts (ancestors' weights: method.md section 5)."""
+
+    dense: float = 1.0
+    sparse: float = 1.0
+    coarse: float = 0.5
+    velocity: float = 2.0
+    opening: float = 1.0
+    phones: float = 0.3
+    closure_sharpness: float = 400.0  # a metre: an opening of 2.5 mm counts 1/e of a closure's
+
+
+@dataclass(frozen=True)
+class MotionSpace:
+    """The teacher's motion as components of a topology's output layer; all linear, so losses skip the vertices."""
+
+    basis: Tensor  # [K, V, 3] metres
+    from_units: Tensor  # [52, K]
+    metric: Tensor  # [K, K]: weighted mean squared vertex error of a component vector
+    landmarks: Tensor  # [K, 68, 3] metres
+    neutral: Tensor  # [68, 3] metres
+
+    @classmethod
+    def of(cls, units: Tensor, vertex_weights: Tensor, landmarks, neutral: Tensor, samples: Tensor, size: int):
+        """Principal components of the teacher's motion, each with a standard deviation of one.
+
+        Args:
+            units: [52, V, 3] unit deltas in metres; vertex_weights: [V]; samples: [S, 52] unit weights.
+            landmarks: function from [..., V, 3] to [..., 68, 3]; neutral: [68, 3] metres.
+            size: K; what the units do not fill stays zero.
+        """
+        flat = units.flatten(1).double()
+        spread = torch.linalg.cholesky(torch.cov(samples.double().T) + 1e-6 * torch.eye(len(units)))
+        left, values, right = torch.linalg.svd(spread.T @ flat, full_matrices=False)
+        rank = int((values > values[0] * 1e-5).sum())
+        basis = torch.zeros(size, flat.shape[1], dtype=torch.float64)
+        basis[:rank] = values[:rank, None] * right[:rank]
+        from_units = torch.zeros(len(units), size, dtype=torch.float64)
+        from_units[:, :rank] = flat @ right[:rank].T / values[:rank]
+        basis = basis.float().unflatten(-1, units.shape[1:])
+        weights = vertex_weights / vertex_weights.sum()
+        metric = torch.einsum("kvc,v,lvc->kl", basis, weights, basis)
+        return cls(basis, from_units.float(), metric, landmarks(basis), neutral)
+
+    def error(self, components: Tensor) -> Tensor:
+        """Weighted mean squared vertex displacement [...] in square metres."""
+        return ((components @ self.metric) * components).sum(-1)
+
+    def to(self, device) -> MotionSpace:
+        """The same on another device."""
+        return MotionSpace(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+def opening(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
+    """[..., 68, 3] metres -> [...] mean distance over the inner-lip pairs, metres."""
+    points = landmark_displacements + neutral
+    gaps = [points[..., a, :] - points[..., b, :] for a, b in INNER_LIPS]
+    return sum((gap.square().sum(-1) + 1e-10).sqrt() for gap in gaps) / len(gaps)
+
+
+def losses(
+    out: HiSTalkComponents, units: Tensor, phones: Tensor, space: MotionSpace, weights: LossWeights
+) -> dict[str, Tensor]:
+    """Every loss, weighted; their sum is what training minimises.
+
+    Args:
+        out: the model's output, components not yet expanded.
+        units: [B, T, 52] the teacher's unit weights; phones: [B, M] classes a 40 ms token.
+    """
+    target = units @ space.from_units
+    target_landmarks = torch.einsum("btk,klc->btlc", target, space.landmarks)
+    dense = out.fine + out.coarse
+    dense_landmarks = torch.einsum("btk,klc->btlc", dense, space.landmarks)
+    scale = space.error(target).mean().clamp(min=1e-10)
+    landmark_scale = target_landmarks.square().mean().clamp(min=1e-10)
+    motion = (target[:, 1:] - target[:, :-1]).detach()
+    motion_landmarks = target_landmarks[:, 1:] - target_landmarks[:, :-1]
+    rest = opening(torch.zeros_like(space.neutral), space.neutral)
+    true = opening(target_landmarks, space.neutral)
+    stress = 0.25 + torch.exp(-weights.closure_sharpness * (true - rest).clamp(min=0))
+
+    def lips(landmarks: Tensor) -> Tensor:
+        return ((opening(landmarks, space.neutral) - true).abs() * stress).mean() / 0.003
+
+    return {
+        "dense": weights.dense * space.error(dense - target).mean() / scale,
+        "coarse": weights.coarse * space.error(out.coarse - target).mean() / scale,
+        "sparse": weights.sparse * (out.sparse - target_landmarks).square().mean() / landmark_scale,
+        "velocity": weights.velocity
+        * (
+            space.error(dense[:, 1:] - dense[:, :-1] - motion).mean() / scale
+            + (out.sparse[:, 1:] - out.sparse[:, :-1] - motion_landmarks).square().mean() / landmark_scale
+        ),
+        "opening": weights.opening * (lips(dense_landmarks) + 0.5 * lips(out.sparse)),
+        "phones": weights.phones * F.cross_entropy(out.phone_logits.flatten(0, 1), phones.flatten()),
+    }
