@@ -11,6 +11,10 @@ $(STAMP): pyproject.toml
 	$(VENV)/bin/pip install --disable-pip-version-check -q -e '.[blender,train,test]'
 	touch $(STAMP)
 
+demo: $(STAMP)
+	mkdir -p demo
+	HF_HUB_OFFLINE=1 $(VENV)/bin/histalk bake tests/data/speech.flac --blend demo/speech.blend --bake basis --preview demo/speech.mp4
+
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest tests
 

@@ -1,0 +1,82 @@
+"""What must hold before a bake, and what would keep a finished one from being seen."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..errors import HiSTalkError
+
+MARK = "HiSTalk"  # every key, modifier and action of ours starts so
+
+
+def check_target(obj, vertices: int) -> None:
+    """Refuse what cannot be baked on, before anything is touched.
+
+    Raises:
+        HiSTalkError: no object, no mesh, edit mode, or another topology.
+    """
+    if obj is None:
+        raise HiSTalkError("No object is selected: select the head to bake on.")
+    if obj.type != "MESH":
+        raise HiSTalkError(f"'{obj.name}' is a {obj.type.lower()}, not a mesh: select the head.")
+    if obj.mode == "EDIT":
+        raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
+    count = len(obj.data.vertices)
+    if count != vertices:
+        raise HiSTalkError(
+            f"'{obj.name}' has {count} vertices where the motion has {vertices}: select a head of its topology."
+        )
+
+
+def scene_fps(scene) -> float:
+    """Frames a second of a scene, 23.976 and its kin included."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def why_nothing_moves(obj) -> list[str]:
+    """Sentences for whatever would hide the bake though it was written."""
+    reasons = []
+    keys = obj.data.shape_keys
+    ours = [key for key in keys.key_blocks if key.name.startswith(MARK)] if keys else []
+    for key in ours:
+        if key.mute:
+            reasons.append(f"Shape key '{key.name}' is muted.")
+    if ours and obj.show_only_shape_key:
+        reasons.append("'Solo active shape key' is on, so other keys do not play.")
+    animation = keys.animation_data if ours else None
+    if ours and not (animation and drives_our_keys(animation)):
+        reasons.append("Another action, or none, plays on the shape keys: assign the one named HiSTalk.")
+    if animation and animation.use_nla and any(not track.mute for track in animation.nla_tracks):
+        reasons.append("NLA tracks play on the shape keys and may override the bake.")
+    for modifier in obj.modifiers:
+        if modifier.type == "MESH_CACHE" and modifier.name.startswith(MARK):
+            if not (modifier.show_viewport and modifier.show_render):
+                reasons.append(f"Modifier '{modifier.name}' is switched off.")
+    return reasons
+
+
+def curve_bags(animation):
+    """The channel bags of the action slot that plays on this data-block."""
+    if animation.action is not None:
+        for layer in animation.action.layers:
+            for strip in layer.strips:
+                bag = strip.channelbag(animation.action_slot) if animation.action_slot else None
+                if bag:
+                    yield bag
+
+
+def is_our_curve(curve) -> bool:
+    """Whether an F-curve drives one of our keys."""
+    return curve.data_path.startswith(f'key_blocks["{MARK}')
+
+
+def drives_our_keys(animation) -> bool:
+    """Whether the action that plays holds curves of ours."""
+    return any(is_our_curve(curve) for bag in curve_bags(animation) for curve in bag.fcurves)
+
+
+def refresh(obj) -> None:
+    """Tell the dependency graph that the mesh or its keys changed."""
+    obj.data.update()
+    obj.update_tag()
+    bpy.context.view_layer.update()

@@ -1,0 +1,104 @@
+"""A scene around the head: materials, sound, camera, light; and its preview as a film."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import bpy
+
+from ..errors import HiSTalkError
+from ..head import Head
+
+
+def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps: float = 30.0):
+    """An empty file with the head, its sound strip, a camera and a light.
+
+    Args:
+        head: what speaks.
+        audio: the sound for the sequencer.
+        frames: length in scene frames.
+        start_frame: where sound and motion begin.
+        fps: the scene's frames a second.
+
+    Returns:
+        The head's object.
+    """
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.fps = math.ceil(fps - 1e-6)
+    scene.render.fps_base = scene.render.fps / fps
+    scene.frame_start, scene.frame_end = start_frame, start_frame + frames - 1
+    scene.frame_set(start_frame)
+    obj = add_head(head)
+    editor = scene.sequence_editor_create()
+    editor.strips.new_sound(Path(audio).stem, str(Path(audio).resolve()), 1, start_frame)
+    marks = head.landmarks(head.vertices)
+    # The face from brow to chin, a little from the side, as a portrait lens sees it.
+    middle = (marks[8] + marks[27]) / 2
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.data.lens = 85
+    angle, distance = math.radians(18), 0.72
+    camera.location = (middle[0] + distance * math.sin(angle), middle[1] - distance * math.cos(angle), middle[2])
+    camera.rotation_euler = (math.pi / 2, 0, angle)
+    light = bpy.data.objects.new("Light", bpy.data.lights.new("Light", "AREA"))
+    light.data.energy, light.data.size = 12, 0.6
+    light.location = (middle[0] + 0.6, middle[1] - 0.9, middle[2] + 0.6)
+    light.rotation_euler = (math.radians(60), 0, math.radians(32))
+    for item in (camera, light):
+        scene.collection.objects.link(item)
+    scene.camera = camera
+    return obj
+
+
+def add_head(head: Head):
+    """The head as a new, active object with its materials."""
+    mesh = bpy.data.meshes.new("HiSTalk Head")
+    mesh.from_pydata(head.vertices.tolist(), [], [[v for v in face if v >= 0] for face in head.faces.tolist()])
+    for name, colour in head.materials:
+        material = bpy.data.materials.new(name)
+        material.diffuse_color = (*colour, 1.0)
+        material.roughness = 0.5
+        mesh.materials.append(material)
+    mesh.polygons.foreach_set("material_index", head.face_materials)
+    mesh.polygons.foreach_set("use_smooth", [True] * len(mesh.polygons))
+    mesh.update()
+    obj = bpy.data.objects.new("HiSTalk Head", mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.objects.active = obj
+    obj.select_set(True)
+    return obj
+
+
+def render_preview(path: Path, size: int = 512) -> None:
+    """Render the scene's range with Workbench into an mp4 with its sound.
+
+    Raises:
+        HiSTalkError: the film cannot be written.
+    """
+    path = Path(path).resolve()
+    scene = bpy.context.scene
+    scene.render.engine = "BLENDER_WORKBENCH"
+    shading = scene.display.shading
+    shading.light, shading.color_type, shading.show_cavity = "STUDIO", "MATERIAL", True
+    scene.render.resolution_x = scene.render.resolution_y = size
+    scene.render.resolution_percentage = 100
+    if hasattr(scene.render.image_settings, "media_type"):
+        scene.render.image_settings.media_type = "VIDEO"
+    scene.render.image_settings.file_format = "FFMPEG"
+    ffmpeg = scene.render.ffmpeg
+    ffmpeg.format, ffmpeg.codec, ffmpeg.audio_codec = "MPEG4", "H264", "AAC"
+    ffmpeg.constant_rate_factor = "HIGH"
+    # Without the sequencer Blender writes a silent film; a scene strip would be needed for its picture only.
+    scene.render.use_sequencer = True
+    temporary = path.with_name(path.stem + ".part.mp4")
+    scene.render.filepath = str(temporary)
+    scene.render.use_file_extension = False
+    try:
+        bpy.ops.render.render(animation=True)
+        os.replace(temporary, path)
+    except (RuntimeError, OSError) as error:
+        raise HiSTalkError(f"'{path}' cannot be rendered ({error}): choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)

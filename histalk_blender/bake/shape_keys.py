@@ -1,0 +1,87 @@
+"""Shape keys: one a frame (exact), or a few signed basis keys with F-curves (within a tolerance)."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from .checks import MARK
+
+
+def bake_keys(obj, displacements: np.ndarray, start_frame: float) -> int:
+    """One key a frame, each at one on its own frame and zero on its neighbours'. Returns how many."""
+    frames = len(displacements)
+    basis = _basis(obj)
+    for i in range(frames):
+        _add(obj, f"{MARK} {i:05d}", basis + displacements[i].ravel())
+    for i in range(frames):
+        points = [(start_frame + i + d, float(d == 0)) for d in (-1, 0, 1) if 0 <= i + d < frames]
+        # Outside the range the first and last frame are held, as a mesh cache holds them.
+        _curve(obj, f"{MARK} {i:05d}", np.array(points))
+    return frames
+
+
+def bake_basis(obj, displacements: np.ndarray, start_frame: float, tolerance_mm: float) -> tuple[int, float]:
+    """Truncated SVD as signed keys; as few as keep every vertex of every frame within the tolerance.
+
+    Returns:
+        The number of keys, and the largest error in millimetres.
+    """
+    T = len(displacements)
+    flat = displacements.reshape(T, -1).astype(np.float64)
+    # T is far below 3 V, so the small Gram matrix gives the same factors.
+    values, left = np.linalg.eigh(flat @ flat.T)
+    order = np.argsort(values)[::-1]
+    left = left[:, order[values[order] > max(values.max(), 0) * 1e-14]]
+    shapes = left.T @ flat
+
+    def error(k: int) -> float:
+        rest = (flat - left[:, :k] @ shapes[:k]).reshape(T, -1, 3)
+        return float(np.sqrt(np.einsum("tvc,tvc->tv", rest, rest).max(initial=0.0))) * 1000
+
+    low, high = 0, left.shape[1]
+    while low < high:
+        middle = (low + high) // 2
+        if error(middle) <= tolerance_mm:
+            high = middle
+        else:
+            low = middle + 1
+    basis = _basis(obj)
+    for k in range(low):
+        # A key's weight stays within -1 and 1, the slider's range.
+        scale = np.abs(left[:, k]).max()
+        key = _add(obj, f"{MARK} basis {k:02d}", basis + (shapes[k] * scale).astype(np.float32))
+        key.slider_min = -1.0
+        points = np.stack([start_frame + np.arange(T), left[:, k] / scale], 1)
+        _curve(obj, key.name, points)
+    return low, error(low)
+
+
+def _basis(obj) -> np.ndarray:
+    if obj.data.shape_keys is None:
+        obj.shape_key_add(name="Basis", from_mix=False)
+    basis = np.empty(len(obj.data.vertices) * 3, np.float32)
+    obj.data.shape_keys.reference_key.data.foreach_get("co", basis)
+    return basis
+
+
+def _add(obj, name: str, positions: np.ndarray):
+    key = obj.shape_key_add(name=name, from_mix=False)
+    key.data.foreach_set("co", np.ascontiguousarray(positions, np.float32))
+    key.value = 0.0
+    return key
+
+
+def _curve(obj, key: str, points: np.ndarray) -> None:
+    """An F-curve through [n, 2] (frame, value) on one key's value, linear between frames."""
+    keys = obj.data.shape_keys
+    animation = keys.animation_data or keys.animation_data_create()
+    if animation.action is None:
+        animation.action = bpy.data.actions.new(f"{MARK} {obj.name}")
+        animation.action[MARK] = True
+    curve = animation.action.fcurve_ensure_for_datablock(keys, f'key_blocks["{key}"].value')
+    curve.keyframe_points.clear()
+    curve.keyframe_points.add(len(points))
+    curve.keyframe_points.foreach_set("co", points.astype(np.float32).ravel())
+    curve.keyframe_points.foreach_set("interpolation", [1] * len(points))  # linear
+    curve.update()

@@ -1,0 +1,143 @@
+"""The `histalk` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .errors import HiSTalkError
+
+AUDIO = click.Path(path_type=Path)
+WEIGHTS_HELP = "A .safetensors checkpoint; the bundled one when not given."
+
+
+class _Group(click.Group):
+    """Turns what a user can mend into one sentence and exit code 2."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except HiSTalkError as error:
+            click.echo(f"histalk: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group)
+@click.version_option(package_name="histalk-blender")
+def main() -> None:
+    """Speech to 3D facial animation."""
+
+
+def _perform(audio: Path, weights: Path | None, device: str):
+    """Audio file -> head, performance."""
+    from tqdm import tqdm
+
+    from .audio import read_audio
+    from .head import load_head
+    from .synthesis import WEIGHTS, synthesize
+
+    samples = read_audio(audio)
+    from .network import load_checkpoint
+
+    head, model = load_head(), load_checkpoint(weights or WEIGHTS, device)
+    with tqdm(total=100, desc=audio.name, unit="%", file=sys.stderr, leave=False) as bar:
+        performance = synthesize(
+            samples, model, head, device=device, progress=lambda share: bar.update(round(100 * share) - bar.n)
+        )
+    return head, performance
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise HiSTalkError("No CUDA device is usable here: leave --device out or say --device cpu.")
+    return name
+
+
+def _writable(path: Path, suffix: str) -> None:
+    """Refuse a wrong place before minutes are spent on it."""
+    if path.suffix.lower() != suffix:
+        raise HiSTalkError(f"'{path}' must end in {suffix}.")
+    if not path.resolve().parent.is_dir():
+        raise HiSTalkError(f"The folder of '{path}' does not exist: make it first.")
+
+
+@main.command()
+@click.argument("audio", type=AUDIO)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+def synthesize(audio: Path, out: Path, weights: Path | None, device: str) -> None:
+    """Write the motion of AUDIO to OUT (.npz): displacements in metres, landmarks, gates."""
+    _writable(out, ".npz")
+    _, performance = _perform(audio, weights, _device(device))
+    performance.save(out)
+    click.echo(out)
+
+
+@main.command()
+@click.argument("audio", type=AUDIO)
+@click.option("--blend", type=click.Path(path_type=Path), required=True, help="The .blend to write.")
+@click.option("--bake", "kind", type=click.Choice(["cache", "keys", "basis"]), default="basis", show_default=True)
+@click.option("--fps", type=click.FloatRange(1, 240), default=30.0, show_default=True, help="The scene's rate.")
+@click.option("--start", type=int, default=1, show_default=True, help="Scene frame where speech begins.")
+@click.option("--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True, help="mm, for basis keys.")
+@click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")
+@click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) -> None:
+    """Make a .blend in which the bundled head speaks AUDIO."""
+    import os
+
+    _writable(blend, ".blend")
+    if preview:
+        _writable(preview, ".mp4")
+    head, performance = _perform(audio, weights, _device(device))
+    try:
+        import bpy
+    except ImportError as error:
+        raise HiSTalkError("Blender's module is not installed: pip install bpy==4.5.15.") from error
+    from .bake import bake as bake_motion
+    from .bake import build_scene, render_preview
+
+    blend = blend.resolve()
+    frames = max(1, round(len(performance.displacements) * fps / performance.fps))
+    obj = build_scene(head, audio, frames, start, fps)
+    report = bake_motion(
+        obj, performance.displacements, kind=kind, start_frame=start, fps=performance.fps,
+        cache_dir=blend.parent, tolerance_mm=tolerance,
+    )  # fmt: skip
+    temporary = blend.with_name(blend.stem + ".part.blend")
+    try:
+        bpy.context.preferences.filepaths.save_version = 0
+        bpy.ops.wm.save_as_mainfile(filepath=str(temporary), relative_remap=True)
+        os.replace(temporary, blend)
+    except (RuntimeError, OSError) as error:
+        raise HiSTalkError(f"'{blend}' cannot be written ({error}): choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    for warning in report.warnings:
+        click.echo(f"histalk: {warning}", err=True)
+    click.echo(f"{blend}  ({report.frames} frames, {report.keys} keys)")
+    if preview:
+        render_preview(preview)
+        click.echo(preview)
+
+
+@main.command()
+@click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and the log.")
+@click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
+def train(corpus: Path, out: Path, minutes: float, seed: int, resume: bool) -> None:
+    """Train the small preset; a killed run goes on when called again."""
+    from .training.loop import TrainOptions
+    from .training.loop import train as run
+
+    click.echo(run(TrainOptions(corpus, out, minutes=minutes, seed=seed, resume=resume)))

@@ -1,0 +1,140 @@
+"""Audio + model + head -> a performance: windows, cross-fade, progress, cancel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from .audio import RATE, is_silent, normalise_level
+from .errors import HiSTalkError
+from .head import Head
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "model_weights" / "histalk-small.safetensors"
+
+
+class Cancelled(Exception):
+    """The caller asked synthesis to stop."""
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """The motion of one clip; T frames, V vertices, metres."""
+
+    displacements: np.ndarray  # [T, V, 3]
+    neutral_vertices: np.ndarray  # [V, 3]
+    sparse_displacements: np.ndarray  # [T, 68, 3]: S_pt
+    level_displacements: np.ndarray  # [4, T, 68, 3]: frame, phoneme, word, utterance, gated
+    gates: np.ndarray  # [4, T, 68] in (0, 1)
+    landmark_positions: np.ndarray  # [T, 68, 3], read off the dense mesh
+    neutral_landmarks: np.ndarray  # [68, 3]
+    fps: float
+    topology: str
+
+    def save(self, path: Path) -> None:
+        """Write all fields to one .npz, under a temporary name until it is whole.
+
+        Raises:
+            HiSTalkError: the folder is missing or may not be written.
+        """
+        path = Path(path)
+        temporary = path.with_name(path.name + ".part")
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            os.replace(temporary, path)
+        except OSError as error:
+            raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def synthesize(
+    samples: np.ndarray,
+    model,
+    head: Head,
+    *,
+    window_s: float = 20.0,
+    overlap_s: float = 4.0,
+    device: str = "cpu",
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Performance:
+    """Speech to dense motion; windows overlap and are cross-faded, so memory holds one window and the result.
+
+    Args:
+        samples: [N] float32 at 16 kHz.
+        model: a loaded `network.HiSTalk` whose topologies include the head's.
+        head: whose vertices move.
+        window_s, overlap_s: seconds of a window, and of what two neighbours share.
+        device: torch device name.
+        progress: called with the share done, 0 to 1.
+        cancelled: asked before each window.
+
+    Raises:
+        Cancelled: `cancelled` said so.
+        HiSTalkError: the model has no output for the head's topology.
+    """
+    import torch
+
+    if head.topology not in model.outputs:
+        raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")
+    T, V = model.config.frames(len(samples)), len(head.vertices)
+    fps = model.config.fps
+    shapes = {
+        "displacements": (T, V, 3), "sparse_displacements": (T, 68, 3),
+        "level_displacements": (T, 4, 68, 3), "gates": (T, 4, 68),
+    }  # fmt: skip
+    result = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    neutral_landmarks = head.landmarks(head.vertices)
+    if is_silent(samples):
+        result["gates"][:] = 0.5
+    else:
+        samples = normalise_level(samples)
+        for start, end, fade in _windows(T, round(window_s * fps), round(overlap_s * fps)):
+            if cancelled and cancelled():
+                raise Cancelled
+            sound = samples[round(start / fps * RATE) : round(end / fps * RATE) if end < T else None]
+            with torch.inference_mode():
+                out = model(torch.from_numpy(np.ascontiguousarray(sound))[None].to(device), topology=head.topology)
+            parts = {
+                "displacements": out.displacements[0], "sparse_displacements": out.sparse[0],
+                "level_displacements": out.levels[0].transpose(0, 1), "gates": out.gates[0].transpose(0, 1),
+            }  # fmt: skip
+            for name, part in parts.items():
+                whole, part = result[name], part[: end - start].float().cpu().numpy()
+                ramp = fade[: len(part)].reshape(-1, *[1] * (part.ndim - 1))
+                whole[start : start + len(part)] *= 1 - ramp
+                whole[start : start + len(part)] += part * ramp
+            if progress:
+                progress(end / T)
+    if progress:
+        progress(1.0)
+    return Performance(
+        result["displacements"], head.vertices, result["sparse_displacements"],
+        result["level_displacements"].transpose(1, 0, 2, 3), result["gates"].transpose(1, 0, 2),
+        neutral_landmarks + head.landmarks(result["displacements"]), neutral_landmarks, fps, head.topology,
+    )  # fmt: skip
+
+
+def _windows(frames: int, window: int, overlap: int):
+    """(start, end, fade [end - start]) frames of each window; the middle half of an overlap is faded.
+
+    The outer quarters of an overlap only give the network context: there one window alone counts.
+    """
+    start = 0
+    while True:
+        end = min(start + window, frames)
+        fade = np.ones(end - start, np.float32)
+        if start:
+            quarter = overlap // 4
+            middle = overlap - 2 * quarter
+            fade[:quarter] = 0
+            fade[quarter : quarter + middle] = (np.arange(middle) + 1) / (middle + 1)
+        yield start, end, fade[: end - start]
+        if end == frames:
+            return
+        start = end - overlap

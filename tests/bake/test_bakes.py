@@ -1,0 +1,140 @@
+"""Bakes on real Blender: what is evaluated equals the motion, and nothing else is touched."""
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy", reason="Blender's module is not installed")
+
+from histalk_blender.bake import bake, build_scene, remove_bake  # noqa: E402
+from histalk_blender.errors import HiSTalkError  # noqa: E402
+from histalk_blender.timing import resample  # noqa: E402
+
+from ..conftest import SPEECH  # noqa: E402
+
+
+@pytest.fixture
+def motion(performance):
+    return performance.displacements[20:60]
+
+
+@pytest.fixture
+def obj(head, motion):
+    yield build_scene(head, SPEECH, len(motion))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def evaluated(obj, frame):
+    bpy.context.scene.frame_set(frame)
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    out = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", out)
+    return out.reshape(-1, 3)
+
+
+@pytest.mark.parametrize("kind, tolerance", [("cache", 1e-7), ("keys", 1e-7), ("basis", 1e-4 + 1e-6)])
+@pytest.mark.parametrize("start", [1, -7, 101])
+def test_evaluated_vertices_equal_the_motion(obj, head, motion, tmp_path, kind, tolerance, start):
+    report = bake(obj, motion, kind=kind, start_frame=start, cache_dir=tmp_path)
+    assert report.frames == len(motion) and report.warnings == []
+    for i in (0, 1, 17, len(motion) - 1):
+        error = np.linalg.norm(evaluated(obj, start + i) - (head.vertices + motion[i]), axis=1).max()
+        assert error <= tolerance
+    if kind == "basis":
+        assert report.keys < len(motion) and report.max_error_mm <= 0.1
+
+
+@pytest.mark.parametrize("fps", [23.976, 24, 25, 60])
+def test_the_scenes_rate_is_respected(obj, head, motion, tmp_path, fps):
+    scene = bpy.context.scene
+    scene.render.fps, scene.render.fps_base = round(fps), round(fps) / fps
+    report = bake(obj, motion, kind="cache", cache_dir=tmp_path)
+    assert report.frames == round(len(motion) * fps / 30)
+    expected = head.vertices + resample(motion, 30.0, scene.render.fps / scene.render.fps_base)[5]
+    np.testing.assert_allclose(evaluated(obj, 6), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["cache", "keys", "basis"])
+def test_baking_again_and_removing_touch_only_what_is_ours(obj, head, motion, tmp_path, kind):
+    obj.shape_key_add(name="Basis", from_mix=False)
+    own = obj.shape_key_add(name="Scar", from_mix=False)
+    own.data[0].co.z += 0.01
+    own.value = 0.5
+    obj.modifiers.new("Smooth", "SMOOTH").factor = 0.0
+    obj.scale = (2, 2, 2)
+    before = evaluated(obj, 3)
+    bake(obj, motion, kind="basis", cache_dir=tmp_path)
+    bake(obj, motion[:10], kind=kind, cache_dir=tmp_path)
+    moved = evaluated(obj, 3)
+    np.testing.assert_allclose(moved[1:], (head.vertices + motion[2])[1:], atol=1.2e-4)
+    assert abs(moved[0, 2] - (head.vertices[0, 2] + motion[2, 0, 2] + 0.005)) < 1e-4, "the own key still plays"
+    remove_bake(obj)
+    np.testing.assert_array_equal(evaluated(obj, 3), before)
+    assert [key.name for key in obj.data.shape_keys.key_blocks] == ["Basis", "Scar"]
+    assert [modifier.name for modifier in obj.modifiers] == ["Smooth"]
+    assert tuple(obj.scale) == (2, 2, 2)
+    assert not [action for action in bpy.data.actions if action.name.startswith("HiSTalk")]
+
+
+def test_removing_the_only_keys_leaves_a_plain_mesh(obj, motion):
+    bake(obj, motion, kind="keys")
+    remove_bake(obj)
+    assert obj.data.shape_keys is None
+
+
+def test_an_action_of_the_users_keeps_its_curves(obj, motion):
+    obj.shape_key_add(name="Basis", from_mix=False)
+    obj.shape_key_add(name="Smile", from_mix=False).keyframe_insert("value", frame=1)
+    assert bake(obj, motion, kind="basis").warnings == []
+    remove_bake(obj)
+    action = obj.data.shape_keys.animation_data.action
+    paths = [curve.data_path for curve in action.fcurves]
+    assert paths == ['key_blocks["Smile"].value']
+
+
+def scene_state():
+    return [(o.name, o.mode, len(o.modifiers)) for o in bpy.data.objects], len(bpy.data.actions)
+
+
+def test_wrong_targets_are_refused_and_the_scene_stays(obj, motion, tmp_path):
+    state = scene_state()
+    cases = [
+        (None, {}, "No object"),
+        (bpy.data.objects["Camera"], {}, "not a mesh"),
+        (obj, {"displacements": motion[:, :100]}, "has .* vertices where"),
+        (obj, {"kind": "magic"}, "no kind of bake"),
+        (obj, {"kind": "cache", "cache_dir": None}, "not saved"),
+        (obj, {"kind": "cache", "cache_dir": tmp_path / "none"}, "no folder"),
+    ]
+    for target, changed, says in cases:
+        arguments = {"displacements": motion, "kind": "keys", "cache_dir": tmp_path, **changed}
+        with pytest.raises(HiSTalkError, match=says):
+            bake(target, arguments.pop("displacements"), **arguments)
+    bpy.ops.object.mode_set(mode="EDIT")
+    with pytest.raises(HiSTalkError, match="edit mode"):
+        bake(obj, motion, kind="keys")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert scene_state() == state
+
+
+def test_a_bake_that_nobody_would_see_says_why(obj, motion):
+    from histalk_blender.bake.checks import why_nothing_moves
+
+    bake(obj, motion, kind="basis")
+    obj.data.shape_keys.key_blocks["HiSTalk basis 00"].mute = True
+    assert any("muted" in reason for reason in why_nothing_moves(obj))
+
+
+def test_another_action_on_top_is_named(obj, motion):
+    from histalk_blender.bake.checks import why_nothing_moves
+
+    bake(obj, motion, kind="basis")
+    obj.data.shape_keys.animation_data.action = bpy.data.actions.new("Other")
+    assert any("Another action" in reason for reason in why_nothing_moves(obj))
+
+
+def test_a_muted_cache_modifier_is_named(obj, motion, tmp_path):
+    from histalk_blender.bake.checks import why_nothing_moves
+
+    bake(obj, motion, kind="cache", cache_dir=tmp_path)
+    obj.modifiers["HiSTalk"].show_viewport = False
+    assert any("switched off" in reason for reason in why_nothing_moves(obj))

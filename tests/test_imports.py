@@ -1,0 +1,55 @@
+"""The package's shape: what may import what."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import histalk_blender
+
+ROOT = Path(histalk_blender.__file__).parent
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of all modules that a file imports, relative ones resolved."""
+    package = ["histalk_blender", *path.relative_to(ROOT).parent.parts]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_importing_the_package_loads_neither_torch_nor_bpy():
+    code = "import sys, histalk_blender, histalk_blender.cli; print({'torch', 'bpy', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_only_bake_and_addon_import_bpy_at_module_level():
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).parts[0]
+        if room in ("bake", "addon"):
+            continue
+        top = ast.parse(path.read_text()).body
+        for node in top:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not any(name.split(".")[0] == "bpy" for name in names), path
+
+
+def test_arrows_point_one_way():
+    above = {
+        "network": ("synthesis", "bake", "addon", "cli", "training", "audio", "head"),
+        "synthesis.py": ("bake", "addon", "cli", "training"),
+        "bake": ("addon", "cli", "training", "synthesis", "network"),
+    }
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).parts[0]
+        for target in above.get(room, ()):
+            bad = [n for n in imports(path) if n.startswith(f"histalk_blender.{target}")]
+            assert not bad, f"{path.name} imports {bad}"

@@ -1,0 +1,73 @@
+"""Speech in, a moving mouth out, with the bundled weights."""
+
+import numpy as np
+import pytest
+
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.head import lip_opening
+from histalk_blender.synthesis import Cancelled, synthesize
+
+
+def test_the_mouth_moves_with_the_speech_and_rests_before_it(performance, speech, head):
+    T = performance.displacements.shape[0]
+    assert T == round(len(speech) / 16_000 * 30)
+    opening = lip_opening(performance.landmark_positions)
+    assert np.ptp(opening) > 0.004
+    level = np.sqrt([np.mean(speech[round(i * 533.33) : round(i * 533.33) + 534] ** 2) for i in range(T)])
+    assert np.corrcoef(opening, np.sqrt(level))[0, 1] > 0.3
+    assert np.isfinite(performance.displacements).all()
+
+
+def test_the_scalp_stays_where_it_is(performance, head):
+    top = head.vertices[:, 2] > head.landmarks(head.vertices)[19, 2] + 0.06
+    assert np.abs(performance.displacements[:, top]).max() < 0.0005
+
+
+def test_landmarks_are_read_off_the_dense_mesh(performance, head):
+    expected = head.landmarks(head.vertices + performance.displacements[10])
+    np.testing.assert_allclose(performance.landmark_positions[10], expected, atol=1e-6)
+
+
+def test_gates_are_open_intervals(performance):
+    assert 0 < performance.gates.min() and performance.gates.max() < 1
+
+
+def test_a_silent_clip_is_a_resting_face(model, head):
+    quiet = synthesize(np.zeros(16_000, np.float32), model, head)
+    assert quiet.displacements.shape == (30, len(head.vertices), 3)
+    assert not quiet.displacements.any()
+
+
+def test_windows_leave_no_jump_at_their_seams(speech, model, head):
+    long = np.concatenate([speech] * 4)[: 20 * 16_000]
+    windowed = synthesize(long, model, head, window_s=10.0, overlap_s=4.0).displacements
+    speed = np.linalg.norm(np.diff(windowed, axis=0), axis=-1).max(1)
+    whole = synthesize(long, model, head, window_s=60.0).displacements
+    usual = np.linalg.norm(np.diff(whole, axis=0), axis=-1).max(1)
+    assert speed.max() < 1.2 * usual.max()
+
+
+def test_progress_reaches_one_and_never_falls(speech, model, head):
+    shares = []
+    synthesize(np.concatenate([speech] * 2), model, head, window_s=6.0, overlap_s=2.0, progress=shares.append)
+    assert shares[-1] == 1.0 and shares == sorted(shares) and len(shares) > 2
+
+
+def test_cancel_stops_it(speech, model, head):
+    with pytest.raises(Cancelled):
+        synthesize(speech, model, head, cancelled=lambda: True)
+
+
+def test_saved_names_are_the_documented_ones(performance, tmp_path):
+    performance.save(tmp_path / "p.npz")
+    with np.load(tmp_path / "p.npz", allow_pickle=False) as data:
+        assert set(data.files) == {
+            "displacements", "neutral_vertices", "sparse_displacements", "level_displacements", "gates",
+            "landmark_positions", "neutral_landmarks", "fps", "topology",
+        }  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
+
+
+def test_a_folder_that_is_not_there_is_named(performance, tmp_path):
+    with pytest.raises(HiSTalkError, match="cannot be written"):
+        performance.save(tmp_path / "none" / "p.npz")
