@@ -17,6 +17,9 @@ from .phones import ARPABET
 from .teacher import unit_track
 
 RATE = 16_000
+# Of what a batch holds: people count more than the hours that they spoke, machines fill in what people did not say.
+SHARES = {"commands": 0.22, "kathleen": 0.18, "prompts": 0.2, "wakewords": 0.1, "digits": 0.05}
+SYNTHETIC_SHARE = 0.08  # of any other source
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,14 @@ def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.
 class SpeechBatches(IterableDataset):
     """Endless batches: each row is filled with pieces of clips, so that no second is padding."""
 
-    def __init__(self, clips: list[Clip], seconds: float, rows: int, fps: float, seed: int):
-        self.clips, self.seconds, self.rows, self.fps, self.seed = clips, seconds, rows, fps, seed
-        # The root of the length: long clips come oftener, but a speaker of few words is still heard.
+    def __init__(self, clips: list[Clip], lengths: tuple[float, ...], seconds: float, fps: float, seed: int):
+        """`lengths`: seconds of a row, one drawn for each batch; `seconds`: of all rows of a batch together."""
+        self.clips, self.lengths, self.seconds, self.fps, self.seed = clips, lengths, seconds, fps, seed
+        # Long clips come oftener, by the root of their length: a speaker of few words is still heard.
         weight = np.sqrt([clip.seconds for clip in clips])
+        sources = np.array([clip.source for clip in clips])
+        for source in set(sources):
+            weight[sources == source] *= SHARES.get(source, SYNTHETIC_SHARE) / weight[sources == source].sum()
         self.chances = np.cumsum(weight / weight.sum())
 
     def __iter__(self):
@@ -101,21 +108,22 @@ class SpeechBatches(IterableDataset):
         worker = torch.utils.data.get_worker_info()
         random = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
-            rows = [self._row(random) for _ in range(self.rows)]
+            length = float(random.choice(self.lengths))
+            rows = [self._row(random, length) for _ in range(max(1, round(self.seconds / length)))]
             yield tuple(torch.from_numpy(np.stack(part)) for part in zip(*rows))
 
-    def _row(self, random: np.random.Generator):
-        N = round(self.seconds * RATE)
-        frame_times = np.arange(round(self.seconds * self.fps)) / self.fps
+    def _row(self, random: np.random.Generator, seconds: float):
+        N = round(seconds * RATE)
+        frame_times = np.arange(round(seconds * self.fps)) / self.fps
         token_times = (np.arange(-(-(N // 320 + 1) // 2)) * 2 + 0.5) * 0.02
         wave = np.zeros(N, np.float32)
         units = np.zeros((len(frame_times), 52), np.float32)
         phones = np.full(len(token_times), ARPABET.index("SIL"))
         place = 0.0
-        while place < self.seconds - 0.3:
+        while place < seconds - 0.3:
             clip = self.clips[min(np.searchsorted(self.chances, random.random()), len(self.clips) - 1)]
             speed = float(np.exp(random.normal(0, 0.09)))
-            room = self.seconds - place
+            room = seconds - place
             start = random.uniform(0, max(0.0, clip.seconds - room * speed)) if place == 0 else 0.0
             if place == 0 and clip.seconds < room * speed:
                 start = random.uniform(0, clip.seconds / 3) if random.random() < 0.3 else 0.0

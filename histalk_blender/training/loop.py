@@ -29,8 +29,8 @@ class TrainOptions:
     out: Path
     minutes: float = 180.0  # of training in all, over every resumption
     warm_minutes: float = 2.0
-    seconds: float = 4.0  # of speech in a row of a batch
-    rows: int = 16
+    lengths: tuple[float, ...] = (3.0, 4.0, 6.0, 12.0)  # seconds of a row: synthesis sees up to 20 s at once
+    seconds: float = 48.0  # of speech in a batch
     learning_rate: float = 1e-3
     seed: int = 0
     resume: bool = True
@@ -92,7 +92,7 @@ def train(options: TrainOptions) -> Path:
         elapsed, step, heard = state["elapsed"], state["step"], state["heard"]
     loader = iter(
         DataLoader(
-            SpeechBatches(clips, options.seconds, options.rows, config.fps, options.seed + step),
+            SpeechBatches(clips, options.lengths, options.seconds, config.fps, options.seed + step),
             batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None,
         )
     )  # fmt: skip

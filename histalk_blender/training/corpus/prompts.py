@@ -1,0 +1,44 @@
+"""The Asterisk English prompts (Debian: asterisk-core-sounds-en-g722; CC BY-SA 3.0), aligned to their text."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .align import Aligner, words_of
+from .shards import Utterance, at_16k, sentence_split
+
+SOUNDS = Path("/usr/share/asterisk/sounds/en")
+TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
+NOT_SPEECH = ("beep", "beeperr", "-2tone", "confbridge-join", "confbridge-leave", "tt-monkeys", "silence/")
+DEMO = "dir-instr"  # the bundled demo sentence must stay unheard
+
+
+def transcripts() -> dict[str, str]:
+    """Prompt name -> text, of those that are speech."""
+    rows = (line.split(":", 1) for line in gzip.open(TEXTS, "rt", encoding="utf8") if not line.startswith(";"))
+    return {
+        name.strip(): text.strip() for name, _, text in (row if len(row) == 3 else (row[0], "", row[-1]) for row in rows)
+        if not any(name.strip() == n or name.strip().endswith(n) or name.startswith(n) for n in NOT_SPEECH)
+    }  # fmt: skip
+
+
+def speak() -> Iterator[Utterance]:
+    """Every prompt that aligns."""
+    aligner = Aligner()
+    for name, text in transcripts().items():
+        path, words = SOUNDS / f"{name}.g722", words_of(text)
+        if not (path.exists() and words):
+            continue
+        run = subprocess.run(
+            ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-"], capture_output=True
+        )
+        samples = at_16k(np.frombuffer(run.stdout, "<i2"), 16_000)
+        phones = aligner.align(samples, words) if len(samples) else None
+        if phones:
+            split = "test_known" if name == DEMO else sentence_split(text)
+            yield Utterance(f"prompt-{name}", "prompts", "allison", split, samples, phones)

@@ -1,0 +1,84 @@
+"""One shard a source: NAME.i16.npy holds all sound, NAME.jsonl one line a clip."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+RATE = 16_000
+TEST_PERCENT = 10
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A clip on its way into a shard."""
+
+    id: str
+    source: str
+    speaker: str
+    split: str  # "train", "test_known" (a new sentence of a known voice) or "test_stranger"
+    samples: np.ndarray  # [N] int16 at 16 kHz
+    phones: list[tuple[str, float, float]]  # ARPAbet, start s, end s
+
+
+def sentence_split(sentence: str) -> str:
+    """A tenth of all sentences is for testing, the same tenth wherever and by whomever they are spoken."""
+    kept = " ".join("".join(c for c in sentence.lower() if c.isalnum() or c == " ").split())
+    return "test_known" if zlib.crc32(kept.encode()) % 100 < TEST_PERCENT else "train"
+
+
+def held_out_speakers(speakers: Iterable) -> set:
+    """A tenth of the speakers, at least one, chosen by a checksum of their names."""
+    ordered = sorted(set(speakers), key=lambda speaker: zlib.crc32(str(speaker).encode()))
+    return set(ordered[: max(1, round(len(ordered) * TEST_PERCENT / 100))])
+
+
+def write_shard(folder: Path, name: str, utterances: Iterable[Utterance]) -> float:
+    """Write a shard; the table comes last, so that a shard with a table is whole.
+
+    Returns:
+        Its hours.
+    """
+    sounds, lines, offset = [], [], 0
+    for u in utterances:
+        row = {"id": u.id, "source": u.source, "speaker": u.speaker, "split": u.split}
+        row |= {"offset": offset, "samples": len(u.samples)}
+        row["phones"] = [(phone, round(start, 4), round(end, 4)) for phone, start, end in u.phones]
+        lines.append(json.dumps(row))
+        sounds.append(u.samples.astype(np.int16))
+        offset += len(u.samples)
+    if not lines:
+        return 0.0
+    with open(folder / f"{name}.i16.part", "wb") as file:
+        np.save(file, np.concatenate(sounds))
+    os.replace(folder / f"{name}.i16.part", folder / f"{name}.i16.npy")
+    table = folder / f"{name}.jsonl.part"
+    table.write_text("\n".join(lines) + "\n")
+    os.replace(table, folder / f"{name}.jsonl")
+    return offset / RATE / 3600
+
+
+def at_16k(samples: np.ndarray, rate: int) -> np.ndarray:
+    """int16 or float samples at any rate -> int16 at 16 kHz with a peak of 0.7."""
+    import soxr
+
+    wave = samples.astype(np.float32) / (32768 if samples.dtype == np.int16 else 1)
+    if rate != RATE:
+        wave = soxr.resample(wave, rate, RATE)
+    return np.round(wave * (0.7 * 32767 / max(np.abs(wave).max(initial=0), 1e-4))).astype(np.int16)
+
+
+def shifted(phones: list, seconds: float) -> list[tuple[str, float, float]]:
+    """All boundaries but the outer ones moved by `seconds`; phones that vanish are dropped."""
+    if not phones:
+        return []
+    last = phones[-1][2]
+    starts = [phones[0][1]] + [min(max(start + seconds, 0.0), last) for _, start, _ in phones[1:]]
+    ends = [*starts[1:], last]
+    return [(phone, start, end) for (phone, _, _), start, end in zip(phones, starts, ends) if end > start]
