@@ -92,35 +92,22 @@ def synthesize(audio: Path, out: Path, weights: Path | None, device: str) -> Non
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) -> None:
     """Make a .blend in which the bundled head speaks AUDIO."""
-    import os
-
+    try:
+        from .bake import bake as bake_motion
+        from .bake import build_scene, render_preview, save_blend
+    except ImportError as error:
+        raise HiSTalkError("Blender's module is not installed: pip install bpy==4.5.15.") from error
     _writable(blend, ".blend")
     if preview:
         _writable(preview, ".mp4")
     head, performance = _perform(audio, weights, _device(device))
-    try:
-        import bpy
-    except ImportError as error:
-        raise HiSTalkError("Blender's module is not installed: pip install bpy==4.5.15.") from error
-    from .bake import bake as bake_motion
-    from .bake import build_scene, render_preview
-
-    blend = blend.resolve()
     frames = max(1, round(len(performance.displacements) * fps / performance.fps))
     obj = build_scene(head, audio, frames, start, fps)
     report = bake_motion(
         obj, performance.displacements, kind=kind, start_frame=start, fps=performance.fps,
-        cache_dir=blend.parent, tolerance_mm=tolerance,
+        cache_dir=blend.resolve().parent, tolerance_mm=tolerance,
     )  # fmt: skip
-    temporary = blend.with_name(blend.stem + ".part.blend")
-    try:
-        bpy.context.preferences.filepaths.save_version = 0
-        bpy.ops.wm.save_as_mainfile(filepath=str(temporary), relative_remap=True)
-        os.replace(temporary, blend)
-    except (RuntimeError, OSError) as error:
-        raise HiSTalkError(f"'{blend}' cannot be written ({error}): choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_blend(blend)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)
     click.echo(f"{blend}  ({report.frames} frames, {report.keys} keys)")

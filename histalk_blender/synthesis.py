@@ -57,8 +57,8 @@ def synthesize(
     model,
     head: Head,
     *,
-    window_s: float = 20.0,
-    overlap_s: float = 4.0,
+    window_s: float = 19.2,
+    overlap_s: float = 4.8,
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -94,7 +94,7 @@ def synthesize(
         result["gates"][:] = 0.5
     else:
         samples = normalise_level(samples)
-        for start, end, fade in _windows(T, round(window_s * fps), round(overlap_s * fps)):
+        for start, end, fade in _windows(T, round(window_s * fps), round(overlap_s * fps), model.config.period):
             if cancelled and cancelled():
                 raise Cancelled
             sound = samples[round(start / fps * RATE) : round(end / fps * RATE) if end < T else None]
@@ -120,12 +120,15 @@ def synthesize(
     )  # fmt: skip
 
 
-def _windows(frames: int, window: int, overlap: int):
+def _windows(frames: int, window: int, overlap: int, period: int):
     """(start, end, fade [end - start]) frames of each window; the middle half of an overlap is faded.
 
-    The outer quarters of an overlap only give the network context: there one window alone counts.
+    The outer quarters of an overlap only give the network context: there one window alone counts. Windows start on
+    the network's period where it is short enough, so that its tokens hold the same sound as in the whole clip.
     """
-    start = 0
+    start, step = 0, window - overlap
+    step -= step % period if step >= period else 0
+    overlap = window - step
     while True:
         end = min(start + window, frames)
         fade = np.ones(end - start, np.float32)
@@ -137,4 +140,4 @@ def _windows(frames: int, window: int, overlap: int):
         yield start, end, fade[: end - start]
         if end == frames:
             return
-        start = end - overlap
+        start += step

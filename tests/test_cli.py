@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from .conftest import SPEECH
+from conftest import SPEECH
 
 
 def histalk(*arguments):

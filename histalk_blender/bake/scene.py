@@ -71,6 +71,24 @@ def add_head(head: Head):
     return obj
 
 
+def save_blend(path: Path) -> None:
+    """Save the open scene, under a temporary name until it is whole; paths in it become relative.
+
+    Raises:
+        HiSTalkError: the file cannot be written.
+    """
+    path = Path(path).resolve()
+    temporary = path.with_name(path.stem + ".part.blend")
+    try:
+        bpy.context.preferences.filepaths.save_version = 0
+        bpy.ops.wm.save_as_mainfile(filepath=str(temporary), relative_remap=True)
+        os.replace(temporary, path)
+    except (RuntimeError, OSError) as error:
+        raise HiSTalkError(f"'{path}' cannot be written ({error}): choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def render_preview(path: Path, size: int = 512) -> None:
     """Render the scene's range with Workbench into an mp4 with its sound.
 

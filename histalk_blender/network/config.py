@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class HiSTalkConfig:
     hierarchy_windows: tuple[int, int, int, int] = (3, 11, 9, 0)
     hierarchy_merges: tuple[int, int, int] = (2, 6, 4)
     hierarchy_dropout: float = 0.1
-    word_token_tokens: int = 50  # frame tokens a word token's segment spans: one a second
+    word_token_tokens: int = 48  # frame tokens a word token's segment spans: about a second, whole merges
     phones: int = 40  # classes of the auxiliary phoneme target: 39 ARPAbet phones and silence
 
     gate_reduction: int = 4  # squeeze and excitation: 68 -> 17 -> 68
@@ -88,6 +90,13 @@ class HiSTalkConfig:
     def tokens(self, samples: int) -> int:
         """Acoustic tokens for a clip; token j is centred at j · hop samples."""
         return samples // self.hop + 1
+
+    @property
+    def period(self) -> int:
+        """The fewest frames that hold whole word segments and whole utterance tokens: windows start there."""
+        tokens = math.lcm(math.prod(self.hierarchy_merges), self.word_token_tokens)
+        frames = Fraction(tokens * self.hop, self.sample_rate) * Fraction(self.fps).limit_denominator(1001)
+        return frames.numerator
 
     def with_topology(self, name: str, vertices: int) -> HiSTalkConfig:
         """The same config with one topology added or replaced."""

@@ -120,8 +120,10 @@ class HierarchicalExtractor(nn.Module):
             tokens [B] each.
         """
         x = self.enter(acoustic)
-        x = x + sinusoids(x.shape[1], x.shape[2], x.device).to(x.dtype)
-        segment = float(self.config.word_token_tokens)
+        segment = self.config.word_token_tokens
+        # Positions count within a segment, so that no clip is too long and a window hears what the whole clip hears.
+        place = torch.arange(x.shape[1], device=x.device) % segment
+        x = x + sinusoids(segment, x.shape[2], x.device).to(x.dtype)[place]
         count = max(1, -(-x.shape[1] // self.config.word_token_tokens))
         words = self.word_token.expand(x.shape[0], count, -1)
         levels, valids = [], []

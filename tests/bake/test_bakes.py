@@ -9,7 +9,7 @@ from histalk_blender.bake import bake, build_scene, remove_bake  # noqa: E402
 from histalk_blender.errors import HiSTalkError  # noqa: E402
 from histalk_blender.timing import resample  # noqa: E402
 
-from ..conftest import SPEECH  # noqa: E402
+from conftest import SPEECH  # noqa: E402
 
 
 @pytest.fixture
