@@ -75,7 +75,7 @@ def score(clips: list[Clip], predict, head) -> dict[str, float]:
     """
     rest = lip_opening(head.landmarks(head.vertices))
     counts, errors, lips, pairs, frames = np.zeros(4, int), 0.0, 0.0, [], 0
-    for clip in tqdm(clips, leave=False):
+    for clip in tqdm(clips, leave=False, disable=None):
         truth = head.pose(np.asarray(clip.units, np.float32))
         predicted = predict(clip)[: len(truth)]
         truth = truth[: len(predicted)]
@@ -118,6 +118,7 @@ def main(corpus: Path, weights: Path, most: int, out: Path | None) -> None:
         rows[split] = {"network": score(clips, network, head)}
         for name in ("mean face", "loudness jaw", "linear mel"):
             rows[split][name] = score(clips, lambda clip: head.pose(baselines.units(name, clip)), head)
+        rows[split]["the teacher"] = score(clips, lambda clip: head.pose(np.asarray(clip.units, np.float32)), head)
     for split, table in rows.items():
         click.echo(f"\n{split} ({table['network']['clips']} clips)")
         click.echo("| | vertex error mm | root LVE mm | opening correlation | closure recall | precision |")

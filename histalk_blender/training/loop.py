@@ -28,7 +28,8 @@ class TrainOptions:
     corpus: Path
     out: Path
     minutes: float = 180.0  # of training in all, over every resumption
-    warm_minutes: float = 2.0
+    steps: int = 0  # where to stop before the minutes are over; 0 = the minutes decide
+    warm_minutes: float = 1.0
     lengths: tuple[float, ...] = (3.0, 4.0, 6.0, 12.0)  # seconds of a row: synthesis sees up to 20 s at once
     seconds: float = 48.0  # of speech in a batch
     learning_rate: float = 1e-3
@@ -38,6 +39,10 @@ class TrainOptions:
     workers: int = 1
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     weights: LossWeights = LossWeights()
+
+    def unfinished(self, elapsed: float, step: int) -> bool:
+        """Whether a run of so many seconds and steps has further to go."""
+        return elapsed < 60 * self.minutes and not 0 < self.steps <= step
 
 
 def motion_space(head, clips: list[Clip], size: int, seed: int) -> MotionSpace:
@@ -104,9 +109,10 @@ def train(options: TrainOptions) -> Path:
     log = (options.out / "log.jsonl").open("a")
     running: dict[str, float] = {}
     began, saved = time.monotonic() - elapsed, time.monotonic()
-    bar = tqdm(total=round(options.minutes * 60), initial=round(elapsed), unit="s", mininterval=5)
+    bar = tqdm(total=round(options.minutes * 60), initial=round(elapsed), unit="s", mininterval=5, disable=None)
     try:
-        while elapsed < options.minutes * 60:
+        going = options.unfinished(elapsed, step)
+        while going:
             rate = options.learning_rate * _schedule(elapsed / (options.minutes * 60), step)
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -126,7 +132,8 @@ def train(options: TrainOptions) -> Path:
                 running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
             before, elapsed = elapsed, time.monotonic() - began
             bar.update(round(elapsed) - round(before))
-            if step % 20 == 0:
+            going = options.unfinished(elapsed, step)
+            if step % 20 == 0 or not going:
                 row = {"step": step, "minutes": elapsed / 60, "hours_heard": heard / 3600, "lr": rate, **running}
                 log.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n")
                 log.flush()

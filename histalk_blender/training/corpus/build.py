@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -81,9 +82,9 @@ def main(out: Path, real_folder: Path | None, hours: float, seed: int) -> None:
     todo = {name: count for name, count in plan.items() if not (out / f"{name}.jsonl").exists()}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(_make, out, name, real_folder, count, seed) for name, count in todo.items()]
-        for job in tqdm(as_completed(jobs), total=len(jobs), unit="shard"):
+        for job in tqdm(as_completed(jobs), total=len(jobs), unit="shard", disable=None):
             name, made = job.result()
-            tqdm.write(f"{name}: {made:.2f} h")
+            tqdm.write(f"{name}: {made:.2f} h", file=sys.stdout)
 
 
 if __name__ == "__main__":

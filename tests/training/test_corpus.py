@@ -1,0 +1,98 @@
+"""Where training speech comes from: alignment, splits, shards."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import soundfile as sf
+
+from histalk_blender.training.batches import load_clips
+from histalk_blender.training.corpus import real
+from histalk_blender.training.corpus.align import words_of
+from histalk_blender.training.corpus.shards import held_out_speakers, sentence_split, shifted
+from histalk_blender.training.corpus.symbols import ESPEAK_US, US, to_arpabet
+from histalk_blender.training.phones import ARPABET
+
+
+def test_a_real_sentence_is_aligned_where_its_lips_close(aligned):
+    samples, phones = aligned
+    assert phones[0][1] == 0 and abs(phones[-1][2] - len(samples) / 16_000) < 1e-6
+    assert all(end == start for (_, _, end), (_, start, _) in zip(phones, phones[1:]))
+    assert {phone for phone, _, _ in phones} <= set(ARPABET)
+    plosives = [(start, end) for phone, start, end in phones if phone == "P"]
+    assert len(plosives) == 4  # person, press, please, press
+    spectrum = np.fft.rfft(samples.astype(float))
+    spectrum[np.fft.rfftfreq(len(samples), 1 / 16_000) < 1000] = 0
+    energy = np.convolve(np.square(np.fft.irfft(spectrum, len(samples))), np.ones(160) / 160, "same")
+    quiet = [energy[round(start * 16_000) : round((start + 0.04) * 16_000)].min() for start, _ in plosives]
+    assert np.median(quiet) < 0.02 * energy.mean(), "a /p/ begins with silence"
+
+
+def test_transcripts_become_words():
+    assert words_of("Press 12 for H.323 [beep], it's 5% off!") == (
+        "press twelve for h three two three it's five percent off".split()
+    )
+
+
+def test_symbols_cover_each_other():
+    used = {name for table in (US, ESPEAK_US) for value in table.values() for name in value.split()}
+    assert used <= set(ARPABET)
+    assert to_arpabet([("@L", 0.0, 0.2), ("p", 0.2, 0.3)], ESPEAK_US) == [("AH", 0, 0.1), ("L", 0.1, 0.2), ("P", 0.2, 0.3)]
+    assert to_arpabet([("what?", 0, 1)], US) is None
+
+
+def test_shifting_labels_keeps_them_in_order_and_their_ends():
+    phones = [("SIL", 0.0, 0.1), ("P", 0.1, 0.11), ("AA", 0.11, 0.5)]
+    moved = shifted(phones, -0.02)
+    assert moved[0][1] == 0 and moved[-1][2] == 0.5
+    assert all(a[2] == b[1] for a, b in zip(moved, moved[1:]))
+    assert abs(moved[1][1] - 0.08) < 1e-9
+
+
+def test_a_sentence_falls_on_the_same_side_however_it_is_written():
+    sentences = [f"the {i} big pumps" for i in range(500)]
+    splits = [sentence_split(s) for s in sentences]
+    assert 20 < splits.count("test_known") < 80
+    assert splits == [sentence_split(s.upper() + "!") for s in sentences]
+
+
+def test_a_tenth_of_the_speakers_is_never_trained_on():
+    assert len(held_out_speakers(range(40))) == 4
+    assert len(held_out_speakers(["a", "b"])) == 1
+    assert held_out_speakers(range(40)) == held_out_speakers(reversed(range(40)))
+
+
+def test_a_folder_of_real_speech_is_split_by_speaker_and_cropped(tmp_path):
+    (tmp_path / "commands").mkdir()
+    table = {}
+    for i in range(40):
+        sf.write(tmp_path / "commands" / f"c{i}.opus", np.random.default_rng(i).normal(0, 0.1, 48_000), 16_000,
+                 format="OGG", subtype="OPUS")  # fmt: skip
+        phones = [["SIL", 0, 1.0], ["B", 1.0, 1.1], ["AA", 1.1, 1.5], ["SIL", 1.5, 3.0]]
+        table[f"c{i}"] = {"text": "ba", "score": -10.0 - i / 100, "speaker": i % 10, "phones": phones}
+    (tmp_path / "commands.json").write_text(json.dumps(table))
+    clips = list(real.speak(tmp_path, "commands"))
+    sides = {split: {c.speaker for c in clips if c.split == split} for split in ("train", "test_stranger")}
+    assert len(sides["test_stranger"]) == 1 and len(sides["train"]) == 9
+    assert not sides["train"] & sides["test_stranger"]
+    for clip in clips:
+        assert abs(len(clip.samples) / 16_000 - (0.5 + 2 * real.MARGIN)) < 0.02
+        assert abs(clip.phones[1][1] - real.MARGIN) < 0.01 and clip.phones[1][0] == "B"
+
+
+def test_shards_give_back_what_was_written(corpus, aligned):
+    (clip,) = load_clips(corpus, {"train"})
+    np.testing.assert_array_equal(clip.samples, aligned[0])
+    assert [tuple(p)[0] for p in clip.phones] == [p for p, _, _ in aligned[1]]
+    assert clip.units.shape == (round(clip.seconds * 30), 52)
+    assert len(load_clips(corpus, {"test_known"})) == 1
+
+
+def test_the_build_says_what_is_missing_and_makes_the_rest(tmp_path):
+    (tmp_path / "real").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "histalk_blender.training.corpus.build", "--out", tmp_path / "out", "--hours", "0",
+         "--real", tmp_path / "real"], capture_output=True, text=True, env={"PATH": "/nowhere"},
+    )  # fmt: skip
+    assert done.returncode == 0 and "kathleen.json" in done.stderr and "apt-get install" in done.stderr
