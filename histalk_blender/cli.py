@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -30,10 +31,17 @@ def main() -> None:
     """Speech to 3D facial animation."""
 
 
-def _perform(audio: Path, weights: Path | None, device: str):
-    """Audio file -> head, performance."""
+@contextmanager
+def _progress(name: str):
+    """A bar in percent on a terminal's stderr; gives the function that takes the share done."""
     from tqdm import tqdm
 
+    with tqdm(total=100, desc=name, unit="%", file=sys.stderr, leave=False, disable=None) as bar:
+        yield lambda share: bar.update(round(100 * share) - bar.n)
+
+
+def _perform(audio: Path, weights: Path | None, device: str):
+    """Audio file -> head, performance."""
     from .audio import read_audio
     from .head import load_head
     from .synthesis import WEIGHTS, synthesize
@@ -42,10 +50,8 @@ def _perform(audio: Path, weights: Path | None, device: str):
     from .network import load_checkpoint
 
     head, model = load_head(), load_checkpoint(weights or WEIGHTS, device)
-    with tqdm(total=100, desc=audio.name, unit="%", file=sys.stderr, leave=False) as bar:
-        performance = synthesize(
-            samples, model, head, device=device, progress=lambda share: bar.update(round(100 * share) - bar.n)
-        )
+    with _progress(audio.name) as progress:
+        performance = synthesize(samples, model, head, device=device, progress=progress)
     return head, performance
 
 
@@ -112,7 +118,8 @@ def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) ->
         click.echo(f"histalk: {warning}", err=True)
     click.echo(f"{blend}  ({report.frames} frames, {report.keys} keys)")
     if preview:
-        render_preview(preview)
+        with _progress(preview.name) as progress:
+            render_preview(preview, progress=progress)
         click.echo(preview)
 
 
@@ -120,11 +127,12 @@ def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) ->
 @click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and the log.")
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
+@click.option("--acoustic", default="", help="Folder or hub name of wav2vec2-base's weights: trains `base`, not `small`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
-def train(corpus: Path, out: Path, minutes: float, seed: int, resume: bool) -> None:
-    """Train the small preset; a killed run goes on when called again."""
+def train(corpus: Path, out: Path, minutes: float, acoustic: str, seed: int, resume: bool) -> None:
+    """Train a preset; a killed run goes on when called again."""
     from .training.loop import TrainOptions
     from .training.loop import train as run
 
-    click.echo(run(TrainOptions(corpus, out, minutes=minutes, seed=seed, resume=resume)))
+    click.echo(run(TrainOptions(corpus, out, minutes=minutes, acoustic=acoustic, seed=seed, resume=resume)))

@@ -1,7 +1,9 @@
 """The command line as a stranger uses it."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -72,3 +74,36 @@ def test_a_wrong_output_place_is_refused_before_the_work(tmp_path):
 def test_wrong_weights_are_refused(tmp_path):
     done = histalk("synthesize", SPEECH, tmp_path / "o.npz", "--weights", tmp_path / "none.safetensors")
     assert done.returncode == 2 and "No weights at" in done.stderr
+
+
+def test_ctrl_c_leaves_no_half_written_file(tmp_path):
+    long = tmp_path / "long.wav"
+    samples, rate = sf.read(SPEECH)
+    sf.write(long, np.tile(samples, 60), rate)
+    code = "import sys; from histalk_blender.cli import main; print('begun', flush=True); main()"
+    for late in (0.0, 6.0, 9.0):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, "synthesize", long, tmp_path / "out.npz"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        child.stdout.readline()
+        time.sleep(late)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) != 0
+        assert "Traceback" not in child.stderr.read()
+        assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
+
+
+def test_a_preview_is_a_film_with_sound_and_stdout_holds_only_paths(tmp_path):
+    bpy = pytest.importorskip("bpy", reason="Blender's module is not installed")
+    short = tmp_path / "short.wav"
+    samples, rate = sf.read(SPEECH)
+    sf.write(short, samples[: rate // 2], rate)
+    film = tmp_path / "film.mp4"
+    done = histalk("bake", short, "--blend", tmp_path / "o.blend", "--preview", film)
+    assert done.returncode == 0, done.stderr
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [str(tmp_path / "o.blend"), str(film)]
+    strips = bpy.context.scene.sequence_editor_create().strips
+    picture, sound = strips.new_movie("film", str(film), 1, 1), strips.new_sound("sound", str(film), 2, 1)
+    assert picture.frame_duration == 15 and sound.frame_duration >= 10
+    bpy.ops.wm.read_factory_settings(use_empty=True)

@@ -6,6 +6,8 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
@@ -80,6 +82,21 @@ def add_head(head: Head):
     return obj
 
 
+@contextmanager
+def quiet():
+    """Keep Blender's own lines off standard output, which belongs to what the command prints."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def save_blend(path: Path) -> None:
     """Save the open scene, under a temporary name until it is whole; paths in it become relative.
 
@@ -90,7 +107,8 @@ def save_blend(path: Path) -> None:
     temporary = path.with_name(path.stem + ".part.blend")
     try:
         bpy.context.preferences.filepaths.save_version = 0
-        bpy.ops.wm.save_as_mainfile(filepath=str(temporary), relative_remap=True)
+        with quiet():
+            bpy.ops.wm.save_as_mainfile(filepath=str(temporary), relative_remap=True)
         os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
         raise HiSTalkError(f"'{path}' cannot be written ({error}): choose another place.") from error
@@ -110,8 +128,13 @@ def workbench_renders() -> bool:
         return False
 
 
-def render_preview(path: Path, size: int = 512) -> None:
+def render_preview(path: Path, size: int = 512, progress: Callable[[float], None] = lambda share: None) -> None:
     """Render the scene's range into an mp4 with its sound: Workbench, or Cycles where nothing can be drawn with OpenGL.
+
+    Args:
+        path: the .mp4.
+        size: pixels of its sides; Cycles halves them.
+        progress: called with the share done after each frame.
 
     Raises:
         HiSTalkError: the film cannot be written.
@@ -140,10 +163,18 @@ def render_preview(path: Path, size: int = 512) -> None:
     temporary = path.with_name(path.stem + ".part.mp4")
     scene.render.filepath = str(temporary)
     scene.render.use_file_extension = False
+    frames = scene.frame_end - scene.frame_start + 1
+
+    def frame_done(scene, *_):
+        progress((scene.frame_current - scene.frame_start + 1) / frames)
+
+    bpy.app.handlers.render_post.append(frame_done)
     try:
-        bpy.ops.render.render(animation=True)
+        with quiet():
+            bpy.ops.render.render(animation=True)
         os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
         raise HiSTalkError(f"'{path}' cannot be rendered ({error}): choose another place.") from error
     finally:
+        bpy.app.handlers.render_post.remove(frame_done)
         temporary.unlink(missing_ok=True)

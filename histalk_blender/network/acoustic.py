@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
+from ..errors import HiSTalkError
 from .config import HiSTalkConfig
 from .masks import valid_mask
 
@@ -65,6 +66,28 @@ def filter_bank(filters: int, kernel: int, sample_rate: int) -> Tensor:
     return torch.stack(bank)[:, None]
 
 
+def read_pretrained(config: HiSTalkConfig) -> Wav2Vec2Model:
+    """The weights that `acoustic_source` names: a local folder, or a hub name, which is fetched.
+
+    Raises:
+        HiSTalkError: they are not there, or of another size than the config.
+    """
+    source = config.acoustic_source
+    try:
+        model = Wav2Vec2Model.from_pretrained(source, mask_time_prob=0.0, layerdrop=0.0)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise HiSTalkError(f"No wav2vec 2.0 weights at '{source}' ({reason}): name a local folder of them.") from error
+    found = model.config
+    sizes = (tuple(found.conv_dim), found.hidden_size, found.num_hidden_layers)
+    if sizes != (config.conv_dim, config.acoustic_width, config.acoustic_layers) or found.feat_extract_norm != "group":
+        raise HiSTalkError(
+            f"'{source}' is {found.hidden_size} wide with {found.num_hidden_layers} layers where the preset asks for "
+            f"wav2vec2-base's {config.acoustic_width} and {config.acoustic_layers}."
+        )
+    return model
+
+
 class AcousticExtractor(nn.Module):
     """`transformers.Wav2Vec2Model` at our sizes, with tokens centred on multiples of the hop."""
 
@@ -72,7 +95,7 @@ class AcousticExtractor(nn.Module):
         super().__init__()
         self.config = config
         if pretrained:
-            self.wav2vec2 = Wav2Vec2Model.from_pretrained(config.acoustic_source)
+            self.wav2vec2 = read_pretrained(config)
         else:
             self.wav2vec2 = Wav2Vec2Model(
                 Wav2Vec2Config(

@@ -14,8 +14,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ..errors import HiSTalkError
 from ..head import load_head
-from ..network import HiSTalk, save_checkpoint, small
+from ..network import HiSTalk, base, save_checkpoint, small
 from .batches import Clip, SpeechBatches, load_clips
 from .losses import LossWeights, MotionSpace, losses
 from .warm_start import warm_start
@@ -37,6 +38,7 @@ class TrainOptions:
     resume: bool = True
     save_minutes: float = 2.0
     workers: int = 1
+    acoustic: str = ""  # folder or hub name of wav2vec2-base: trains the `base` preset; "" = `small`, from nothing
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     weights: LossWeights = LossWeights()
 
@@ -64,20 +66,21 @@ def motion_space(head, clips: list[Clip], size: int, seed: int) -> MotionSpace:
 
 
 def train(options: TrainOptions) -> Path:
-    """Train the `small` preset on a corpus; a killed run goes on from its last state when called again.
+    """Train a preset on a corpus; a killed run goes on from its last state when called again.
 
     Returns:
         Path of the half-precision checkpoint.
 
     Raises:
-        HiSTalkError: the corpus is missing.
+        HiSTalkError: the corpus or the acoustic weights are missing, or the folder holds a run of the other preset.
     """
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     clips = load_clips(options.corpus, {"train"})
     head = load_head()
-    config = small(len(head.vertices))
-    model = HiSTalk(config).to(options.device)
+    vertices = len(head.vertices)
+    config = base(vertices, options.acoustic) if options.acoustic else small(vertices)
+    model = HiSTalk(config, pretrained_acoustic=bool(options.acoustic)).to(options.device)
     space = motion_space(head, clips, config.dense_components, options.seed)
     output = model.outputs["histalk"]
     with torch.no_grad():
@@ -92,7 +95,10 @@ def train(options: TrainOptions) -> Path:
     elapsed, step, heard = 0.0, 0, 0.0
     if options.resume and state_path.exists():
         state = torch.load(state_path, weights_only=True, map_location=options.device)
-        model.load_state_dict(state["model"])
+        try:
+            model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise HiSTalkError(f"'{state_path}' is a run of another network: name another --out.") from error
         optimiser.load_state_dict(state["optimiser"])
         elapsed, step, heard = state["elapsed"], state["step"], state["heard"]
     loader = iter(
@@ -102,7 +108,7 @@ def train(options: TrainOptions) -> Path:
         )
     )  # fmt: skip
     model.train()
-    if step == 0 and options.warm_minutes:
+    if step == 0 and options.warm_minutes and not options.acoustic:
         error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
         print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
     half = options.device.startswith("cuda")
@@ -160,7 +166,7 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
     temporary = options.out / "state.pt.part"
     torch.save(state, temporary)
     os.replace(temporary, options.out / "state.pt")
-    path = options.out / "histalk-small.safetensors"
+    path = options.out / f"histalk-{'base' if options.acoustic else 'small'}.safetensors"
     notes = {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
     save_checkpoint(model, path, notes=notes)
     return path

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small
@@ -54,6 +55,29 @@ def test_group_norm_of_the_base_preset_ignores_padding_too(clips):
     alone, tokens = extractor(clips[:1, :20_000], torch.tensor([20_000]))
     padded, _ = extractor(clips, torch.tensor([20_000, 32_000]))
     torch.testing.assert_close(padded[:1, : int(tokens)], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_base_reads_a_local_folder_of_wav2vec2_weights(tmp_path, clips):
+    sizes = dict(conv_dim=(16,) * 7, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=32)
+    torch.manual_seed(0)
+    theirs = Wav2Vec2Model(Wav2Vec2Config(**sizes)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = dataclasses.replace(
+        base(10, str(tmp_path)), conv_dim=(16,) * 7, acoustic_width=32, acoustic_layers=1, acoustic_heads=4,
+        acoustic_feed_forward=32, hierarchy_layers=(1, 1, 1, 1),
+    )  # fmt: skip
+    model = HiSTalk(ours, pretrained_acoustic=True).eval()
+    N = 400 + 320 * 40
+    with torch.no_grad():
+        expected = theirs(clips[:1, :N]).last_hidden_state
+        padding = ours.receptive_centre
+        got, _ = model.acoustic(clips[:1, padding : N - padding], torch.tensor([N - 2 * padding]))
+    assert got.shape[1] == expected.shape[1]
+    assert (got - expected).abs().mean() < 0.5 * expected.abs().mean(), "only the edges' padding may differ"
+    with pytest.raises(HiSTalkError, match="32 wide with 1 layers"):
+        HiSTalk(base(10, str(tmp_path)), pretrained_acoustic=True)
+    with pytest.raises(HiSTalkError, match="No wav2vec 2.0 weights at"):
+        HiSTalk(base(10, str(tmp_path / "none")), pretrained_acoustic=True)
 
 
 def test_a_word_token_sees_only_itself_and_its_segment():
