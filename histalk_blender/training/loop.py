@@ -18,7 +18,7 @@ from ..errors import HiSTalkError
 from ..head import load_head
 from ..network import HiSTalk, base, save_checkpoint, small
 from .batches import Clip, SpeechBatches, load_clips
-from .losses import LossWeights, MotionSpace, losses
+from .losses import LossWeights, MotionSpace, losses, principal_basis
 from .warm_start import warm_start
 
 
@@ -47,11 +47,16 @@ class TrainOptions:
         return elapsed < 60 * self.minutes and not 0 < self.steps <= step
 
 
-def motion_space(head, clips: list[Clip], size: int, seed: int) -> MotionSpace:
-    """The head's `MotionSpace` for the motion that the clips hold; the mouth counts six times the scalp."""
+def first_basis(head, clips: list[Clip], size: int, seed: int) -> torch.Tensor:
+    """The output layer's start [size, V, 3]: what a thousand of the clips move."""
     random = np.random.default_rng(seed)
     chosen = random.choice(len(clips), min(len(clips), 1000), replace=False)
     samples = np.concatenate([np.asarray(clips[i].units, np.float32) for i in chosen])
+    return principal_basis(torch.from_numpy(head.unit_deltas()), torch.from_numpy(samples), size)
+
+
+def motion_space(head, basis: torch.Tensor) -> MotionSpace:
+    """The head's `MotionSpace` on an output layer's basis; the mouth counts up to six times the scalp."""
     weights = torch.ones(len(head.vertices))
     for region, weight in (("mouth_area", 3.0), ("lips", 6.0), ("tongue", 2.0)):
         weights[torch.from_numpy(head.regions[region].astype(np.int64))] = weight
@@ -59,10 +64,8 @@ def motion_space(head, clips: list[Clip], size: int, seed: int) -> MotionSpace:
     def landmarks(points: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(head.landmarks(points.numpy()))
 
-    return MotionSpace.of(
-        torch.from_numpy(head.unit_deltas()), weights, landmarks,
-        torch.from_numpy(head.landmarks(head.vertices)).float(), torch.from_numpy(samples), size,
-    )  # fmt: skip
+    neutral = torch.from_numpy(head.landmarks(head.vertices)).float()
+    return MotionSpace.on(basis, torch.from_numpy(head.unit_deltas()), weights, landmarks, neutral)
 
 
 def train(options: TrainOptions) -> Path:
@@ -81,13 +84,8 @@ def train(options: TrainOptions) -> Path:
     vertices = len(head.vertices)
     config = base(vertices, options.acoustic) if options.acoustic else small(vertices)
     model = HiSTalk(config, pretrained_acoustic=bool(options.acoustic)).to(options.device)
-    space = motion_space(head, clips, config.dense_components, options.seed)
-    output = model.outputs["histalk"]
-    with torch.no_grad():
-        output.basis.copy_(space.basis)
     # The basis spans all that the teacher can show; moving it would only cost time.
-    output.basis.requires_grad_(False)
-    space = space.to(options.device)
+    basis = model.outputs["histalk"].basis.requires_grad_(False)
     optimiser = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], options.learning_rate, (0.9, 0.98), weight_decay=0.01
     )
@@ -101,6 +99,9 @@ def train(options: TrainOptions) -> Path:
             raise HiSTalkError(f"'{state_path}' is a run of another network: name another --out.") from error
         optimiser.load_state_dict(state["optimiser"])
         elapsed, step, heard = state["elapsed"], state["step"], state["heard"]
+    else:
+        basis.data.copy_(first_basis(head, clips, config.dense_components, options.seed))
+    space = motion_space(head, basis.detach().cpu()).to(options.device)
     loader = iter(
         DataLoader(
             SpeechBatches(clips, options.lengths, options.seconds, config.fps, options.seed + step),

@@ -37,25 +37,15 @@ class MotionSpace:
     neutral: Tensor  # [68, 3] metres
 
     @classmethod
-    def of(cls, units: Tensor, vertex_weights: Tensor, landmarks, neutral: Tensor, samples: Tensor, size: int):
-        """Principal components of the teacher's motion, each with a standard deviation of one.
+    def on(cls, basis: Tensor, units: Tensor, vertex_weights: Tensor, landmarks, neutral: Tensor):
+        """The space of an output layer's own basis.
 
         Args:
-            units: [52, V, 3] unit deltas in metres; vertex_weights: [V]; samples: [S, 52] unit weights.
+            basis: [K, V, 3]; units: [52, V, 3] unit deltas, both in metres; vertex_weights: [V].
             landmarks: function from [..., V, 3] to [..., 68, 3]; neutral: [68, 3] metres.
-            size: K; what the units do not fill stays zero.
         """
-        flat = units.flatten(1).double()
-        spread = torch.linalg.cholesky(torch.cov(samples.double().T) + 1e-6 * torch.eye(len(units)))
-        left, values, right = torch.linalg.svd(spread.T @ flat, full_matrices=False)
-        rank = int((values > values[0] * 1e-5).sum())
-        basis = torch.zeros(size, flat.shape[1], dtype=torch.float64)
-        basis[:rank] = values[:rank, None] * right[:rank]
-        from_units = torch.zeros(len(units), size, dtype=torch.float64)
-        from_units[:, :rank] = flat @ right[:rank].T / values[:rank]
-        basis = basis.float().unflatten(-1, units.shape[1:])
-        weights = vertex_weights / vertex_weights.sum()
-        metric = torch.einsum("kvc,v,lvc->kl", basis, weights, basis)
+        from_units = units.flatten(1).double() @ torch.linalg.pinv(basis.flatten(1).double())
+        metric = torch.einsum("kvc,v,lvc->kl", basis, vertex_weights / vertex_weights.sum(), basis)
         return cls(basis, from_units.float(), metric, landmarks(basis), neutral)
 
     def error(self, components: Tensor) -> Tensor:
@@ -65,6 +55,25 @@ class MotionSpace:
     def to(self, device) -> MotionSpace:
         """The same on another device."""
         return MotionSpace(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+def principal_basis(units: Tensor, samples: Tensor, size: int) -> Tensor:
+    """Principal components of the teacher's motion, each as large as its standard deviation.
+
+    Args:
+        units: [52, V, 3] unit deltas in metres; samples: [S, 52] unit weights.
+        size: K; what the units do not fill stays zero.
+
+    Returns:
+        [K, V, 3] metres.
+    """
+    flat = units.flatten(1).double()
+    spread = torch.linalg.cholesky(torch.cov(samples.double().T) + 1e-6 * torch.eye(len(units)))
+    _, values, right = torch.linalg.svd(spread.T @ flat, full_matrices=False)
+    rank = int((values > values[0] * 1e-5).sum())
+    basis = torch.zeros(size, flat.shape[1], dtype=torch.float64)
+    basis[:rank] = values[:rank, None] * right[:rank]
+    return basis.float().unflatten(-1, units.shape[1:])
 
 
 def opening(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:

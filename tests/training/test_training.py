@@ -8,10 +8,10 @@ import torch
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head import lip_opening
-from histalk_blender.network import load_checkpoint, small
+from histalk_blender.network import load_checkpoint
 from histalk_blender.training.augment import augment
 from histalk_blender.training.batches import SpeechBatches, load_clips
-from histalk_blender.training.loop import TrainOptions, motion_space, train
+from histalk_blender.training.loop import TrainOptions, first_basis, motion_space, train
 from histalk_blender.training.losses import LossWeights, losses
 from histalk_blender.training.phones import ARPABET
 from histalk_blender.training.warm_start import log_mel
@@ -25,7 +25,7 @@ def clips(corpus):
 
 @pytest.fixture(scope="module")
 def space(head, clips):
-    return motion_space(head, clips, small(len(head.vertices)).dense_components, seed=0)
+    return motion_space(head, first_basis(head, clips, 64, seed=0))
 
 
 def options(corpus, out, steps):
