@@ -121,23 +121,26 @@ def synthesize(
 
 
 def _windows(frames: int, window: int, overlap: int, period: int):
-    """(start, end, fade [end - start]) frames of each window; the middle half of an overlap is faded.
+    """(start, end, fade [end - start]) frames of each window, which fades in over the middle half of an overlap.
 
     The outer quarters of an overlap only give the network context: there one window alone counts. Windows start on
-    the network's period where it is short enough, so that its tokens hold the same sound as in the whole clip.
+    the network's period where it is short enough, so that its tokens hold the same sound as in the whole clip, and
+    the last one reaches back as far as it may, so that it hears no less than the others.
     """
-    start, step = 0, window - overlap
-    step -= step % period if step >= period else 0
-    overlap = window - step
+    grid = period if period <= window - overlap else 1
+    step = (window - overlap) // grid * grid
+    start, before = 0, 0
     while True:
         end = min(start + window, frames)
         fade = np.ones(end - start, np.float32)
         if start:
-            quarter = overlap // 4
-            middle = overlap - 2 * quarter
-            fade[:quarter] = 0
-            fade[quarter : quarter + middle] = (np.arange(middle) + 1) / (middle + 1)
-        yield start, end, fade[: end - start]
+            shared = before - start
+            first, length = shared // 4, shared - 2 * (shared // 4)
+            fade[:first] = 0
+            fade[first : first + length] = (np.arange(length) + 1) / (length + 1)
+        yield start, end, fade
         if end == frames:
             return
-        start += step
+        before = end
+        last = -(-(frames - window) // grid) * grid
+        start = min(start + step, last)

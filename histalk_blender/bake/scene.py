@@ -128,6 +128,14 @@ def workbench_renders() -> bool:
         return False
 
 
+def use_workbench(scene, size: int) -> None:
+    """Workbench in the materials' colours, `size` pixels a side."""
+    scene.render.engine = "BLENDER_WORKBENCH"
+    shading = scene.display.shading
+    shading.light, shading.color_type, shading.show_cavity = "STUDIO", "MATERIAL", True
+    scene.render.resolution_x = scene.render.resolution_y = size
+
+
 def render_preview(path: Path, size: int = 512, progress: Callable[[float], None] = lambda share: None) -> None:
     """Render the scene's range into an mp4 with its sound: Workbench, or Cycles where nothing can be drawn with OpenGL.
 
@@ -141,16 +149,12 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
     """
     path = Path(path).resolve()
     scene = bpy.context.scene
-    if workbench_renders():
-        scene.render.engine = "BLENDER_WORKBENCH"
-        shading = scene.display.shading
-        shading.light, shading.color_type, shading.show_cavity = "STUDIO", "MATERIAL", True
-    else:
-        size //= 2
+    use_workbench(scene, size)
+    if not workbench_renders():
         scene.render.engine = "CYCLES"
         scene.cycles.samples, scene.cycles.use_denoising = 12, True
         scene.render.use_persistent_data = True
-    scene.render.resolution_x = scene.render.resolution_y = size
+        scene.render.resolution_x = scene.render.resolution_y = size // 2
     scene.render.resolution_percentage = 100
     if hasattr(scene.render.image_settings, "media_type"):
         scene.render.image_settings.media_type = "VIDEO"

@@ -1,0 +1,65 @@
+"""Render the README's picture: the bundled head at eight phones of the bundled sentence.
+
+    pip install pillow==12.0.0 && python tools/picture_strip.py docs/speaking.png [WEIGHTS]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import bpy
+from PIL import Image, ImageDraw, ImageFont
+
+from histalk_blender.audio import read_audio
+from histalk_blender.bake import build_scene
+from histalk_blender.bake.scene import quiet, use_workbench
+from histalk_blender.head import load_head
+from histalk_blender.network import load_checkpoint
+from histalk_blender.synthesis import WEIGHTS, synthesize
+from histalk_blender.training.corpus.align import Aligner
+from histalk_blender.training.corpus.shards import at_16k
+
+SPEECH = Path(__file__).parents[1] / "tests" / "data" / "speech.flac"
+WORDS = "if this is the person you are looking for press one now otherwise please press star now".split()
+# (phone, its place among the sentence's phones of that name, the word with the phone in brackets)
+SHOWN = (
+    ("F", 0, "i[f]"), ("DH", 0, "[th]is"), ("P", 0, "[p]erson"), ("UW", 0, "y[ou]"), ("AO", 0, "f[o]r"),
+    ("P", 1, "[p]ress"), ("W", 0, "[w]on (one)"), ("AW", 0, "n[ow]"),
+)  # fmt: skip
+SIDE = 256
+
+
+def main() -> None:
+    """Write the strip."""
+    out, weights = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else WEIGHTS
+    samples, head = read_audio(SPEECH), load_head()
+    motion = synthesize(samples, load_checkpoint(weights), head)
+    phones = Aligner().align(at_16k(samples, 16_000), WORDS)
+    obj = build_scene(head, SPEECH, len(motion.displacements))
+    scene = bpy.context.scene
+    use_workbench(scene, SIDE)
+    # As near as a face is in a dialogue scene.
+    scene.camera.data.lens = 120
+    scene.camera.location.z -= 0.02
+    strip = Image.new("RGB", (SIDE * len(SHOWN), SIDE + 28), "white")
+    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(18)
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (name, place, label) in enumerate(SHOWN):
+            _, start, end = [row for row in phones if row[0] == name][place]
+            frame = round((start + 0.4 * (end - start)) * motion.fps)
+            vertices = head.vertices + motion.displacements[frame]
+            obj.data.vertices.foreach_set("co", vertices.ravel())
+            obj.data.update()
+            scene.render.filepath = str(Path(folder, "tile.png"))
+            with quiet():
+                bpy.ops.render.render(write_still=True)
+            strip.paste(Image.open(scene.render.filepath).convert("RGB"), (SIDE * i, 0))
+            draw.text((SIDE * (i + 0.5), SIDE + 14), label, "black", font, anchor="mm")
+    out.parent.mkdir(exist_ok=True)
+    strip.quantize(128).save(out, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
