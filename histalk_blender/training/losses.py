@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..head import INNER_LIP_PAIRS
 from ..network.model import HiSTalkComponents
-
-INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def principal_basis(units: Tensor, samples: Tensor, size: int) -> Tensor:
 def opening(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
     """[..., 68, 3] metres -> [...] mean distance over the inner-lip pairs, metres."""
     points = landmark_displacements + neutral
-    gaps = [points[..., a, :] - points[..., b, :] for a, b in INNER_LIPS]
+    gaps = [points[..., a, :] - points[..., b, :] for a, b in INNER_LIP_PAIRS]
     return sum((gap.square().sum(-1) + 1e-10).sqrt() for gap in gaps) / len(gaps)
 
 

@@ -14,6 +14,7 @@ from .shards import RATE, Utterance, at_16k, held_out_speakers, sentence_split, 
 
 FOLDERS = ("kathleen", "commands", "wakewords", "digits", "ljspeech")
 STRANGERS = ("ljspeech",)  # too little to learn from, and the only reader of prose: for testing alone
+ONE_VOICE = ("kathleen",)  # where no stranger can be held out, sentences are
 WORST = 0.03  # the share of clips with the lowest alignment score that is dropped
 MARGIN = 0.3  # seconds of silence kept around speech
 
@@ -22,27 +23,23 @@ def speak(folder: Path, name: str) -> Iterator[Utterance]:
     """The clips of one folder, cropped to their speech."""
     table = json.loads((folder / f"{name}.json").read_text())
     floor = np.quantile([row["score"] for row in table.values()], WORST)
-    held_out = held_out_speakers(row["speaker"] for row in table.values() if "speaker" in row) if _voices(table) else set()
-    digits = name == "digits"
-    if digits:
-        held_out = held_out_speakers(clip.split("_")[0] for clip in table)
+    # The digits' clips are named after who speaks them; wake words come from many whom nobody named.
+    speakers = {
+        clip: clip.split("_")[0] if name == "digits" else str(row.get("speaker", name)) for clip, row in table.items()
+    }
+    several = len(set(speakers.values())) > 1
+    held_out = held_out_speakers(speakers.values()) if several else set()
     for clip, row in table.items():
         if row["score"] < floor or not any(phone != "SIL" for phone, _, _ in row["phones"]):
             continue
-        speaker = clip.split("_")[0] if digits else row.get("speaker")
-        if name in STRANGERS or speaker in held_out:
+        if name in STRANGERS or speakers[clip] in held_out:
             split = "test_stranger"
         else:
-            # Strangers are held out where people are known; a sentence is, where there is but one voice.
-            split = sentence_split(row["text"]) if name == "kathleen" else "train"
+            split = sentence_split(row["text"]) if name in ONE_VOICE else "train"
         samples, rate = soundfile.read(folder / name / f"{clip}.opus", dtype="int16")
         phones = shifted([tuple(phone) for phone in row["phones"]], EARLY)
         samples, phones = _cropped(at_16k(samples, rate), phones)
-        yield Utterance(f"{name}-{clip}", name, str(speaker or name), split, samples, phones)
-
-
-def _voices(table: dict) -> bool:
-    return any("speaker" in row for row in table.values())
+        yield Utterance(f"{name}-{clip}", name, speakers[clip], split, samples, phones)
 
 
 def _cropped(samples: np.ndarray, phones: list) -> tuple[np.ndarray, list]:
