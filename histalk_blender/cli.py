@@ -102,7 +102,10 @@ def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) ->
         from .bake import bake as bake_motion
         from .bake import build_scene, render_preview, save_blend
     except ImportError as error:
-        raise HiSTalkError("Blender's module is not installed: pip install bpy==4.5.15.") from error
+        raise HiSTalkError(
+            f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "
+            "apt-get install libxi6 libxkbcommon0 libsm6 libgl1."
+        ) from error
     _writable(blend, ".blend")
     if preview:
         _writable(preview, ".mp4")

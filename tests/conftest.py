@@ -1,10 +1,7 @@
 """What the tests share: the real head, the real weights, real speech."""
 
-from pathlib import Path
-
 import pytest
-
-SPEECH = Path(__file__).parent / "data" / "speech.flac"
+from assets import SPEECH
 
 
 @pytest.fixture(scope="session")

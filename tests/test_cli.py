@@ -5,11 +5,11 @@ import subprocess
 import sys
 import time
 
+import bpy
 import numpy as np
 import pytest
 import soundfile as sf
-
-from conftest import SPEECH
+from assets import SPEECH
 
 
 def histalk(*arguments):
@@ -29,7 +29,6 @@ def test_synthesize_writes_the_motion(tmp_path, performance):
 
 
 def test_bake_writes_a_file_in_which_the_head_speaks(tmp_path, performance):
-    bpy = pytest.importorskip("bpy", reason="Blender's module is not installed")
     blend = tmp_path / "out.blend"
     done = histalk("bake", SPEECH, "--blend", blend, "--bake", "cache", "--fps", "25", "--start", "11")
     assert done.returncode == 0, done.stderr
@@ -95,7 +94,6 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path):
 
 
 def test_a_preview_is_a_film_with_sound_and_stdout_holds_only_paths(tmp_path):
-    bpy = pytest.importorskip("bpy", reason="Blender's module is not installed")
     short = tmp_path / "short.wav"
     samples, rate = sf.read(SPEECH)
     sf.write(short, samples[: rate // 2], rate)

@@ -1,13 +1,13 @@
 """The extension as Blender loads it: by the folder's own __init__.py, under a name of Blender's choosing."""
 
 import importlib.util
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import bpy
 import pytest
-
-bpy = pytest.importorskip("bpy", reason="Blender's module is not installed")
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,8 +46,6 @@ def test_unregistering_leaves_nothing(extension):
 
 def test_registering_loads_no_torch():
     """Measured in a process of its own, as this one has loaded torch for other tests."""
-    import subprocess
-
     code = f"""
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("ext", {str(ROOT / "__init__.py")!r}, submodule_search_locations=[{str(ROOT)!r}])

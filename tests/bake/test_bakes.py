@@ -1,15 +1,13 @@
 """Bakes on real Blender: what is evaluated equals the motion, and nothing else is touched."""
 
+import bpy
 import numpy as np
 import pytest
+from assets import SPEECH
 
-bpy = pytest.importorskip("bpy", reason="Blender's module is not installed")
-
-from histalk_blender.bake import bake, build_scene, remove_bake  # noqa: E402
-from histalk_blender.errors import HiSTalkError  # noqa: E402
-from histalk_blender.timing import resample  # noqa: E402
-
-from conftest import SPEECH  # noqa: E402
+from histalk_blender.bake import bake, build_scene, remove_bake
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.timing import resample
 
 
 @pytest.fixture
