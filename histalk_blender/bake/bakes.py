@@ -75,7 +75,10 @@ def bake(
     else:
         keys, error = bake_basis(obj, motion, start_frame, tolerance_mm)
     refresh(obj)
-    return BakeReport(kind, len(motion), keys, error, why_nothing_moves(obj))
+    warnings = why_nothing_moves(obj)
+    if kind != "cache" and obj.data.users > 1:
+        warnings.append(f"Mesh '{obj.data.name}' is shared, so {obj.data.users} objects speak: make it single-user.")
+    return BakeReport(kind, len(motion), keys, error, warnings)
 
 
 def remove_bake(obj) -> None:

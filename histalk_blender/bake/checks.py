@@ -13,12 +13,14 @@ def check_target(obj, vertices: int) -> None:
     """Refuse what cannot be baked on, before anything is touched.
 
     Raises:
-        HiSTalkError: no object, no mesh, edit mode, or another topology.
+        HiSTalkError: no object, no mesh, a linked one, edit mode, or another topology.
     """
     if obj is None:
         raise HiSTalkError("No object is selected: select the head to bake on.")
     if obj.type != "MESH":
         raise HiSTalkError(f"'{obj.name}' is a {obj.type.lower()}, not a mesh: select the head.")
+    if obj.library or obj.data.library:
+        raise HiSTalkError(f"'{obj.name}' is linked from another file: make it local or an override, then bake.")
     if obj.mode == "EDIT":
         raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
     count = len(obj.data.vertices)

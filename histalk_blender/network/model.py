@@ -40,6 +40,10 @@ class HiSTalkComponents:
     gates: Tensor
     phone_logits: Tensor
 
+    def float(self) -> HiSTalkComponents:
+        """The same in single precision, as losses need it."""
+        return HiSTalkComponents(*(getattr(self, name).float() for name in self.__dataclass_fields__))
+
 
 class DenseOutput(nn.Module):
     """S2D's output layer for one topology: components -> every vertex's displacement."""

@@ -40,6 +40,7 @@ class TrainOptions:
     workers: int = 1
     acoustic: str = ""  # folder or hub name of wav2vec2-base: trains the `base` preset; "" = `small`, from nothing
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
+    half: bool = field(default_factory=torch.cuda.is_available)  # bfloat16 where it pays
     weights: LossWeights = LossWeights()
 
     def unfinished(self, elapsed: float, step: int) -> bool:
@@ -112,7 +113,6 @@ def train(options: TrainOptions) -> Path:
     if step == 0 and options.warm_minutes and not options.acoustic:
         error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
         print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
-    half = options.device.startswith("cuda")
     log = (options.out / "log.jsonl").open("a")
     running: dict[str, float] = {}
     began, saved = time.monotonic() - elapsed, time.monotonic()
@@ -124,8 +124,8 @@ def train(options: TrainOptions) -> Path:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             wave, units, phones = (part.to(options.device) for part in next(loader))
-            with torch.autocast("cuda", torch.bfloat16, enabled=half):
-                out = model.components(wave)
+            with torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=options.half):
+                out = model.components(wave).float()
             parts = losses(out, units, phones, space, options.weights)
             total = sum(parts.values())
             optimiser.zero_grad()

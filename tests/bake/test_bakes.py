@@ -114,6 +114,23 @@ def test_wrong_targets_are_refused_and_the_scene_stays(obj, motion, tmp_path):
     assert scene_state() == state
 
 
+def test_a_shared_mesh_is_named(obj, motion, tmp_path):
+    bpy.data.objects.new("Twin", obj.data)
+    assert any("2 objects speak" in warning for warning in bake(obj, motion, kind="basis").warnings)
+    assert bake(obj, motion, kind="cache", cache_dir=tmp_path).warnings == []
+
+
+def test_a_linked_head_is_refused(obj, motion, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (source, wanted):
+        wanted.objects = ["HiSTalk Head"]
+    linked = bpy.data.objects["HiSTalk Head"]
+    bpy.context.scene.collection.objects.link(linked)
+    with pytest.raises(HiSTalkError, match="linked from another file"):
+        bake(linked, motion, kind="keys")
+
+
 def test_a_bake_that_nobody_would_see_says_why(obj, motion):
     from histalk_blender.bake.checks import why_nothing_moves
 

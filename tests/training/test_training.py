@@ -1,5 +1,6 @@
 """A step teaches, a killed run goes on, and no batch lies about its labels."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -47,6 +48,12 @@ def test_a_killed_run_goes_on_and_ends_in_a_checkpoint_that_speaks(corpus, tmp_p
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 3, "a finished run is left alone"
     with torch.inference_mode():
         assert load_checkpoint(path)(torch.randn(1, 16_000)).displacements.isfinite().all()
+
+
+def test_half_precision_trains_too(corpus, tmp_path):
+    train(dataclasses.replace(options(corpus, tmp_path, 2), half=True))
+    (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
+    assert np.isfinite(list(row.values())).all()
 
 
 def test_training_without_a_corpus_says_how_to_make_one(tmp_path):
