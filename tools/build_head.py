@@ -156,32 +156,9 @@ def main() -> None:
     left_up, left_low = at_share(upper, 0.45), at_share(lower, 0.45)
     eye_left = points[faces_of(groups, faces, "helper-l-eye")].mean(0)
     w, lip_y = points[corner, 0], points[corner, 1]
-    marks: list[int] = []
-    for i in range(17):
-        angle = np.pi * i / 16
-        side, depth = -np.cos(angle), np.sin(angle)
-        y = 7.3 - (7.3 - 6.3) * depth**0.9
-        z = 0.45 + 0.85 * depth**2.2
-        marks.append(nearest(side * 0.78, y, z))
-    brow = ((0.52, 7.46), (0.42, 7.54), (0.32, 7.56), (0.22, 7.53), (0.12, 7.48))
-    marks += [nearest(-x, y) for x, y in brow] + [nearest(x, y) for x, y in reversed(brow)]
-    marks += [132, 131, 291, 297]
-    marks += [nearest(x, 6.92) for x in (-0.14, -0.07)] + [312] + [nearest(x, 6.92) for x in (0.07, 0.14)]
-    ex, ey = eye_left[:2]
-    lids = ((0.16, 0.0), (0.06, 0.055), (-0.06, 0.055), (-0.15, -0.01), (-0.06, -0.05), (0.06, -0.05))
-    marks += [nearest(-(ex + x), ey + y) for x, y in lids]
-    order = (3, 2, 1, 0, 5, 4)
-    marks += [nearest(ex + lids[i][0], ey + lids[i][1]) for i in order]
-    outer_up = ((0.72, 6.735), (0.33, 6.80), (0.0, 6.785))
-    outer_low = ((0.72, 6.625), (0.38, 6.56), (0.0, 6.55))
-    marks += [mirrored[corner]] + [nearest(-w * x, y) for x, y in outer_up]
-    marks += [nearest(w * x, y) for x, y in outer_up[1::-1]] + [corner]
-    marks += [nearest(w * x, y) for x, y in outer_low] + [nearest(-w * x, y) for x, y in outer_low[1::-1]]
-    marks += [mirrored[corner], mirrored[left_up], UPPER_LIP, left_up, corner, left_low, LOWER_LIP, mirrored[left_low]]
-    assert len(marks) == 68, len(marks)
 
     def outside(v: int) -> bool:
-        return points[v, 2] > 1.40 - 0.16 * (points[v, 0] / w) ** 2
+        return abs(points[v, 0]) < 1.25 * w and points[v, 2] > 1.40 - 0.16 * (points[v, 0] / w) ** 2
 
     # Rings around the lips' line: the vermilion's border is an edge loop of the mesh.
     ring = {v: 0 for v in {*upper, *lower, *mirrored.values()}}
@@ -189,6 +166,34 @@ def main() -> None:
         reached = {n for v in ring for n in neighbours[v] if n not in ring and outside(n)}
         ring |= dict.fromkeys(reached, step)
     is_lip = np.isin(np.arange(len(base)), list(ring))
+
+    marks: list[int] = []
+    for i in range(17):
+        angle = np.pi * i / 16
+        side, depth = -np.cos(angle), np.sin(angle)
+        y = 7.3 - (7.3 - 6.3) * depth**0.9
+        z = 0.62 + 0.68 * depth**2.2
+        marks.append(nearest(side * 0.72, y, z))
+    brow = ((0.51, 7.41), (0.42, 7.47), (0.32, 7.495), (0.22, 7.48), (0.12, 7.44))
+    marks += [nearest(-x, y) for x, y in brow] + [nearest(x, y) for x, y in reversed(brow)]
+    marks += [132, 131, 291, 297]
+    marks += [nearest(x, 6.92) for x in (-0.14, -0.07)] + [312] + [nearest(x, 6.92) for x in (0.07, 0.14)]
+    ex, ey = eye_left[:2]
+    lids = ((0.16, 0.0), (0.06, 0.055), (-0.06, 0.055), (-0.135, -0.01), (-0.06, -0.05), (0.06, -0.05))
+    marks += [nearest(-(ex + x), ey + y) for x, y in lids]
+    order = (3, 2, 1, 0, 5, 4)
+    marks += [nearest(ex + lids[i][0], ey + lids[i][1]) for i in order]
+    border = np.array([v for v, step in ring.items() if step == LIP_RINGS])
+    reach = points[border, 0].max()
+
+    def on_border(share: float, above: bool) -> int:
+        among = border[(points[border, 1] > lip_y) == above]
+        return int(among[np.abs(points[among, 0] - share * reach).argmin()])
+
+    marks += [on_border(share, True) for share in (-1.0, -0.6, -0.2, 0.0, 0.2, 0.6, 1.0)]
+    marks += [on_border(share, False) for share in (0.6, 0.28, 0.0, -0.28, -0.6)]
+    marks += [mirrored[corner], mirrored[left_up], UPPER_LIP, left_up, corner, left_low, LOWER_LIP, mirrored[left_low]]
+    assert len(marks) == 68, len(marks)
 
     x, y, z = points.T
     body_mask = np.isin(np.arange(len(base)), body_vertices)
