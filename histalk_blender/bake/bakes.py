@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import HiSTalkError
 from ..timing import resample
 from .cache import bake_cache
-from .checks import MARK, check_target, curve_bags, is_our_curve, refresh, scene_fps, why_nothing_moves
+from .checks import MARK, check_object, curve_bags, fitted, is_our_curve, refresh, scene_fps, why_nothing_moves
 from .shape_keys import bake_basis, bake_keys
 
 KINDS = ("cache", "keys", "basis")
@@ -42,7 +42,7 @@ def bake(
 
     Args:
         obj: the mesh object; its shape keys, modifiers, parents and scale stay.
-        displacements: [T, V, 3] metres in the mesh's own space.
+        displacements: [T, V, 3] metres in the mesh's own space; a FLAME head also takes the bundled head's.
         kind: "cache", "keys" or "basis".
         start_frame: scene frame of the first motion frame.
         fps: the motion's frames a second; it is resampled to the scene's.
@@ -57,7 +57,8 @@ def bake(
         raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
     if displacements.ndim != 3 or displacements.shape[2] != 3 or not len(displacements):
         raise HiSTalkError(f"Motion must be frames x vertices x 3, not {displacements.shape}: synthesize it again.")
-    check_target(obj, displacements.shape[1])
+    check_object(obj)
+    displacements = fitted(obj, displacements)
     if kind == "cache":
         if cache_dir is None:
             if not bpy.data.filepath:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import bpy
+import numpy as np
 
+from .. import flame
 from ..errors import HiSTalkError
+from ..head import load_head
 
 MARK = "HiSTalk"  # every key, modifier and action of ours starts so
 
 
-def check_target(obj, vertices: int) -> None:
+def check_object(obj) -> None:
     """Refuse what cannot be baked on, before anything is touched.
 
     Raises:
-        HiSTalkError: no object, no mesh, a linked one, edit mode, or another topology.
+        HiSTalkError: no object, no mesh, a linked one, or edit mode.
     """
     if obj is None:
         raise HiSTalkError("No object is selected: select the head to bake on.")
@@ -23,11 +26,28 @@ def check_target(obj, vertices: int) -> None:
         raise HiSTalkError(f"'{obj.name}' is linked from another file: make it local or an override, then bake.")
     if obj.mode == "EDIT":
         raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
-    count = len(obj.data.vertices)
-    if count != vertices:
+
+
+def fitted(obj, displacements: np.ndarray) -> np.ndarray:
+    """The motion for the object's own topology: a FLAME head takes what was made for the bundled head.
+
+    Args:
+        displacements: [T, V, 3] metres.
+
+    Raises:
+        HiSTalkError: the vertices are not those of the motion, nor FLAME's in FLAME's order.
+    """
+    count, bundled = len(obj.data.vertices), load_head()
+    if count == flame.VERTICES and displacements.shape[1] == len(bundled.vertices):
+        rest = np.empty(count * 3, np.float32)
+        obj.data.vertices.foreach_get("co", rest)
+        return flame.carry(displacements, rest.reshape(-1, 3), bundled)
+    if count != displacements.shape[1]:
         raise HiSTalkError(
-            f"'{obj.name}' has {count} vertices where the motion has {vertices}: select a head of its topology."
+            f"'{obj.name}' has {count} vertices where the motion has {displacements.shape[1]}: select a head of its "
+            "topology, or a FLAME head."
         )
+    return displacements
 
 
 def scene_fps(scene) -> float:

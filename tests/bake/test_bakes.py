@@ -7,6 +7,7 @@ from assets import SPEECH
 
 from histalk_blender.bake import bake, build_scene, remove_bake
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.flame import carry, load_flame_map
 from histalk_blender.timing import resample
 
 
@@ -112,6 +113,21 @@ def test_wrong_targets_are_refused_and_the_scene_stays(obj, motion, tmp_path):
         bake(obj, motion, kind="keys")
     bpy.ops.object.mode_set(mode="OBJECT")
     assert scene_state() == state
+
+
+@pytest.mark.parametrize("kind", ["cache", "keys", "basis"])
+def test_a_flame_head_takes_the_bundled_head_s_motion(obj, head, motion, tmp_path, kind):
+    vertices = load_flame_map().read(head.vertices) * 3
+    vertices[load_flame_map().eyes] = 3 * head.vertices[head.regions["eye_left"]].mean(0)
+    mesh = bpy.data.meshes.new("FLAME")
+    mesh.from_pydata(vertices.tolist(), [], [])
+    flame = bpy.data.objects.new("FLAME", mesh)
+    bpy.context.scene.collection.objects.link(flame)
+    bake(flame, motion, kind=kind, cache_dir=tmp_path)
+    np.testing.assert_allclose(evaluated(flame, 11), vertices + carry(motion, vertices, head)[10], atol=1.2e-4)
+    mesh.vertices.foreach_set("co", np.random.default_rng(0).permutation(vertices).ravel())
+    with pytest.raises(HiSTalkError, match="not in FLAME's order"):
+        bake(flame, motion, kind=kind, cache_dir=tmp_path)
 
 
 def test_a_shared_mesh_is_named(obj, motion, tmp_path):
