@@ -65,10 +65,10 @@ def _device(name: str) -> str:
     return name
 
 
-def _writable(path: Path, suffix: str) -> None:
+def _writable(path: Path, *suffixes: str) -> None:
     """Refuse a wrong place before minutes are spent on it."""
-    if path.suffix.lower() != suffix:
-        raise HiSTalkError(f"'{path}' must end in {suffix}.")
+    if path.suffix.lower() not in suffixes:
+        raise HiSTalkError(f"'{path}' must end in {' or '.join(suffixes)}.")
     if not path.resolve().parent.is_dir():
         raise HiSTalkError(f"The folder of '{path}' does not exist: make it first.")
 
@@ -76,14 +76,23 @@ def _writable(path: Path, suffix: str) -> None:
 @main.command()
 @click.argument("audio", type=AUDIO)
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option("--arkit", type=click.Path(path_type=Path), help="Also write the 52 ARKit units: .csv or .json.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-def synthesize(audio: Path, out: Path, weights: Path | None, device: str) -> None:
+def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None, device: str) -> None:
     """Write the motion of AUDIO to OUT (.npz): displacements in metres, landmarks, gates."""
+    from .arkit import fit_units, write_units
+
     _writable(out, ".npz")
-    _, performance = _perform(audio, weights, _device(device))
+    if arkit:
+        _writable(arkit, ".csv", ".json")
+    head, performance = _perform(audio, weights, _device(device))
     performance.save(out)
     click.echo(out)
+    if arkit:
+        weights, over = fit_units(performance.displacements, head)
+        write_units(arkit, weights, performance.fps)
+        click.echo(f"{arkit}  (52 units, {over.mean() * 1000:.2f} mm left over)")
 
 
 @main.command()

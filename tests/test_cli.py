@@ -21,8 +21,9 @@ def histalk(*arguments):
 
 def test_synthesize_writes_the_motion(tmp_path, performance):
     out = tmp_path / "out.npz"
-    done = histalk("synthesize", SPEECH, out)
+    done = histalk("synthesize", SPEECH, out, "--arkit", tmp_path / "units.csv")
     assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "units.csv").read_text().splitlines()) == len(performance.displacements) + 1
     with np.load(out) as data:
         np.testing.assert_allclose(data["displacements"], performance.displacements, atol=1e-6)
         assert data["level_displacements"].shape == (4, len(data["displacements"]), 68, 3)
@@ -66,6 +67,8 @@ def test_wrong_audio_ends_with_one_sentence_code_2_and_no_output(tmp_path, kind)
 
 
 def test_a_wrong_output_place_is_refused_before_the_work(tmp_path):
+    done = histalk("synthesize", SPEECH, tmp_path / "out.npz", "--arkit", tmp_path / "units.txt")
+    assert done.returncode == 2 and ".csv or .json" in done.stderr
     done = histalk("synthesize", SPEECH, tmp_path / "none" / "out.npz")
     assert done.returncode == 2 and "does not exist" in done.stderr
 

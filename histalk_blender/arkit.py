@@ -1,0 +1,104 @@
+"""Dense motion as weights of the 52 ARKit units, for heads of any topology and for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from .errors import HiSTalkError
+from .head import Head
+from .units import ARKIT_UNITS
+
+RIDGE = 1e-3  # of the mean unit's size: where two units look alike, neither runs away
+ROUNDS = 300
+
+
+def fit_units(displacements: np.ndarray, head: Head, smoothness: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
+    """Weights in [0, 1] whose face is nearest to the motion, smooth in time.
+
+    Bounded least squares over all frames at once, by accelerated projected gradients: the units' Gram matrix is all
+    that is needed of the vertices.
+
+    Args:
+        displacements: [T, V, 3] metres, of the bundled head.
+        head: whose units are fitted.
+        smoothness: what a change between frames costs, against the mean unit's size.
+
+    Returns:
+        weights [T, 52] in ARKIT_UNITS' order, and what the fit leaves over: root mean square [T] in metres over the
+        vertices that the units move.
+    """
+    units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
+    flat = displacements.reshape(len(displacements), -1)
+    size = np.square(units).sum(1).mean()
+    gram = units @ units.T / size + RIDGE * np.eye(len(units))
+    wanted = np.concatenate([flat[i : i + 512] @ units.T for i in range(0, len(flat), 512)]) / size
+    step = 1 / (np.linalg.eigvalsh(gram)[-1] + 4 * smoothness)
+    weights = previous = np.zeros_like(wanted)
+    momentum = 1.0
+    for _ in range(ROUNDS):
+        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        at = weights + (momentum - 1) / following * (weights - previous)
+        slope = at @ gram - wanted
+        change = smoothness * np.diff(at, axis=0)
+        slope[1:] += change
+        slope[:-1] -= change
+        previous, momentum = weights, following
+        weights = np.clip(at - step * slope, 0, 1)
+    moved = np.abs(units).reshape(len(units), -1, 3).max((0, 2)) > 1e-5
+    over = np.empty(len(flat))
+    for i in range(0, len(flat), 512):
+        rest = (flat[i : i + 512] - weights[i : i + 512] @ units).reshape(-1, len(moved), 3)[:, moved]
+        over[i : i + 512] = np.sqrt(np.square(rest).sum(-1).mean(-1))
+    return weights.astype(np.float32), over
+
+
+def match_names(names: list[str]) -> dict[str, str]:
+    """Unit -> the shape key that is spelt like it: `mouthSmileLeft`, `MouthSmile_L`, `mouth smile left`, `Mouth-Smile.l` …
+
+    Args:
+        names: shape keys.
+
+    Returns:
+        Those of the 52 units that have a key.
+    """
+
+    def plain(name: str) -> str:
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.rsplit(":", 1)[-1])
+        words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+        sides = {"l": "left", "r": "right"}
+        return "".join([*words[:-1], sides.get(words[-1], words[-1])]) if words else ""
+
+    spelt = {}
+    for name in names:
+        spelt.setdefault(plain(name), name)
+    return {unit: spelt[unit.lower()] for unit in ARKIT_UNITS if unit.lower() in spelt}
+
+
+def write_units(path: Path, weights: np.ndarray, fps: float) -> None:
+    """Write weights [T, 52] as .csv (a header, one row a frame) or .json, under a temporary name until it is whole.
+
+    Raises:
+        HiSTalkError: the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    rows = np.round(weights.astype(float), 5).tolist()
+    try:
+        with open(temporary, "w", newline="") as file:
+            if path.suffix.lower() == ".csv":
+                writer = csv.writer(file)
+                writer.writerow(["frame", "seconds", *ARKIT_UNITS])
+                writer.writerows([i, round(i / fps, 5), *row] for i, row in enumerate(rows))
+            else:
+                json.dump({"fps": fps, "names": list(ARKIT_UNITS), "weights": rows}, file)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
