@@ -90,8 +90,8 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
     performance.save(out)
     click.echo(out)
     if arkit:
-        weights, over = fit_units(performance.displacements, head)
-        write_units(arkit, weights, performance.fps)
+        units, over = fit_units(performance.displacements, head)
+        write_units(arkit, units, performance.fps)
         click.echo(f"{arkit}  (52 units, {over.mean() * 1000:.2f} mm left over)")
 
 
