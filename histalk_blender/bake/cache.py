@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..errors import HiSTalkError
-from .checks import MARK
+from .ownership import MARK
 
 
 def write_pc2(path: Path, positions, vertices: int, frames: int) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 from .. import flame
 from ..errors import HiSTalkError
 from ..head import load_head
-
-MARK = "HiSTalk"  # every key, modifier and action of ours starts so
+from .ownership import MARK, drives_our_keys, our_keys
 
 
 def check_object(obj) -> None:
@@ -59,7 +58,7 @@ def why_nothing_moves(obj) -> list[str]:
     """Sentences for whatever would hide the bake though it was written."""
     reasons = []
     keys = obj.data.shape_keys
-    ours = [key for key in keys.key_blocks if key.name.startswith(MARK)] if keys else []
+    ours = our_keys(keys)
     for key in ours:
         if key.mute:
             reasons.append(f"Shape key '{key.name}' is muted.")
@@ -75,26 +74,6 @@ def why_nothing_moves(obj) -> list[str]:
             if not (modifier.show_viewport and modifier.show_render):
                 reasons.append(f"Modifier '{modifier.name}' is switched off.")
     return reasons
-
-
-def curve_bags(animation):
-    """The channel bags of the action slot that plays on this data-block."""
-    if animation.action is not None:
-        for layer in animation.action.layers:
-            for strip in layer.strips:
-                bag = strip.channelbag(animation.action_slot) if animation.action_slot else None
-                if bag:
-                    yield bag
-
-
-def is_our_curve(curve) -> bool:
-    """Whether an F-curve drives one of our keys."""
-    return curve.data_path.startswith(f'key_blocks["{MARK}')
-
-
-def drives_our_keys(animation) -> bool:
-    """Whether the action that plays holds curves of ours."""
-    return any(is_our_curve(curve) for bag in curve_bags(animation) for curve in bag.fcurves)
 
 
 def refresh(obj) -> None:

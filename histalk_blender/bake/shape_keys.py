@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import bpy
 import numpy as np
 
-from .checks import MARK
+from .ownership import MARK, set_curve
 
 CHUNK = 512  # frames worked on at once
 
@@ -19,7 +18,7 @@ def bake_keys(obj, displacements: np.ndarray, start_frame: float) -> int:
     for i in range(frames):
         points = [(start_frame + i + d, float(d == 0)) for d in (-1, 0, 1) if 0 <= i + d < frames]
         # Outside the range the first and last frame are held, as a mesh cache holds them.
-        _curve(obj, f"{MARK} {i:05d}", np.array(points))
+        set_curve(obj, f"{MARK} {i:05d}", np.array(points))
     return frames
 
 
@@ -56,7 +55,7 @@ def bake_basis(obj, displacements: np.ndarray, start_frame: float, tolerance_mm:
         key = _add(obj, f"{MARK} basis {k:02d}", basis + (shapes[k] * scale).astype(np.float32))
         key.slider_min = -1.0
         points = np.stack([start_frame + np.arange(len(left)), left[:, k] / scale], 1)
-        _curve(obj, key.name, points)
+        set_curve(obj, key.name, points)
     return low, error(low)
 
 
@@ -97,18 +96,3 @@ def _add(obj, name: str, positions: np.ndarray):
     key.data.foreach_set("co", np.ascontiguousarray(positions, np.float32))
     key.value = 0.0
     return key
-
-
-def _curve(obj, key: str, points: np.ndarray) -> None:
-    """An F-curve through [n, 2] (frame, value) on one key's value, linear between frames."""
-    keys = obj.data.shape_keys
-    animation = keys.animation_data or keys.animation_data_create()
-    if animation.action is None:
-        animation.action = bpy.data.actions.new(f"{MARK} {obj.name}")
-        animation.action[MARK] = True
-    curve = animation.action.fcurve_ensure_for_datablock(keys, f'key_blocks["{key}"].value')
-    curve.keyframe_points.clear()
-    curve.keyframe_points.add(len(points))
-    curve.keyframe_points.foreach_set("co", points.astype(np.float32).ravel())
-    curve.keyframe_points.foreach_set("interpolation", [1] * len(points))  # linear
-    curve.update()

@@ -1,0 +1,87 @@
+"""What is ours in a scene, how it is told from the user's own, and how it is taken away again."""
+
+from __future__ import annotations
+
+import bpy
+
+MARK = "HiSTalk"  # keys, modifiers, actions and groups of curves of ours are called so
+KEPT = f"{MARK} kept"  # on the shape keys' data: name -> value that a key of the user's had before our curves
+
+
+def curve_bags(animation):
+    """The channel bags of the action slot that plays on this data-block."""
+    if animation is not None and animation.action is not None:
+        for layer in animation.action.layers:
+            for strip in layer.strips:
+                bag = strip.channelbag(animation.action_slot) if animation.action_slot else None
+                if bag:
+                    yield bag
+
+
+def is_our_curve(curve) -> bool:
+    """Whether an F-curve is of our making."""
+    return curve.group is not None and curve.group.name == MARK
+
+
+def our_keys(keys) -> list:
+    """The shape keys that we made, and those of the user's that our curves move."""
+    if keys is None:
+        return []
+    lent = keys.get(KEPT, {})
+    return [key for key in keys.key_blocks if key.name.startswith(MARK) or key.name in lent]
+
+
+def drives_our_keys(animation) -> bool:
+    """Whether the action that plays holds curves of ours."""
+    return any(is_our_curve(curve) for bag in curve_bags(animation) for curve in bag.fcurves)
+
+
+def set_curve(obj, key: str, points) -> None:
+    """An F-curve of ours through [n, 2] (frame, value) on one key's value, linear between frames."""
+    keys = obj.data.shape_keys
+    animation = keys.animation_data or keys.animation_data_create()
+    if animation.action is None:
+        animation.action = bpy.data.actions.new(f"{MARK} {obj.name}")
+        animation.action[MARK] = True
+    path = f'key_blocks["{bpy.utils.escape_identifier(key)}"].value'
+    curve = animation.action.fcurve_ensure_for_datablock(keys, path)
+    bag = next(curve_bags(animation))
+    curve.group = bag.groups.get(MARK) or bag.groups.new(MARK)
+    curve.keyframe_points.clear()
+    curve.keyframe_points.add(len(points))
+    curve.keyframe_points.foreach_set("co", points.astype("float32").ravel())
+    curve.keyframe_points.foreach_set("interpolation", [1] * len(points))  # linear
+    curve.update()
+
+
+def remove_bake(obj) -> None:
+    """Take away what `bake` made on this object: keys, F-curves, the modifier; cache files stay on disk."""
+    for modifier in [m for m in obj.modifiers if m.type == "MESH_CACHE" and m.name.startswith(MARK)]:
+        obj.modifiers.remove(modifier)
+    keys = obj.data.shape_keys
+    ours = our_keys(keys)
+    if not ours:
+        return
+    animation = keys.animation_data
+    action = animation.action if animation else None
+    for bag in curve_bags(animation):
+        for curve in [curve for curve in bag.fcurves if is_our_curve(curve)]:
+            bag.fcurves.remove(curve)
+        for group in [group for group in bag.groups if group.name == MARK and not group.channels]:
+            bag.groups.remove(group)
+    # An action of ours goes too, unless the user has put curves of their own into it.
+    if action is not None and action.get(MARK) and not any(bag.fcurves for bag in curve_bags(animation)):
+        bpy.data.actions.remove(action)
+    kept = dict(keys.get(KEPT, {}))
+    if kept:
+        del keys[KEPT]
+    for key in reversed(ours):
+        if key.name in kept:
+            key.value = kept[key.name]
+        else:
+            obj.shape_key_remove(key)
+    left = obj.data.shape_keys
+    if left is not None and len(left.key_blocks) == 1:
+        animation = left.animation_data
+        if animation is None or not (animation.action or animation.drivers or animation.nla_tracks):
+            obj.shape_key_clear()

@@ -1,0 +1,99 @@
+"""Curves on the ARKit keys of somebody's own mesh."""
+
+import bpy
+import numpy as np
+import pytest
+
+from histalk_blender.arkit import fit_units
+from histalk_blender.bake import bake, remove_bake
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.units import ARKIT_UNITS
+
+
+@pytest.fixture(scope="module")
+def motion(performance):
+    return performance.displacements[20:60]
+
+
+@pytest.fixture
+def creature():
+    """A cube with ARKit keys in a spelling of its own, and one key of another kind."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.scene.render.fps = 30
+    bpy.ops.mesh.primitive_cube_add()
+    obj = bpy.context.active_object
+    obj.shape_key_add(name="Basis", from_mix=False)
+    obj.shape_key_add(name="Grumpy", from_mix=False).value = 0.25
+    for i, unit in enumerate(ARKIT_UNITS):
+        key = obj.shape_key_add(name=unit.replace("Left", "_L").replace("Right", "_R"), from_mix=False)
+        key.data[i % 8].co.z += 0.1 + i / 100
+    obj.data.shape_keys.key_blocks["jawOpen"].value = 0.125
+    yield obj
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def test_keys_play_the_fitted_units(creature, head, motion):
+    report = bake(creature, motion, kind="arkit", start_frame=11)
+    assert (report.keys, report.frames, report.warnings) == (52, 40, []) and report.max_error_mm < 0.5
+    units, _ = fit_units(motion, head)
+    for i in (0, 17, 39):
+        bpy.context.scene.frame_set(11 + i)
+        keys = creature.data.shape_keys.key_blocks
+        for unit in ("jawOpen", "mouthSmileLeft", "mouthClose"):
+            value = keys[unit.replace("Left", "_L")].value
+            assert abs(value - units[i, ARKIT_UNITS.index(unit)]) < 1e-5
+        assert keys["Grumpy"].value == 0.25
+
+
+def test_removing_and_baking_again_leave_the_user_s_keys_as_they_were(creature, motion):
+    bake(creature, motion, kind="arkit")
+    bpy.context.scene.frame_set(20)
+    bake(creature, motion[:10], kind="arkit")
+    remove_bake(creature)
+    keys = creature.data.shape_keys
+    assert len(keys.key_blocks) == 54 and keys.key_blocks["jawOpen"].value == 0.125
+    assert not bpy.data.actions and not list(keys.keys())
+
+
+def test_a_curve_that_the_user_puts_into_our_action_survives(creature, motion):
+    bake(creature, motion, kind="arkit")
+    creature.data.shape_keys.key_blocks["Grumpy"].keyframe_insert("value", frame=3)
+    remove_bake(creature)
+    action = creature.data.shape_keys.animation_data.action
+    assert [curve.data_path for curve in action.fcurves] == ['key_blocks["Grumpy"].value']
+
+
+def test_keys_that_the_user_animates_are_refused_and_nothing_changes(creature, motion):
+    creature.data.shape_keys.key_blocks["jawOpen"].keyframe_insert("value", frame=1)
+    with pytest.raises(HiSTalkError, match="'jawOpen'.*animated already"):
+        bake(creature, motion, kind="arkit")
+    assert len(creature.data.shape_keys.animation_data.action.fcurves) == 1
+
+
+def test_a_mesh_without_arkit_keys_is_refused(motion):
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.mesh.primitive_cube_add()
+    with pytest.raises(HiSTalkError, match="no shape keys with ARKit names"):
+        bake(bpy.context.active_object, motion, kind="arkit")
+
+
+def test_the_curves_survive_gltf(creature, motion, tmp_path):
+    bake(creature, motion, kind="arkit")
+    scene = bpy.context.scene
+    scene.frame_end = len(motion)
+
+    def jaw(obj):
+        values = []
+        for frame in range(1, len(motion) + 1):
+            bpy.context.scene.frame_set(frame)
+            values.append(obj.data.shape_keys.key_blocks["jawOpen"].value)
+        return np.array(values)
+
+    before = jaw(creature)
+    bpy.ops.export_scene.gltf(filepath=str(tmp_path / "face.glb"), export_animations=True)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.scene.render.fps = 30
+    bpy.ops.import_scene.gltf(filepath=str(tmp_path / "face.glb"))
+    after = jaw(next(o for o in bpy.data.objects if o.type == "MESH" and o.data.shape_keys))
+    lag = min(range(3), key=lambda lag: np.abs(after[: len(after) - lag] - before[lag:]).max())
+    assert np.abs(after[: len(after) - lag] - before[lag:]).max() < 1e-3 and np.ptp(before) > 0.05
