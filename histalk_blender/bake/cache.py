@@ -47,16 +47,8 @@ def bake_cache(obj, displacements: np.ndarray, start_frame: float, folder: Path)
     Returns:
         The modifier's name.
     """
-    if not folder.is_dir():
-        raise HiSTalkError(f"'{folder}' is no folder: make it, or save the .blend and bake again.")
     vertices = len(obj.data.vertices)
-    rest = np.empty(vertices * 3, np.float32)
-    mixed = _mixed_shape(obj)
-    if mixed is None:
-        obj.data.vertices.foreach_get("co", rest)
-    else:
-        rest = mixed
-    rest = rest.reshape(-1, 3)
+    rest = _mixed_shape(obj).reshape(-1, 3)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in obj.name)
     path = folder / f"{MARK}-{safe}.pc2"
     write_pc2(path, (rest + frame for frame in displacements), vertices, len(displacements))
@@ -71,13 +63,16 @@ def bake_cache(obj, displacements: np.ndarray, start_frame: float, folder: Path)
     return modifier.name
 
 
-def _mixed_shape(obj) -> np.ndarray | None:
+def _mixed_shape(obj) -> np.ndarray:
+    """[V * 3] the mesh as its own shape keys make it now."""
+    out = np.empty(len(obj.data.vertices) * 3, np.float32)
     keys = obj.data.shape_keys
     if keys is None:
-        return None
-    basis = np.empty(len(obj.data.vertices) * 3, np.float32)
+        obj.data.vertices.foreach_get("co", out)
+        return out
+    basis, own = np.empty_like(out), np.empty_like(out)
     keys.reference_key.data.foreach_get("co", basis)
-    out, own = basis.copy(), np.empty_like(basis)
+    out[:] = basis
     for key in keys.key_blocks[1:]:
         if key.value and not key.mute and not key.vertex_group:
             key.data.foreach_get("co", own)
