@@ -40,6 +40,8 @@ def test_bake_writes_a_file_in_which_the_head_speaks(tmp_path, performance):
     strip = scene.sequence_editor.strips[0]
     assert strip.type == "SOUND" and strip.frame_final_start == 11
     head = bpy.data.objects["HiSTalk Head"]
+    assert head.modifiers[0].filepath == "//HiSTalk-HiSTalk_Head.pc2", "the folder may be moved as a whole"
+    assert strip.sound.filepath.startswith("//")
     scene.frame_set(11 + 50)
     mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     got = np.empty(len(mesh.vertices) * 3, np.float32)

@@ -108,7 +108,10 @@ def save_blend(path: Path) -> None:
     try:
         bpy.context.preferences.filepaths.save_version = 0
         with quiet():
-            bpy.ops.wm.save_as_mainfile(filepath=str(temporary), relative_remap=True)
+            # Only a saved file has a place that paths can be relative to.
+            bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
+            bpy.ops.file.make_paths_relative()
+            bpy.ops.wm.save_mainfile()
         os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
         raise HiSTalkError(f"'{path}' cannot be written ({error}): choose another place.") from error
