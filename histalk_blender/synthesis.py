@@ -57,8 +57,8 @@ def synthesize(
     model,
     head: Head,
     *,
-    window_s: float = 19.2,
-    overlap_s: float = 4.8,
+    window_s: float = 24.0,
+    overlap_s: float = 9.6,
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -121,9 +121,9 @@ def synthesize(
 
 
 def _windows(frames: int, window: int, overlap: int, period: int):
-    """(start, end, fade [end - start]) frames of each window, which fades in over the middle half of an overlap.
+    """(start, end, fade [end - start]) frames of each window, which fades in over the middle eighth of an overlap.
 
-    The outer quarters of an overlap only give the network context: there one window alone counts. Windows start on
+    The rest of an overlap only gives the network context: there one window alone counts. Windows start on
     the network's period where it is short enough, so that its tokens hold the same sound as in the whole clip, and
     the last one reaches back as far as it may, so that it hears no less than the others.
     """
@@ -135,7 +135,8 @@ def _windows(frames: int, window: int, overlap: int, period: int):
         fade = np.ones(end - start, np.float32)
         if start:
             shared = before - start
-            first, length = shared // 4, shared - 2 * (shared // 4)
+            length = shared // 8
+            first = (shared - length) // 2
             fade[:first] = 0
             fade[first : first + length] = (np.arange(length) + 1) / (length + 1)
         yield start, end, fade

@@ -153,5 +153,21 @@ class AcousticExtractor(nn.Module):
         features = self.wav2vec2.feature_extractor(waveform).transpose(1, 2)[:, :M]
         hidden, _ = self.wav2vec2.feature_projection(features)
         valid = valid_mask(tokens, M)
-        hidden = self.wav2vec2.encoder(hidden, attention_mask=valid).last_hidden_state
-        return hidden * valid[..., None], tokens
+        return self._encode(hidden, valid) * valid[..., None], tokens
+
+    def _encode(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """wav2vec 2.0's Transformer with attention no further than `acoustic_span`, so that windows agree.
+
+        transformers' own encoder takes a mask of padding only; its layers take any.
+        """
+        encoder = self.wav2vec2.encoder
+        place = torch.arange(hidden.shape[1], device=hidden.device)
+        apart = (place[:, None] - place[None]).abs()
+        near = apart <= (self.config.acoustic_span or len(place))
+        # Each token may see itself, or a padded row would have nothing to attend to and turn into NaN.
+        mask = (near & valid[:, None]) | (apart == 0)
+        hidden = hidden * valid[..., None]
+        hidden = encoder.dropout(encoder.layer_norm(hidden + encoder.pos_conv_embed(hidden)))
+        for layer in encoder.layers:
+            hidden = layer(hidden, attention_mask=mask[:, None])
+        return hidden

@@ -31,6 +31,7 @@ class HiSTalkConfig:
     acoustic_layers: int = 6
     acoustic_heads: int = 4
     acoustic_feed_forward: int = 1024
+    acoustic_span: int = 100  # tokens each way that attention reaches, 2 s; 0 = all: then windows no longer agree
     acoustic_position_kernel: int = 64  # tokens; 1.28 s
     acoustic_dropout: float = 0.05
     acoustic_source: str = ""  # folder or hub name of pre-trained weights, used by `base` only

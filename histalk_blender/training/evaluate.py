@@ -67,7 +67,7 @@ class Baselines:
         return np.clip(mel_features(clip, frames) @ self.linear, 0, 1)
 
 
-def score(clips: list[Clip], predict, head) -> dict[str, float]:
+def score(clips: list[Clip], predict, head) -> dict[str, float | None]:
     """The table's row for one predictor.
 
     Args:
@@ -91,9 +91,9 @@ def score(clips: list[Clip], predict, head) -> dict[str, float]:
         "clips": len(clips),
         "vertex_error_mm": 1000 * errors / frames,
         "root_lve_mm": 1000 * float(np.sqrt(lips / frames)),
-        "opening_correlation": float(np.corrcoef(both)[0, 1]) if spread.min() > 1e-7 else 0.0,
-        "closure_recall": counts[0] / max(counts[1], 1),
-        "closure_precision": counts[2] / max(counts[3], 1),
+        "opening_correlation": float(np.corrcoef(both)[0, 1]) if spread.min() > 1e-7 else None,
+        "closure_recall": counts[0] / counts[1] if counts[1] else None,
+        "closure_precision": counts[2] / counts[3] if counts[1] and counts[3] else None,
     }
 
 
@@ -124,10 +124,10 @@ def main(corpus: Path, weights: Path, most: int, out: Path | None) -> None:
         click.echo("| | vertex error mm | root LVE mm | opening correlation | closure recall | precision |")
         click.echo("|---|---|---|---|---|---|")
         for name, row in table.items():
-            click.echo(
-                f"| {name} | {row['vertex_error_mm']:.3f} | {row['root_lve_mm']:.2f} | "
-                f"{row['opening_correlation']:.2f} | {row['closure_recall']:.2f} | {row['closure_precision']:.2f} |"
-            )
+            cells = [f"{row['vertex_error_mm']:.3f}", f"{row['root_lve_mm']:.2f}"]
+            for key in ("opening_correlation", "closure_recall", "closure_precision"):
+                cells.append("–" if row[key] is None else f"{row[key]:.2f}")
+            click.echo(f"| {name} | {' | '.join(cells)} |")
     if out:
         out.write_text(json.dumps(rows, indent=1))
 
