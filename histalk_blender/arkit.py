@@ -12,20 +12,21 @@ import numpy as np
 
 from .errors import HiSTalkError
 from .head import Head
+from .motion import Motion
 from .units import ARKIT_UNITS
 
 RIDGE = 1e-3  # of the mean unit's size: where two units look alike, neither runs away
 ROUNDS = 300
 
 
-def fit_units(displacements: np.ndarray, head: Head, smoothness: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
+def fit_units(motion: Motion, head: Head, smoothness: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
     """Weights in [0, 1] whose face is nearest to the motion, smooth in time.
 
-    Bounded least squares over all frames at once, by accelerated projected gradients: the units' Gram matrix is all
-    that is needed of the vertices.
+    Bounded least squares over all frames at once, by accelerated projected gradients: of the vertices only the
+    products of units and shapes are needed.
 
     Args:
-        displacements: [T, V, 3] metres, of the bundled head.
+        motion: of the bundled head.
         head: whose units are fitted.
         smoothness: what a change between frames costs, against the mean unit's size.
 
@@ -34,10 +35,10 @@ def fit_units(displacements: np.ndarray, head: Head, smoothness: float = 0.02) -
         vertices that the units move.
     """
     units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
-    flat = displacements.reshape(len(displacements), -1)
+    shapes = motion.shapes.reshape(len(motion.shapes), -1).astype(np.float64)
     size = np.square(units).sum(1).mean()
     gram = units @ units.T / size + RIDGE * np.eye(len(units))
-    wanted = np.concatenate([flat[i : i + 512] @ units.T for i in range(0, len(flat), 512)]) / size
+    wanted = motion.weights @ (shapes @ units.T) / size
     step = 1 / (np.linalg.eigvalsh(gram)[-1] + 4 * smoothness)
     weights = previous = np.zeros_like(wanted)
     momentum = 1.0
@@ -50,12 +51,11 @@ def fit_units(displacements: np.ndarray, head: Head, smoothness: float = 0.02) -
         slope[:-1] -= change
         previous, momentum = weights, following
         weights = np.clip(at - step * slope, 0, 1)
-    moved = np.abs(units).reshape(len(units), -1, 3).max((0, 2)) > 1e-5
-    over = np.empty(len(flat))
-    for i in range(0, len(flat), 512):
-        rest = (flat[i : i + 512] - weights[i : i + 512] @ units).reshape(-1, len(moved), 3)[:, moved]
-        over[i : i + 512] = np.sqrt(np.square(rest).sum(-1).mean(-1))
-    return weights.astype(np.float32), over
+    moved = np.repeat(np.abs(units).reshape(len(units), -1, 3).max((0, 2)) > 1e-5, 3)
+    parts = np.concatenate([shapes, units])[:, moved]
+    left = np.concatenate([motion.weights, -weights], 1)
+    over = np.einsum("ti,ij,tj->t", left, parts @ parts.T, left, optimize=True)
+    return weights.astype(np.float32), np.sqrt(np.maximum(over, 0) * 3 / moved.sum())
 
 
 def match_names(names: list[str]) -> dict[str, str]:

@@ -90,7 +90,7 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
     performance.save(out)
     click.echo(out)
     if arkit:
-        units, over = fit_units(performance.displacements, head)
+        units, over = fit_units(performance.motion, head)
         write_units(arkit, units, performance.fps)
         click.echo(f"{arkit}  (52 units, {over.mean() * 1000:.2f} mm left over)")
 
@@ -98,7 +98,7 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
 @main.command()
 @click.argument("audio", type=AUDIO)
 @click.option("--blend", type=click.Path(path_type=Path), required=True, help="The .blend to write.")
-@click.option("--bake", "kind", type=click.Choice(["cache", "keys", "basis"]), default="basis", show_default=True)
+@click.option("--bake", "kind", type=click.Choice(["cache", "keys", "basis", "arkit"]), default="basis", show_default=True)
 @click.option("--fps", type=click.FloatRange(1, 240), default=30.0, show_default=True, help="The scene's rate.")
 @click.option("--start", type=int, default=1, show_default=True, help="Scene frame where speech begins.")
 @click.option("--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True, help="mm, for basis keys.")
@@ -119,12 +119,11 @@ def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) ->
     if preview:
         _writable(preview, ".mp4")
     head, performance = _perform(audio, weights, _device(device))
-    frames = max(1, round(len(performance.displacements) * fps / performance.fps))
-    obj = build_scene(head, audio, frames, start, fps)
+    motion = performance.motion
+    obj = build_scene(head, audio, len(motion.at_fps(fps)), start, fps, units=kind == "arkit")
     report = bake_motion(
-        obj, performance.displacements, kind=kind, start_frame=start, fps=performance.fps,
-        cache_dir=blend.resolve().parent, tolerance_mm=tolerance,
-    )  # fmt: skip
+        obj, motion, kind=kind, start_frame=start, cache=blend.with_suffix(".pc2").resolve(), tolerance_mm=tolerance
+    )
     save_blend(blend)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)

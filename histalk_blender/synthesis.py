@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 
 from .audio import RATE, is_silent, normalise_level
 from .errors import HiSTalkError
 from .head import Head
+from .motion import Motion
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "model_weights" / "histalk-small.safetensors"
 
@@ -24,27 +26,47 @@ class Cancelled(Exception):
 class Performance:
     """The motion of one clip; T frames, V vertices, metres."""
 
-    displacements: np.ndarray  # [T, V, 3]
+    motion: Motion  # of the head that was asked for
+    outputs: dict[str, np.ndarray]  # topology -> [K, V', 3]: the same weights on every topology of the checkpoint
     neutral_vertices: np.ndarray  # [V, 3]
     sparse_displacements: np.ndarray  # [T, 68, 3]: S_pt
     level_displacements: np.ndarray  # [4, T, 68, 3]: frame, phoneme, word, utterance, gated
     gates: np.ndarray  # [4, T, 68] in (0, 1)
     landmark_positions: np.ndarray  # [T, 68, 3], read off the dense mesh
     neutral_landmarks: np.ndarray  # [68, 3]
-    fps: float
     topology: str
+    remarks: tuple[str, ...] = ()  # what the user should know of how it was made
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return self.motion.fps
+
+    @property
+    def displacements(self) -> np.ndarray:
+        """[T, V, 3] every vertex of every frame, held whole."""
+        return self.motion.displacements()
 
     def save(self, path: Path) -> None:
-        """Write all fields to one .npz, under a temporary name until it is whole.
+        """Write the arrays to one .npz, under a temporary name until it is whole, the frames one chunk at a time.
 
         Raises:
             HiSTalkError: the folder is missing or may not be written.
         """
         path = Path(path)
         temporary = path.with_name(path.name + ".part")
+        small = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("motion", "outputs", "remarks")}
+        shape = (len(self.motion), *self.motion.shapes.shape[1:])
         try:
-            with open(temporary, "wb") as file:
-                np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            with ZipFile(temporary, "w", allowZip64=True) as archive:
+                for name, value in (small | {"fps": self.fps}).items():
+                    with archive.open(f"{name}.npy", "w") as file:
+                        np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
+                with archive.open("displacements.npy", "w", force_zip64=True) as file:
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for chunk in self.motion.chunks():
+                        file.write(chunk.astype("<f4").tobytes())
             os.replace(temporary, path)
         except OSError as error:
             raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error
@@ -82,14 +104,11 @@ def synthesize(
 
     if head.topology not in model.outputs:
         raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")
-    T, V = model.config.frames(len(samples)), len(head.vertices)
+    outputs = {name: layer.basis.detach().float().cpu().numpy() for name, layer in model.outputs.items()}
+    T, K = model.config.frames(len(samples)), model.config.dense_components
     fps = model.config.fps
-    shapes = {
-        "displacements": (T, V, 3), "sparse_displacements": (T, 68, 3),
-        "level_displacements": (T, 4, 68, 3), "gates": (T, 4, 68),
-    }  # fmt: skip
+    shapes = {"weights": (T, K), "sparse": (T, 68, 3), "levels": (T, 4, 68, 3), "gates": (T, 4, 68)}
     result = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    neutral_landmarks = head.landmarks(head.vertices)
     if is_silent(samples):
         result["gates"][:] = 0.5
     else:
@@ -99,10 +118,10 @@ def synthesize(
                 raise Cancelled
             sound = samples[round(start / fps * RATE) : round(end / fps * RATE) if end < T else None]
             with torch.inference_mode():
-                out = model(torch.from_numpy(np.ascontiguousarray(sound))[None].to(device), topology=head.topology)
+                out = model.components(torch.from_numpy(np.ascontiguousarray(sound))[None].to(device))
             parts = {
-                "displacements": out.displacements[0], "sparse_displacements": out.sparse[0],
-                "level_displacements": out.levels[0].transpose(0, 1), "gates": out.gates[0].transpose(0, 1),
+                "weights": (out.fine + out.coarse)[0], "sparse": out.sparse[0],
+                "levels": out.levels[0].transpose(0, 1), "gates": out.gates[0].transpose(0, 1),
             }  # fmt: skip
             for name, part in parts.items():
                 whole, part = result[name], part[: end - start].float().cpu().numpy()
@@ -113,10 +132,12 @@ def synthesize(
                 progress(end / T)
     if progress:
         progress(1.0)
+    motion = Motion(result["weights"], outputs[head.topology], fps)
+    neutral = head.landmarks(head.vertices)
+    landmarks = motion.on(head.landmarks(motion.shapes)).displacements()
     return Performance(
-        result["displacements"], head.vertices, result["sparse_displacements"],
-        result["level_displacements"].transpose(1, 0, 2, 3), result["gates"].transpose(1, 0, 2),
-        neutral_landmarks + head.landmarks(result["displacements"]), neutral_landmarks, fps, head.topology,
+        motion, outputs, head.vertices, result["sparse"], result["levels"].transpose(1, 0, 2, 3),
+        result["gates"].transpose(1, 0, 2), neutral + landmarks, neutral, head.topology,
     )  # fmt: skip
 
 

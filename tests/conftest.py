@@ -1,7 +1,11 @@
 """What the tests share: the real head, the real weights, real speech."""
 
+import numpy as np
 import pytest
-from assets import SPEECH
+from assets import MOTION, SPEECH
+from safetensors import safe_open
+
+from histalk_blender.motion import Motion
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +21,16 @@ def model():
     from histalk_blender.synthesis import WEIGHTS
 
     return load_checkpoint(WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def spoken():
+    """The network's motion of the bundled sentence, stored, as Blender 5.2's Python has no torch here."""
+    from histalk_blender.synthesis import WEIGHTS
+
+    with safe_open(WEIGHTS, "np") as file:
+        basis = file.get_tensor("outputs.histalk.basis")
+    return Motion(np.load(MOTION), basis.astype(np.float32), 30.0)
 
 
 @pytest.fixture(scope="session")

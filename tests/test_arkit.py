@@ -8,6 +8,7 @@ import pytest
 
 from histalk_blender.arkit import fit_units, match_names, write_units
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.motion import Motion
 from histalk_blender.training.teacher import unit_track
 from histalk_blender.units import ARKIT_UNITS
 
@@ -20,7 +21,7 @@ def track():
 
 
 def test_the_teacher_s_units_come_back(head, track):
-    weights, over = fit_units(head.pose(track), head, smoothness=0)
+    weights, over = fit_units(Motion(track, head.unit_deltas(), 30.0), head, smoothness=0)
     assert over.max() < 5e-5
     jaw = ARKIT_UNITS.index("jawOpen")
     np.testing.assert_allclose(weights[:, jaw], track[:, jaw], atol=0.05)
@@ -28,13 +29,14 @@ def test_the_teacher_s_units_come_back(head, track):
 
 
 def test_the_network_s_motion_fits_to_a_fraction_of_a_millimetre(head, performance):
-    weights, over = fit_units(performance.displacements, head)
+    weights, over = fit_units(performance.motion, head)
     assert over.max() < 5e-4
     assert np.abs(np.diff(weights, axis=0)).max() < 0.6
 
 
 def test_smoothness_smooths(head, track):
-    shaken = head.pose(np.clip(track + np.random.default_rng(0).normal(0, 0.05, track.shape), 0, 1))
+    noisy = np.clip(track + np.random.default_rng(0).normal(0, 0.05, track.shape), 0, 1)
+    shaken = Motion(noisy, head.unit_deltas(), 30.0)
     jumps = [np.abs(np.diff(fit_units(shaken, head, s)[0], axis=0)).mean() for s in (0.0, 0.5)]
     assert jumps[1] < 0.7 * jumps[0]
 

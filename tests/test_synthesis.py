@@ -8,6 +8,11 @@ from histalk_blender.head import lip_opening
 from histalk_blender.synthesis import Cancelled, _windows, synthesize
 
 
+def test_the_stored_motion_is_what_the_weights_make(performance, spoken):
+    """Else tests/data/speech_motion.npy is stale: np.save it from performance.motion.weights."""
+    np.testing.assert_allclose(performance.displacements, spoken.displacements(), atol=2e-5)
+
+
 def test_the_mouth_moves_with_the_speech_and_rests_before_it(performance, speech, head):
     T = performance.displacements.shape[0]
     assert T == round(len(speech) / 16_000 * 30)

@@ -35,9 +35,9 @@ def main() -> None:
     """Write the strip."""
     out, weights = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else WEIGHTS
     samples, head = read_audio(SPEECH), load_head()
-    motion = synthesize(samples, load_checkpoint(weights), head)
+    motion = synthesize(samples, load_checkpoint(weights), head).motion
     phones = Aligner().align(at_16k(samples, 16_000), WORDS)
-    obj = build_scene(head, SPEECH, len(motion.displacements))
+    obj = build_scene(head, SPEECH, len(motion))
     scene = bpy.context.scene
     use_workbench(scene, SIDE)
     # As near as a face is in a dialogue scene.
@@ -49,7 +49,7 @@ def main() -> None:
         for i, (name, place, label) in enumerate(SHOWN):
             _, start, end = [row for row in phones if row[0] == name][place]
             frame = round((start + 0.4 * (end - start)) * motion.fps)
-            vertices = head.vertices + motion.displacements[frame]
+            vertices = head.vertices + motion.displacements(frame, frame + 1)[0]
             obj.data.vertices.foreach_set("co", vertices.ravel())
             obj.data.update()
             scene.render.filepath = str(Path(folder, "tile.png"))

@@ -1,24 +1,26 @@
-"""Bake: checks first, then the old bake goes and the new one comes."""
+"""Putting a made bake into the scene: the old one goes and the new one comes."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from ..arkit import fit_units
+from .. import flame
 from ..errors import HiSTalkError
 from ..head import load_head
-from ..timing import resample
-from .arkit_curves import arkit_keys, bake_units
-from .cache import bake_cache
-from .checks import check_object, fitted, refresh, scene_fps, why_nothing_moves
-from .ownership import remove_bake
-from .shape_keys import bake_basis, bake_keys
+from ..motion import Motion
+from ..units import ARKIT_UNITS
+from .checks import refresh, why_nothing_moves
+from .make import Made, make
+from .ownership import KEPT, MARK, remove_bake, set_curve
+from .plan import check_object, plan_bake
 
-KINDS = ("cache", "keys", "basis", "arkit")
+SLICE = 16  # shape keys made before the window may draw again
 
 
 @dataclass(frozen=True)
@@ -32,63 +34,131 @@ class BakeReport:
     warnings: list[str]
 
 
-def bake(
-    obj,
-    displacements: np.ndarray,
-    *,
-    kind: str = "cache",
-    start_frame: int = 1,
-    fps: float = 30.0,
-    cache_dir: Path | None = None,
-    tolerance_mm: float = 0.1,
-) -> BakeReport:
-    """Bake motion on a mesh of its topology, in place of an earlier bake of ours and of nothing else.
+def bake(obj, motion: Motion, **options) -> BakeReport:
+    """Bake motion on a mesh, in place of an earlier bake of ours and of nothing else.
 
     Args:
         obj: the mesh object; its shape keys, modifiers, parents and scale stay.
-        displacements: [T, V, 3] metres in the mesh's own space; a FLAME head also takes the bundled head's.
-        kind: "cache", "keys", "basis", or "arkit": curves on the ARKit keys of a mesh of any topology, which takes
-            the bundled head's motion.
-        start_frame: scene frame of the first motion frame.
-        fps: the motion's frames a second; it is resampled to the scene's.
-        cache_dir: folder of the cache file; None = beside the saved .blend.
-        tolerance_mm: largest error anywhere that "basis" may leave.
+        motion: in metres on the mesh's own topology and axes; a FLAME head and kind "arkit" take the bundled head's.
+        options: those of `plan_bake`.
 
     Raises:
         HiSTalkError: the target or an argument is wrong; the scene is untouched.
     """
-    displacements = np.asarray(displacements, np.float32)
-    if kind not in KINDS:
-        raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
-    if displacements.ndim != 3 or displacements.shape[2] != 3 or not len(displacements):
-        raise HiSTalkError(f"Motion must be frames x vertices x 3, not {displacements.shape}: synthesize it again.")
+    plan = plan_bake(obj, **options)
+    if not len(motion):
+        raise HiSTalkError("The motion has no frames: synthesize it again.")
+    made = make(plan, motion if plan.kind == "arkit" else fitted(motion, plan.rest, obj.name))
+    for _ in apply(obj, made):
+        pass
+    return report(obj, made)
+
+
+def fitted(motion: Motion, rest: np.ndarray, name: str) -> Motion:
+    """The motion for a mesh's own topology: a FLAME head takes what was made for the bundled head.
+
+    Raises:
+        HiSTalkError: the vertices are not those of the motion, nor FLAME's in FLAME's order.
+    """
+    bundled, vertices = load_head(), motion.shapes.shape[1]
+    if len(rest) == flame.VERTICES and vertices == len(bundled.vertices):
+        return motion.on(flame.carry(motion.shapes, rest, bundled))
+    if len(rest) != vertices:
+        raise HiSTalkError(
+            f"'{name}' has {len(rest)} vertices where the motion has {vertices}: select a head of its topology, or a "
+            "FLAME head."
+        )
+    return motion
+
+
+def apply(obj, made: Made) -> Iterator[float]:
+    """Put a made bake into the scene, in slices short enough to draw between them.
+
+    Nothing that plays changes before the last slice; a generator that is closed earlier takes its own keys back.
+
+    Yields:
+        The share done.
+
+    Raises:
+        HiSTalkError: the object changed since the plan.
+    """
+    plan = made.plan
     check_object(obj)
-    if kind == "arkit":
-        arkit_keys(obj)
-        motion, over = fit_units(displacements, load_head())
-        error = float(over.max()) * 1000
+    if len(obj.data.vertices) != len(plan.rest):
+        made.discard()
+        raise HiSTalkError(
+            f"'{obj.name}' has {len(obj.data.vertices)} vertices now and had {len(plan.rest)} when the bake began: "
+            "bake again."
+        )
+    if plan.kind == "cache":
+        os.replace(made.part, plan.cache)
+        remove_bake(obj)
+        _play_cache(obj, plan.cache, plan.start_frame)
+    elif plan.kind == "arkit":
+        remove_bake(obj)
+        keys = obj.data.shape_keys
+        keys[KEPT] = {name: keys.key_blocks[name].value for name in plan.keys.values()}
+        for unit, name in plan.keys.items():
+            set_curve(obj, name, plan.start_frame, made.motion.weights[:, ARKIT_UNITS.index(unit)])
     else:
-        motion, error = fitted(obj, displacements), 0.0
-    if kind == "cache":
-        if cache_dir is None:
-            if not bpy.data.filepath:
-                raise HiSTalkError("The .blend is not saved: save it, or name a folder for the cache.")
-            cache_dir = Path(bpy.data.filepath).parent
-        if not Path(cache_dir).is_dir():
-            raise HiSTalkError(f"'{cache_dir}' is no folder: make it, or choose another for the cache.")
-    motion = resample(motion, fps, scene_fps(bpy.context.scene))
-    remove_bake(obj)
-    keys = 0
-    if kind == "cache":
-        bake_cache(obj, motion, start_frame, Path(cache_dir))
-    elif kind == "arkit":
-        keys = bake_units(obj, motion, start_frame)
-    elif kind == "keys":
-        keys = bake_keys(obj, motion, start_frame)
-    else:
-        keys, error = bake_basis(obj, motion, start_frame, tolerance_mm)
+        yield from _apply_keys(obj, made)
     refresh(obj)
+
+
+def report(obj, made: Made) -> BakeReport:
+    """What was made, and what would hide it."""
+    kind = made.plan.kind
+    counts = {"cache": 0, "arkit": len(made.plan.keys), "keys": len(made.motion), "basis": len(made.motion.shapes)}
     warnings = why_nothing_moves(obj)
     if kind != "cache" and obj.data.users > 1:
         warnings.append(f"Mesh '{obj.data.name}' is shared, so {obj.data.users} objects speak: make it single-user.")
-    return BakeReport(kind, len(motion), keys, error, warnings)
+    return BakeReport(kind, len(made.motion), counts[kind], made.max_error_mm, warnings)
+
+
+def _play_cache(obj, path: Path, start_frame: float) -> None:
+    """First on the stack, as it overwrites what comes before it."""
+    modifier = obj.modifiers.new(MARK, "MESH_CACHE")
+    modifier.cache_format = "PC2"
+    modifier.filepath = bpy.path.relpath(str(path)) if bpy.data.filepath else str(path)
+    modifier.frame_start = start_frame
+    modifier.time_mode = "FRAME"
+    modifier.play_mode = "SCENE"
+    modifier.deform_mode = "OVERWRITE"
+    obj.modifiers.move(len(obj.modifiers) - 1, 0)
+
+
+def _apply_keys(obj, made: Made) -> Iterator[float]:
+    """One key a frame, or one a basis shape: made at value zero first, then given their curves all at once."""
+    plan, motion = made.plan, made.motion
+    basis = plan.kind == "basis"
+    count = len(motion.shapes) if basis else len(motion)
+    had_keys = obj.data.shape_keys is not None
+    if not had_keys:
+        obj.shape_key_add(name="Basis", from_mix=False)
+    new = []
+    try:
+        for first in range(0, count, SLICE):
+            deltas = motion.shapes[first : first + SLICE] if basis else motion.displacements(first, first + SLICE)
+            for delta in deltas:
+                key = obj.shape_key_add(name=f"{MARK} new {len(new):05d}", from_mix=False)
+                key.data.foreach_set("co", np.ascontiguousarray(plan.rest + delta, np.float32).ravel())
+                key.value = 0.0
+                new.append(key.name)
+            yield len(new) / count
+    except GeneratorExit:
+        for name in reversed(new):
+            obj.shape_key_remove(obj.data.shape_keys.key_blocks[name])
+        if not had_keys:
+            obj.shape_key_clear()
+        raise
+    remove_bake(obj, but=new)
+    for i, old in enumerate(new):
+        key = obj.data.shape_keys.key_blocks[old]
+        key.name = f"{MARK} basis {i:02d}" if basis else f"{MARK} {i:05d}"
+        if basis:
+            key.slider_min = -1.0
+            set_curve(obj, key.name, plan.start_frame, motion.weights[:, i])
+        else:
+            # One on its own frame, zero on its neighbours'; outside the range the ends are held, as a cache's are.
+            first, last = max(i - 1, 0), min(i + 1, count - 1)
+            set_curve(obj, key.name, plan.start_frame + first, np.arange(first, last + 1) == i)

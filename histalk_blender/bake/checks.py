@@ -1,57 +1,10 @@
-"""What must hold before a bake, and what would keep a finished one from being seen."""
+"""What would keep a finished bake from being seen."""
 
 from __future__ import annotations
 
 import bpy
-import numpy as np
 
-from .. import flame
-from ..errors import HiSTalkError
-from ..head import load_head
 from .ownership import MARK, drives_our_keys, our_keys
-
-
-def check_object(obj) -> None:
-    """Refuse what cannot be baked on, before anything is touched.
-
-    Raises:
-        HiSTalkError: no object, no mesh, a linked one, or edit mode.
-    """
-    if obj is None:
-        raise HiSTalkError("No object is selected: select the head to bake on.")
-    if obj.type != "MESH":
-        raise HiSTalkError(f"'{obj.name}' is a {obj.type.lower()}, not a mesh: select the head.")
-    if obj.library or obj.data.library:
-        raise HiSTalkError(f"'{obj.name}' is linked from another file: make it local or an override, then bake.")
-    if obj.mode == "EDIT":
-        raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
-
-
-def fitted(obj, displacements: np.ndarray) -> np.ndarray:
-    """The motion for the object's own topology: a FLAME head takes what was made for the bundled head.
-
-    Args:
-        displacements: [T, V, 3] metres.
-
-    Raises:
-        HiSTalkError: the vertices are not those of the motion, nor FLAME's in FLAME's order.
-    """
-    count, bundled = len(obj.data.vertices), load_head()
-    if count == flame.VERTICES and displacements.shape[1] == len(bundled.vertices):
-        rest = np.empty(count * 3, np.float32)
-        obj.data.vertices.foreach_get("co", rest)
-        return flame.carry(displacements, rest.reshape(-1, 3), bundled)
-    if count != displacements.shape[1]:
-        raise HiSTalkError(
-            f"'{obj.name}' has {count} vertices where the motion has {displacements.shape[1]}: select a head of its "
-            "topology, or a FLAME head."
-        )
-    return displacements
-
-
-def scene_fps(scene) -> float:
-    """Frames a second of a scene, 23.976 and its kin included."""
-    return scene.render.fps / scene.render.fps_base
 
 
 def why_nothing_moves(obj) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import bpy
+import numpy as np
 
 MARK = "HiSTalk"  # keys, modifiers, actions and groups of curves of ours are called so
 KEPT = f"{MARK} kept"  # on the shape keys' data: name -> value that a key of the user's had before our curves
@@ -36,8 +39,8 @@ def drives_our_keys(animation) -> bool:
     return any(is_our_curve(curve) for bag in curve_bags(animation) for curve in bag.fcurves)
 
 
-def set_curve(obj, key: str, points) -> None:
-    """An F-curve of ours through [n, 2] (frame, value) on one key's value, linear between frames."""
+def set_curve(obj, key: str, first_frame: float, values) -> None:
+    """An F-curve of ours on one key's value, one point [n] a frame, linear between them."""
     keys = obj.data.shape_keys
     animation = keys.animation_data or keys.animation_data_create()
     if animation.action is None:
@@ -47,19 +50,25 @@ def set_curve(obj, key: str, points) -> None:
     curve = animation.action.fcurve_ensure_for_datablock(keys, path)
     bag = next(curve_bags(animation))
     curve.group = bag.groups.get(MARK) or bag.groups.new(MARK)
+    points = np.stack([first_frame + np.arange(len(values)), values], 1).astype(np.float32)
     curve.keyframe_points.clear()
     curve.keyframe_points.add(len(points))
-    curve.keyframe_points.foreach_set("co", points.astype("float32").ravel())
-    curve.keyframe_points.foreach_set("interpolation", [1] * len(points))  # linear
+    curve.keyframe_points.foreach_set("co", points.ravel())
+    curve.keyframe_points.foreach_set("interpolation", np.ones(len(points), np.int32))  # linear
     curve.update()
 
 
-def remove_bake(obj) -> None:
-    """Take away what `bake` made on this object: keys, F-curves, the modifier; cache files stay on disk."""
+def remove_bake(obj, but: Iterable[str] = ()) -> None:
+    """Take away what `bake` made on this object: keys, F-curves, the modifier; cache files stay on disk.
+
+    Args:
+        obj: the mesh object.
+        but: keys of a bake in the making, which stay.
+    """
     for modifier in [m for m in obj.modifiers if m.type == "MESH_CACHE" and m.name.startswith(MARK)]:
         obj.modifiers.remove(modifier)
     keys = obj.data.shape_keys
-    ours = our_keys(keys)
+    ours = [key for key in our_keys(keys) if key.name not in set(but)]
     if not ours:
         return
     animation = keys.animation_data

@@ -14,9 +14,12 @@ import bpy
 
 from ..errors import HiSTalkError
 from ..head import Head
+from ..units import ARKIT_UNITS
 
 
-def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps: float = 30.0):
+def build_scene(
+    head: Head, audio: Path, frames: int, start_frame: int = 1, fps: float = 30.0, units: bool = False
+):
     """An empty file with the head, its sound strip, a camera and a light.
 
     Args:
@@ -25,6 +28,7 @@ def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps:
         frames: length in scene frames.
         start_frame: where sound and motion begin.
         fps: the scene's frames a second.
+        units: give the head its 52 units as shape keys.
 
     Returns:
         The head's object.
@@ -35,7 +39,7 @@ def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps:
     scene.render.fps_base = scene.render.fps / fps
     scene.frame_start, scene.frame_end = start_frame, start_frame + frames - 1
     scene.frame_set(start_frame)
-    obj = add_head(head)
+    obj = add_head(head, units)
     editor = scene.sequence_editor_create()
     editor.strips.new_sound(Path(audio).stem, str(Path(audio).resolve()), 1, start_frame)
     marks = head.landmarks(head.vertices)
@@ -59,8 +63,8 @@ def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps:
     return obj
 
 
-def add_head(head: Head):
-    """The head as a new, active object with its materials."""
+def add_head(head: Head, units: bool = False):
+    """The head as a new, active object with its materials, and on wish with its 52 units as shape keys."""
     mesh = bpy.data.meshes.new("HiSTalk Head")
     mesh.from_pydata(head.vertices.tolist(), [], [[v for v in face if v >= 0] for face in head.faces.tolist()])
     for name, colour in head.materials:
@@ -77,6 +81,11 @@ def add_head(head: Head):
     mesh.update()
     obj = bpy.data.objects.new("HiSTalk Head", mesh)
     bpy.context.scene.collection.objects.link(obj)
+    if units:
+        obj.shape_key_add(name="Basis", from_mix=False)
+        for name, delta in zip(ARKIT_UNITS, head.unit_deltas()):
+            key = obj.shape_key_add(name=name, from_mix=False)
+            key.data.foreach_set("co", (head.vertices + delta).ravel())
     bpy.context.view_layer.objects.active = obj
     obj.select_set(True)
     return obj

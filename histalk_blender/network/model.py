@@ -73,6 +73,12 @@ class HiSTalk(nn.Module):
             {name: DenseOutput(config.dense_components, vertices) for name, vertices in config.topologies}
         )
 
+    def set_output(self, topology: str, basis: Tensor) -> None:
+        """Give the dense side an output layer for a topology, or another basis [components, V, 3] in metres."""
+        self.config = self.config.with_topology(topology, basis.shape[1])
+        self.outputs[topology] = DenseOutput(basis.shape[0], basis.shape[1]).to(basis.device)
+        self.outputs[topology].basis.data.copy_(basis)
+
     def components(self, waveform: Tensor, lengths: Tensor | None = None) -> HiSTalkComponents:
         """Everything up to the topology-bound output layer.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..errors import HiSTalkError
+from ..flame import load_flame_map
 from ..head import load_head
 from ..network import HiSTalk, base, save_checkpoint, small
 from .batches import Clip, SpeechBatches, load_clips
@@ -169,5 +171,13 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
     os.replace(temporary, options.out / "state.pt")
     path = options.out / f"histalk-{'base' if options.acoustic else 'small'}.safetensors"
     notes = {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
-    save_checkpoint(model, path, notes=notes)
+    export = copy.deepcopy(model)
+    set_flame_output(export)
+    save_checkpoint(export, path, notes=notes)
     return path
+
+
+def set_flame_output(model: HiSTalk) -> None:
+    """FLAME's output layer: that of the bundled head, read at FLAME's points on it."""
+    basis = model.outputs["histalk"].basis.detach().float().cpu().numpy()
+    model.set_output("flame", torch.from_numpy(load_flame_map().read(basis)).float())

@@ -6,14 +6,15 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender.bake import bake, build_scene, remove_bake
+from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.flame import carry, load_flame_map
-from histalk_blender.timing import resample
+from histalk_blender.motion import Motion
 
 
 @pytest.fixture
-def motion(performance):
-    return performance.displacements[20:60]
+def motion(spoken):
+    return spoken.between(20, 60)
 
 
 @pytest.fixture
@@ -33,10 +34,10 @@ def evaluated(obj, frame):
 @pytest.mark.parametrize("kind, tolerance", [("cache", 1e-7), ("keys", 1e-7), ("basis", 1e-4 + 1e-6)])
 @pytest.mark.parametrize("start", [1, -7, 101])
 def test_evaluated_vertices_equal_the_motion(obj, head, motion, tmp_path, kind, tolerance, start):
-    report = bake(obj, motion, kind=kind, start_frame=start, cache_dir=tmp_path)
+    report = bake(obj, motion, kind=kind, start_frame=start, cache=tmp_path)
     assert report.frames == len(motion) and report.warnings == []
     for i in (0, 1, 17, len(motion) - 1):
-        error = np.linalg.norm(evaluated(obj, start + i) - (head.vertices + motion[i]), axis=1).max()
+        error = np.linalg.norm(evaluated(obj, start + i) - (head.vertices + motion.displacements()[i]), axis=1).max()
         assert error <= tolerance
     if kind == "basis":
         assert report.keys < len(motion) and report.max_error_mm <= 0.1
@@ -46,9 +47,9 @@ def test_evaluated_vertices_equal_the_motion(obj, head, motion, tmp_path, kind, 
 def test_the_scenes_rate_is_respected(obj, head, motion, tmp_path, fps):
     scene = bpy.context.scene
     scene.render.fps, scene.render.fps_base = round(fps), round(fps) / fps
-    report = bake(obj, motion, kind="cache", cache_dir=tmp_path)
+    report = bake(obj, motion, kind="cache", cache=tmp_path)
     assert report.frames == round(len(motion) * fps / 30)
-    expected = head.vertices + resample(motion, 30.0, scene.render.fps / scene.render.fps_base)[5]
+    expected = head.vertices + motion.at_fps(scene.render.fps / scene.render.fps_base).displacements()[5]
     np.testing.assert_allclose(evaluated(obj, 6), expected, atol=1e-6)
 
 
@@ -61,11 +62,11 @@ def test_baking_again_and_removing_touch_only_what_is_ours(obj, head, motion, tm
     obj.modifiers.new("Smooth", "SMOOTH").factor = 0.0
     obj.scale = (2, 2, 2)
     before = evaluated(obj, 3)
-    bake(obj, motion, kind="basis", cache_dir=tmp_path)
-    bake(obj, motion[:10], kind=kind, cache_dir=tmp_path)
+    bake(obj, motion, kind="basis", cache=tmp_path)
+    bake(obj, motion.between(0, 10), kind=kind, cache=tmp_path)
     moved = evaluated(obj, 3)
-    np.testing.assert_allclose(moved[1:], (head.vertices + motion[2])[1:], atol=1.2e-4)
-    assert abs(moved[0, 2] - (head.vertices[0, 2] + motion[2, 0, 2] + 0.005)) < 1e-4, "the own key still plays"
+    np.testing.assert_allclose(moved[1:], (head.vertices + motion.displacements()[2])[1:], atol=1.2e-4)
+    assert abs(moved[0, 2] - (head.vertices[0, 2] + motion.displacements()[2, 0, 2] + 0.005)) < 1e-4, "the own key still plays"
     remove_bake(obj)
     np.testing.assert_array_equal(evaluated(obj, 3), before)
     assert [key.name for key in obj.data.shape_keys.key_blocks] == ["Basis", "Scar"]
@@ -80,14 +81,16 @@ def test_removing_the_only_keys_leaves_a_plain_mesh(obj, motion):
     assert obj.data.shape_keys is None
 
 
+def curve_paths(obj):
+    return [curve.data_path for bag in curve_bags(obj.data.shape_keys.animation_data) for curve in bag.fcurves]
+
+
 def test_an_action_of_the_users_keeps_its_curves(obj, motion):
     obj.shape_key_add(name="Basis", from_mix=False)
     obj.shape_key_add(name="Smile", from_mix=False).keyframe_insert("value", frame=1)
     assert bake(obj, motion, kind="basis").warnings == []
     remove_bake(obj)
-    action = obj.data.shape_keys.animation_data.action
-    paths = [curve.data_path for curve in action.fcurves]
-    assert paths == ['key_blocks["Smile"].value']
+    assert curve_paths(obj) == ['key_blocks["Smile"].value']
 
 
 def scene_state():
@@ -99,15 +102,15 @@ def test_wrong_targets_are_refused_and_the_scene_stays(obj, motion, tmp_path):
     cases = [
         (None, {}, "No object"),
         (bpy.data.objects["Camera"], {}, "not a mesh"),
-        (obj, {"displacements": motion[:, :100]}, "has .* vertices where"),
+        (obj, {"motion": motion.on(motion.shapes[:, :100])}, "has .* vertices where"),
         (obj, {"kind": "magic"}, "no kind of bake"),
-        (obj, {"kind": "cache", "cache_dir": None}, "not saved"),
-        (obj, {"kind": "cache", "cache_dir": tmp_path / "none"}, "no folder"),
+        (obj, {"kind": "cache", "cache": None}, "not saved"),
+        (obj, {"kind": "cache", "cache": tmp_path / "none"}, "no folder"),
     ]
     for target, changed, says in cases:
-        arguments = {"displacements": motion, "kind": "keys", "cache_dir": tmp_path, **changed}
+        arguments = {"motion": motion, "kind": "keys", "cache": tmp_path, **changed}
         with pytest.raises(HiSTalkError, match=says):
-            bake(target, arguments.pop("displacements"), **arguments)
+            bake(target, **arguments)
     bpy.ops.object.mode_set(mode="EDIT")
     with pytest.raises(HiSTalkError, match="edit mode"):
         bake(obj, motion, kind="keys")
@@ -123,17 +126,18 @@ def test_a_flame_head_takes_the_bundled_head_s_motion(obj, head, motion, tmp_pat
     mesh.from_pydata(vertices.tolist(), [], [])
     flame = bpy.data.objects.new("FLAME", mesh)
     bpy.context.scene.collection.objects.link(flame)
-    bake(flame, motion, kind=kind, cache_dir=tmp_path)
-    np.testing.assert_allclose(evaluated(flame, 11), vertices + carry(motion, vertices, head)[10], atol=1.2e-4)
+    bake(flame, motion, kind=kind, cache=tmp_path)
+    np.testing.assert_allclose(evaluated(flame, 11), vertices + carry(motion.displacements(), vertices, head)[10], atol=1.2e-4)
+    remove_bake(flame)
     mesh.vertices.foreach_set("co", np.random.default_rng(0).permutation(vertices).ravel())
     with pytest.raises(HiSTalkError, match="not in FLAME's order"):
-        bake(flame, motion, kind=kind, cache_dir=tmp_path)
+        bake(flame, motion, kind=kind, cache=tmp_path)
 
 
 def test_a_shared_mesh_is_named(obj, motion, tmp_path):
     bpy.data.objects.new("Twin", obj.data)
     assert any("2 objects speak" in warning for warning in bake(obj, motion, kind="basis").warnings)
-    assert bake(obj, motion, kind="cache", cache_dir=tmp_path).warnings == []
+    assert bake(obj, motion, kind="cache", cache=tmp_path).warnings == []
 
 
 def test_a_linked_head_is_refused(obj, motion, tmp_path):
@@ -166,6 +170,6 @@ def test_another_action_on_top_is_named(obj, motion):
 def test_a_muted_cache_modifier_is_named(obj, motion, tmp_path):
     from histalk_blender.bake.checks import why_nothing_moves
 
-    bake(obj, motion, kind="cache", cache_dir=tmp_path)
+    bake(obj, motion, kind="cache", cache=tmp_path)
     obj.modifiers["HiSTalk"].show_viewport = False
     assert any("switched off" in reason for reason in why_nothing_moves(obj))

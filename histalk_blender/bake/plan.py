@@ -1,0 +1,131 @@
+"""What must hold before a bake, and all that the making needs to know of the scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..arkit import match_names
+from ..errors import HiSTalkError
+from .make import KINDS, Plan
+from .ownership import KEPT, MARK, curve_bags, is_our_curve
+
+
+def plan_bake(
+    obj,
+    *,
+    kind: str = "cache",
+    start_frame: float = 1,
+    cache: Path | None = None,
+    tolerance_mm: float = 0.1,
+    mapping: dict[str, str] | None = None,
+    scene=None,
+) -> Plan:
+    """Check everything and read the scene; nothing is touched.
+
+    Args:
+        obj: the mesh object.
+        kind: "cache", "keys", "basis" or "arkit".
+        start_frame: scene frame of the first motion frame.
+        cache: the .pc2, or a folder for it; None = beside the saved .blend.
+        tolerance_mm: largest error anywhere that "basis" may leave.
+        mapping: unit -> shape key, for "arkit", where names differ from ARKit's.
+        scene: whose frame rate counts; None = the present one.
+
+    Raises:
+        HiSTalkError: the target or an argument is wrong.
+    """
+    if kind not in KINDS:
+        raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
+    check_object(obj)
+    keys = arkit_keys(obj, mapping) if kind == "arkit" else {}
+    rest, shown = positions(obj)
+    return Plan(
+        kind, obj.name, rest, shown, start_frame, scene_fps(scene or bpy.context.scene),
+        cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, keys,
+    )  # fmt: skip
+
+
+def check_object(obj) -> None:
+    """Refuse what cannot be baked on.
+
+    Raises:
+        HiSTalkError: no object, no mesh, a linked one, or edit mode.
+    """
+    if obj is None:
+        raise HiSTalkError("No object is selected: select the head to bake on.")
+    if obj.type != "MESH":
+        raise HiSTalkError(f"'{obj.name}' is a {obj.type.lower()}, not a mesh: select the head.")
+    if obj.library or obj.data.library:
+        raise HiSTalkError(f"'{obj.name}' is linked from another file: make it local or an override, then bake.")
+    if obj.mode == "EDIT":
+        raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
+
+
+def arkit_keys(obj, mapping: dict[str, str] | None = None) -> dict[str, str]:
+    """Unit -> shape key of its name, or of the mapping's, all free to be animated by us.
+
+    Raises:
+        HiSTalkError: no key has an ARKit name, one that the mapping names is missing, or the user animates one.
+    """
+    keys = obj.data.shape_keys
+    names = [key.name for key in keys.key_blocks[1:]] if keys else []
+    found = match_names(names) | {unit: key for unit, key in (mapping or {}).items() if key}
+    for key in found.values():
+        if key not in names:
+            raise HiSTalkError(f"'{obj.name}' has no shape key '{key}', which the mapping names: choose another.")
+    if not found:
+        raise HiSTalkError(f"'{obj.name}' has no shape keys with ARKit names (jawOpen, mouthClose ...): add them first.")
+    animation = keys.animation_data
+    curves = [curve for bag in curve_bags(animation) for curve in bag.fcurves if not is_our_curve(curve)]
+    taken = {curve.data_path for curve in [*curves, *(animation.drivers if animation else ())]}
+    for key in found.values():
+        if keys.key_blocks[key].path_from_id("value") in taken:
+            raise HiSTalkError(f"Shape key '{key}' of '{obj.name}' is animated already: clear its curve or driver first.")
+    return found
+
+
+def cache_path(obj, place: Path | None) -> Path:
+    """Where an object's cache goes.
+
+    Raises:
+        HiSTalkError: the .blend is not saved, or the folder is missing.
+    """
+    blend = Path(bpy.data.filepath)
+    if place is None:
+        if not bpy.data.filepath:
+            raise HiSTalkError("The .blend is not saved: save it, or name a folder for the cache.")
+        place = blend.parent
+    place = Path(place)
+    if place.suffix.lower() != ".pc2":
+        # Two files in one folder may both hold a "Head".
+        name = "-".join(part for part in (MARK, blend.stem, obj.name) if part)
+        place = place / ("".join(c if c.isalnum() or c in "-_." else "_" for c in name) + ".pc2")
+    if not place.parent.is_dir():
+        raise HiSTalkError(f"'{place.parent}' is no folder: make it, or choose another for the cache.")
+    return place
+
+
+def scene_fps(scene) -> float:
+    """Frames a second of a scene, 23.976 and its kin included."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def positions(obj) -> tuple[np.ndarray, np.ndarray]:
+    """[V, 3] twice: without any shape key, and as the user's own keys make the mesh now."""
+    keys = obj.data.shape_keys
+    rest = np.empty(len(obj.data.vertices) * 3, np.float32)
+    if keys is None:
+        obj.data.vertices.foreach_get("co", rest)
+        return rest.reshape(-1, 3), rest.reshape(-1, 3)
+    keys.reference_key.data.foreach_get("co", rest)
+    shown, own = rest.copy(), np.empty_like(rest)
+    kept = keys.get(KEPT, {})
+    for key in keys.key_blocks[1:]:
+        value = kept.get(key.name, key.value)
+        if value and not key.mute and not key.vertex_group and not key.name.startswith(MARK):
+            key.data.foreach_get("co", own)
+            shown += (own - rest) * value
+    return rest.reshape(-1, 3), shown.reshape(-1, 3)
