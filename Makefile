@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test clean
+.PHONY: demo test extension repository clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,5 +18,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest tests
 
+extension: $(STAMP)
+	$(VENV)/bin/python tools/build_extension.py
+
+repository: $(STAMP)
+	$(VENV)/bin/python tools/build_extension.py --repository
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build dist

@@ -57,8 +57,9 @@ def blender(request, tmp_path):
         command = [python, __file__, name, *map(str, arguments)]
         env = os.environ | {"BLENDER_USER_RESOURCES": str(tmp_path)}
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        print(done.stdout)
+        said = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("PROGRESS"))
+        assert done.returncode == 0, f"{said}\n{done.stderr}"
+        print(said)
 
     return run
 
@@ -98,6 +99,12 @@ def test_the_same_files_give_the_same_bytes(tool, archive, tmp_path):
     assert build(tmp_path, tool).read_bytes() == archive.read_bytes()
 
 
+def test_every_wheel_has_its_notice(tool):
+    notices = (ROOT / "LICENSES" / "wheels.txt").read_text()
+    for name, version in re.findall(r"^(\w+)==(\S+)", tool["LOCK"].read_text(), re.MULTILINE):
+        assert f"\n{name} {version} " in notices
+
+
 def test_installed_used_reloaded_and_removed(blender, archive):
     blender("live", archive)
 
@@ -130,7 +137,7 @@ def live(bpy, archive: str) -> None:
     use(bpy)
 
     bpy.ops.preferences.addon_disable(module=module)
-    assert not traces(bpy, module)
+    assert_gone(bpy, module)
     start = time.perf_counter()
     bpy.ops.preferences.addon_enable(module=module)
     print(f"Blender {bpy.app.version_string}: enabled again in {(time.perf_counter() - start) * 1000:.0f} ms")
@@ -143,7 +150,7 @@ def live(bpy, archive: str) -> None:
     assert ID not in sys.modules
     assert not [path for path in sys.path if Path(path).is_relative_to(folder)]
     bpy.ops.preferences.addon_disable(module=module)
-    assert not traces(bpy, module)
+    assert_gone(bpy, module)
     repositories = [repo.module for repo in bpy.context.preferences.extensions.repos]
     bpy.ops.extensions.package_uninstall(repo_index=repositories.index("user_default"), pkg_id=ID)
     assert not folder.exists() and not (site and (site / "soundfile.py").exists())
@@ -162,7 +169,8 @@ def subscribe(bpy, repository: str) -> None:
     assert module in preferences.addons
     assert bpy.ops.histalk.add_head() == {"FINISHED"}
     assert bpy.ops.extensions.package_uninstall(repo_index=index, pkg_id=ID) == {"FINISHED"}
-    assert module not in preferences.addons and not traces(bpy, module)
+    assert module not in preferences.addons
+    assert_gone(bpy, module)
 
 
 def traces(bpy, module: str) -> set[str]:
@@ -181,7 +189,8 @@ def traces(bpy, module: str) -> set[str]:
             found |= {f"{name}.{prop}" for prop in kind.bl_rna.properties.keys() if ours(prop)}
             menu = getattr(getattr(kind, "draw", None), "_draw_funcs", ())
             found |= {f"{name}.draw: {function.__name__}" for function in menu if of_module(function)}
-    for name, functions in vars(bpy.app.handlers).items():
+    for name in dir(bpy.app.handlers):
+        functions = getattr(bpy.app.handlers, name)
         if isinstance(functions, list):
             found |= {f"{name}: {function.__name__}" for function in functions if of_module(function)}
     for loaded in [loaded for name, loaded in sys.modules.items() if name.startswith(module)]:
@@ -191,6 +200,11 @@ def traces(bpy, module: str) -> set[str]:
     for keymap in keys.keymaps if keys else ():
         found |= {f"{keymap.name}: {item.idname}" for item in keymap.keymap_items if ours(item.idname)}
     return found
+
+
+def assert_gone(bpy, module: str) -> None:
+    found = traces(bpy, module)
+    assert not found, found
 
 
 def _wheels_installed(archive: str) -> Path | None:
