@@ -40,29 +40,17 @@ def _progress(name: str):
         yield lambda share: bar.update(round(100 * share) - bar.n)
 
 
-def _perform(audio: Path, weights: Path | None, device: str):
-    """Audio file -> head, performance."""
+def _listen(audio: Path, weights: Path | None, device: str):
+    """Audio file -> take."""
     from .audio import read_audio
-    from .head import load_head
-    from .synthesis import WEIGHTS, synthesize
+    from .take import listen
 
     samples = read_audio(audio)
-    from .network import load_checkpoint
-
-    head, model = load_head(), load_checkpoint(weights or WEIGHTS, device)
     with _progress(audio.name) as progress:
-        performance = synthesize(samples, model, head, device=device, progress=progress)
-    return head, performance
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise HiSTalkError("No CUDA device is usable here: leave --device out or say --device cpu.")
-    return name
+        take = listen(samples, weights, device, lambda stage, share: progress(share if stage == "Listening" else 1.0))
+    for remark in take.remarks:
+        click.echo(f"histalk: {remark}", err=True)
+    return take
 
 
 def _writable(path: Path, *suffixes: str) -> None:
@@ -81,18 +69,17 @@ def _writable(path: Path, *suffixes: str) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None, device: str) -> None:
     """Write the motion of AUDIO to OUT (.npz): displacements in metres, landmarks, gates."""
-    from .arkit import fit_units, write_units
+    from .arkit import write_units
 
     _writable(out, ".npz")
     if arkit:
         _writable(arkit, ".csv", ".json")
-    head, performance = _perform(audio, weights, _device(device))
-    performance.save(out)
+    take = _listen(audio, weights, device)
+    take.performance.save(out)
     click.echo(out)
     if arkit:
-        units, over = fit_units(performance.motion, head)
-        write_units(arkit, units, performance.fps)
-        click.echo(f"{arkit}  (52 units, {over.mean() * 1000:.2f} mm left over)")
+        write_units(arkit, take.units, take.performance.fps)
+        click.echo(f"{arkit}  (52 units, {take.over.mean() * 1000:.2f} mm left over)")
 
 
 @main.command()
@@ -115,12 +102,13 @@ def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) ->
             f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "
             "apt-get install libxi6 libxkbcommon0 libsm6 libgl1."
         ) from error
+    from .head import load_head
+
     _writable(blend, ".blend")
     if preview:
         _writable(preview, ".mp4")
-    head, performance = _perform(audio, weights, _device(device))
-    motion = performance.motion
-    obj = build_scene(head, audio, len(motion.at_fps(fps)), start, fps, units=kind == "arkit")
+    motion = _listen(audio, weights, device).performance.motion
+    obj = build_scene(load_head(), audio, len(motion.at_fps(fps)), start, fps, units=kind == "arkit")
     report = bake_motion(
         obj, motion, kind=kind, start_frame=start, cache=blend.with_suffix(".pc2").resolve(), tolerance_mm=tolerance
     )

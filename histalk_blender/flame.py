@@ -67,13 +67,21 @@ def pose_of(vertices: np.ndarray, head: Head) -> tuple[float, np.ndarray]:
     if vertices.shape != (VERTICES, 3):
         raise HiSTalkError(f"The head has {len(vertices)} vertices where FLAME has {VERTICES}: choose a FLAME head.")
     theirs = vertices[load_flame_map().landmarks].astype(np.float64)
-    ours = head.landmarks(head.vertices).astype(np.float64)
+    return pose_by_landmarks(theirs, head.landmarks(head.vertices).astype(np.float64), "FLAME's")
+
+
+def pose_by_landmarks(theirs: np.ndarray, ours: np.ndarray, whose: str) -> tuple[float, np.ndarray]:
+    """Scale and rotation [3, 3] that turn our displacements into the space of a head with these landmarks [68, 3].
+
+    Raises:
+        HiSTalkError: the landmarks do not lie as a face's do, so the vertices are in another order than `whose`.
+    """
     scale, rotation, shift = similarity(theirs[17:], ours[17:])
     gap = np.linalg.norm(scale * theirs @ rotation.T + shift - ours, axis=1)[17:].max()
     if not (np.isfinite(gap) and gap < FURTHEST and scale > 0):
         raise HiSTalkError(
-            f"The head has FLAME's {VERTICES} vertices, but not in FLAME's order (landmarks are {gap * 100:.0f} cm "
-            "off): export it again with the vertex order kept."
+            f"The vertex order is not {whose}, though their number is (landmarks lie {gap * 100:.0f} cm off): export "
+            "the head again with the vertex order kept."
         )
     return 1 / scale, rotation.T
 

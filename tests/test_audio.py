@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.audio import RATE, is_silent, normalise_level, read_audio
+from histalk_blender.audio import RATE, is_lossless, is_silent, normalise_level, read_audio
 from histalk_blender.errors import HiSTalkError
 
 
@@ -71,3 +71,44 @@ def test_level_is_even_whatever_the_recording(speech):
 def test_silence_stays_silent():
     silence = np.zeros(RATE, np.float32)
     assert is_silent(silence) and (normalise_level(silence) == 0).all()
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_stretch_is_what_the_whole_holds_there(tmp_path, name, packed):
+    path = tmp_path / name
+    sf.write(path, np.cumsum(np.random.default_rng(0).normal(0, 0.01, 132_300)) * 0.1, 44_100)
+    source = path.read_bytes() if packed else path
+    whole, stretch = read_audio(source), read_audio(source, start=0.8, duration=1.5)
+    assert len(stretch) == 1.5 * RATE
+    inner = slice(RATE // 4, -RATE // 4)  # the resampler rings at the cuts
+    np.testing.assert_allclose(stretch[inner], whole[round(0.8 * RATE) :][: len(stretch)][inner], atol=1e-3)
+
+
+def test_a_stretch_that_reaches_past_the_end_gives_what_there_is(tmp_path):
+    sf.write(tmp_path / "a.wav", tone(RATE, 2.0), RATE)
+    assert len(read_audio(tmp_path / "a.wav", start=1.5, duration=10)) == RATE // 2
+    with pytest.raises(HiSTalkError, match="a.wav' ends at 2.0 s, before 3.0 s"):
+        read_audio(tmp_path / "a.wav", start=3)
+
+
+def test_ten_seconds_of_a_long_recording_are_no_long_recording(tmp_path):
+    sf.write(tmp_path / "a.flac", np.zeros(2 * 3600 * 8000, np.int16), 8000)
+    assert len(read_audio(tmp_path / "a.flac", start=5000, duration=10)) == 10 * RATE
+    with pytest.raises(HiSTalkError, match="hour or less"):
+        read_audio(tmp_path / "a.flac", start=10)
+
+
+@pytest.mark.parametrize("source, says", [(b"", "is empty"), (b"this is no audio" * 99, "not audio")])
+def test_a_packed_sound_is_refused_by_the_name_of_its_strip(source, says):
+    with pytest.raises(HiSTalkError, match=says) as caught:
+        read_audio(source, name="Anna")
+    assert str(caught.value).startswith("'Anna'") and "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name, lossless", [("a.wav", True), ("a.flac", True), ("a.ogg", False), ("a.mp3", False)])
+def test_only_lossless_sound_starts_at_the_same_sample_for_all(tmp_path, name, lossless):
+    sf.write(tmp_path / name, tone(RATE), RATE)
+    assert is_lossless(tmp_path / name) is is_lossless((tmp_path / name).read_bytes()) is lossless
+    (tmp_path / "a.mp4").write_text("what libsndfile cannot read")
+    assert not is_lossless(tmp_path / "a.mp4")

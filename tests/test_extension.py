@@ -32,7 +32,7 @@ def test_the_add_menu_gives_a_head_that_can_be_undone(extension, head):
     assert bpy.ops.histalk.add_head() == {"FINISHED"}
     obj = bpy.context.active_object
     assert len(obj.data.vertices) == len(head.vertices) and tuple(obj.location) == (1, 2, 3)
-    assert "UNDO" in extension.histalk_blender.addon.AddHead.bl_options
+    assert "UNDO" in extension.histalk_blender.addon.operators.HISTALK_OT_add_head.bl_options
     bpy.ops.object.mode_set(mode="EDIT")
     assert not bpy.ops.histalk.add_head.poll()
     bpy.ops.object.mode_set(mode="OBJECT")

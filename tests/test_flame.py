@@ -58,7 +58,7 @@ def test_motion_follows_the_size_and_turn_of_the_head(flame, head):
 
 def test_shuffled_vertices_are_refused_with_the_reason(flame, head):
     shuffled = np.random.default_rng(0).permutation(flame)
-    with pytest.raises(HiSTalkError, match="not in FLAME's order"):
+    with pytest.raises(HiSTalkError, match="vertex order is not FLAME's"):
         pose_of(shuffled, head)
     with pytest.raises(HiSTalkError, match="100 vertices where FLAME has 5023"):
         pose_of(flame[:100], head)

@@ -4,42 +4,31 @@ from __future__ import annotations
 
 import bpy
 
+from . import operators, panel, preferences, properties, restyle, running
 
-class AddHead(bpy.types.Operator):
-    """Add the bundled head, ready to speak"""
-
-    bl_idname = "histalk.add_head"
-    bl_label = "HiSTalk Head"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context) -> bool:
-        """Only object mode can take a new object."""
-        cls.poll_message_set("Leave the present mode: a head is added in Object Mode.")
-        return context.mode == "OBJECT"
-
-    def execute(self, context) -> set[str]:
-        """Add it at the 3D cursor, selected and active."""
-        from ..bake.scene import add_head
-        from ..head import load_head
-
-        for other in context.selected_objects:
-            other.select_set(False)
-        add_head(load_head()).location = context.scene.cursor.location
-        return {"FINISHED"}
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 
 
 def _menu(self, context) -> None:
-    self.layout.operator(AddHead.bl_idname, icon="USER")
+    self.layout.operator("histalk.add_head", text="HiSTalk Head", icon="USER")
 
 
 def register() -> None:
-    """Add our classes and menu entries."""
-    bpy.utils.register_class(AddHead)
+    """Add our classes, properties, menu entry and handler."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Object.histalk = bpy.props.PointerProperty(type=properties.HiSTalkSettings)
     bpy.types.VIEW3D_MT_mesh_add.append(_menu)
+    bpy.app.handlers.load_pre.append(running.before_load)
 
 
 def unregister() -> None:
-    """The exact inverse."""
+    """The exact inverse; what runs is ended first."""
+    restyle.clean_up()
+    running.clean_up()
+    preferences.clean_up()
+    bpy.app.handlers.load_pre.remove(running.before_load)
     bpy.types.VIEW3D_MT_mesh_add.remove(_menu)
-    bpy.utils.unregister_class(AddHead)
+    del bpy.types.Object.histalk
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

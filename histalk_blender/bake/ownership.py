@@ -34,6 +34,12 @@ def our_keys(keys) -> list:
     return [key for key in keys.key_blocks if key.name.startswith(MARK) or key.name in lent]
 
 
+def has_bake(obj) -> bool:
+    """Whether `bake` left anything on this object."""
+    ours = any(modifier.type == "MESH_CACHE" and modifier.name.startswith(MARK) for modifier in obj.modifiers)
+    return ours or bool(our_keys(obj.data.shape_keys))
+
+
 def drives_our_keys(animation) -> bool:
     """Whether the action that plays holds curves of ours."""
     return any(is_our_curve(curve) for bag in curve_bags(animation) for curve in bag.fcurves)

@@ -130,7 +130,7 @@ def test_a_flame_head_takes_the_bundled_head_s_motion(obj, head, motion, tmp_pat
     np.testing.assert_allclose(evaluated(flame, 11), vertices + carry(motion.displacements(), vertices, head)[10], atol=1.2e-4)
     remove_bake(flame)
     mesh.vertices.foreach_set("co", np.random.default_rng(0).permutation(vertices).ravel())
-    with pytest.raises(HiSTalkError, match="not in FLAME's order"):
+    with pytest.raises(HiSTalkError, match="vertex order is not FLAME's"):
         bake(flame, motion, kind=kind, cache=tmp_path)
 
 

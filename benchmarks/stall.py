@@ -1,0 +1,68 @@
+"""How long Blender's main thread is held while a bake runs: the longest gap between two ticks of 5 ms.
+
+    .venv/bin/python benchmarks/stall.py [SECONDS_OF_SPEECH]
+
+One process a kind of bake, so that each loads PyTorch for the first time, in its worker.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
+
+
+def main() -> None:
+    """Print a row a kind."""
+    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    print(f"{seconds} s of speech; milliseconds")
+    print(f"{'bake as':8} {'loading':>8} {'listening':>10} {'sculpting':>10} {'baking':>8} {'whole bake, s':>14}")
+    for kind in ("cache", "basis", "arkit", "keys"):
+        done = subprocess.run([sys.executable, __file__, "--child", kind, str(seconds)], capture_output=True, text=True)
+        print(done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stderr[-2000:], flush=True)
+
+
+def child(kind: str, seconds: int) -> None:
+    """One bake, watched."""
+    import bpy
+    import numpy as np
+    import soundfile
+
+    from histalk_blender import addon
+    from histalk_blender.addon import orders, running
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    addon.register()
+    with tempfile.TemporaryDirectory() as folder:
+        sound, rate = soundfile.read(SPEECH)
+        path = Path(folder, "speech.wav")
+        soundfile.write(path, np.resize(sound, seconds * rate), rate)
+        bpy.ops.histalk.add_head(units=True)
+        obj = bpy.context.object
+        settings = obj.histalk
+        settings.audio, settings.file, settings.kind, settings.cache_folder = "FILE", str(path), kind, folder
+        bpy.context.scene.render.fps = 30
+        job = running.begin(orders.order_for(bpy.context, obj))
+        longest = dict.fromkeys(("loading", "Listening", "Sculpting", "Baking"), 0.0)
+        last = time.perf_counter()
+        while not job.ended:
+            job.advance()
+            stage = "loading" if job.stage == "Decoding" or (job.stage == "Listening" and not job.share) else job.stage
+            now = time.perf_counter()
+            longest[stage] = max(longest[stage], now - last - 0.005)
+            last = now
+            time.sleep(0.005)
+        assert job.state == "done", job.error
+        running.finish(obj)
+    addon.unregister()
+    gaps = [f"{1000 * gap:.0f}" for gap in longest.values()]
+    print(f"{kind:8} {gaps[0]:>8} {gaps[1]:>10} {gaps[2]:>10} {gaps[3]:>8} {job.seconds:>14.1f}")
+
+
+if __name__ == "__main__":
+    if "--child" in sys.argv:
+        child(sys.argv[2], int(sys.argv[3]))
+    else:
+        main()

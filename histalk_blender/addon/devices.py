@@ -1,0 +1,29 @@
+"""The GPU's name for the panel, without loading torch for it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+
+_names: list[str] | None = None
+
+
+def gpu_names() -> list[str] | None:
+    """CUDA GPUs as their driver names them; None until it has answered. Asks once, in the background."""
+    global _names
+    if _names is None and not any(thread.name == "HiSTalk GPU" for thread in threading.enumerate()):
+        threading.Thread(target=_ask, name="HiSTalk GPU", daemon=True).start()
+    return _names
+
+
+def _ask() -> None:
+    global _names
+    tool, found = shutil.which("nvidia-smi"), ""
+    if tool:
+        try:
+            query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+            found = subprocess.run(query, capture_output=True, text=True, timeout=20).stdout
+        except (OSError, subprocess.TimeoutExpired):
+            found = ""
+    _names = [line.strip() for line in found.splitlines() if line.strip()]

@@ -1,0 +1,232 @@
+"""One bake from sound to scene: the network in a worker that never touches bpy, the scene in short slices."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import bpy
+
+from ..bake import BakeReport, Plan, apply, make
+from ..bake.bakes import report
+from ..errors import HiSTalkError
+from ..style import Style
+from ..synthesis import Cancelled
+from ..take import Take, listen, resting
+from .strips import Recording
+
+SLICE = 0.02  # seconds of a tick that the scene may take
+KEPT_TAKES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What an animator asked for, as it stood when the button was pressed."""
+
+    uid: int  # session_uid of the object, which survives renaming and undo
+    topology: str  # "histalk", "flame", or "" when only ARKit keys count
+    plan: Plan  # its start frame is that of the sound
+    recording: Recording
+    weights: Path | None
+    device: str
+    style: Style
+    frames: tuple[int, int] | None = None  # first and last scene frame to bake
+    take: Take | None = None  # when it has been heard already
+
+
+# What has been heard lately, so that other sliders, heads and kinds of bake need no network; newest last.
+takes: OrderedDict[tuple, Take] = OrderedDict()
+
+
+class BakeJob:
+    """Start it, call `advance` on the main thread until it has ended, or cancel it.
+
+    state: "running" (the worker works), "ready" (the scene is waited for), "applying", and one of the ends "done",
+    "failed" and "cancelled".
+    """
+
+    def __init__(self, order: Order):
+        self.order = order
+        self.state = "running"
+        self.stage, self.share = "Decoding", 0.0
+        self.error = ""
+        self.report: BakeReport | None = None
+        self.take: Take | None = None
+        self._said: queue.SimpleQueue = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
+        self._began = self._stage_began = time.monotonic()
+        self._made = self._slices = None
+
+    def start(self) -> None:
+        """Let the worker begin."""
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self._began
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the share done foretells; None as long as it says too little."""
+        if self.stage != "Listening" or self.share < 0.05:
+            return None
+        return (time.monotonic() - self._stage_began) / self.share * (1 - self.share)
+
+    def cancel(self) -> None:
+        """End it now and leave the scene as it was; the worker notices at its next step, alone."""
+        if not self.ended:
+            self._stop.set()
+            if self._slices is not None:
+                self._slices.close()
+            self._discard()
+            self.state = "cancelled"
+
+    def join(self, seconds: float) -> None:
+        """Wait for the worker of an ended job."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def advance(self) -> str:
+        """Hear what the worker said, and do one slice of what the scene needs. Returns the state."""
+        try:
+            if self.state == "running":
+                self._hear()
+            if self.state == "ready":
+                self._begin_applying()
+            if self.state == "applying":
+                self._apply_slice()
+        except HiSTalkError as error:
+            self._fail(str(error))
+        return self.state
+
+    def _hear(self) -> None:
+        while not self._said.empty():
+            kind, *values = self._said.get()
+            if kind == "stage":
+                if values[0] != self.stage or self.share == 0.0:
+                    self._stage_began = time.monotonic()  # loading PyTorch is not what foretells the rest
+                self.stage, self.share = values
+            elif kind == "failed":
+                self._fail(*values)
+            else:
+                self.take, self._made = values
+                self.state = "ready"
+
+    def _begin_applying(self) -> None:
+        obj = find_object(self.order.uid)
+        if obj is None:
+            raise HiSTalkError(f"'{self.order.plan.name}' was deleted during the bake, so nothing was baked.")
+        if obj.mode == "EDIT":
+            self.stage, self.share = "Waiting for Object Mode", 1.0
+            return
+        self.stage, self.share, self.state = "Baking", 0.0, "applying"
+        self._slices = apply(obj, self._made)
+
+    def _apply_slice(self) -> None:
+        until = time.monotonic() + SLICE
+        while time.monotonic() < until:
+            try:
+                self.share = next(self._slices)
+            except StopIteration:
+                self.report = report(find_object(self.order.uid), self._made)
+                self.state = "done"
+                return
+            except ReferenceError as error:
+                raise HiSTalkError("The head was replaced while it was baked: bake again.") from error
+
+    def _fail(self, sentence: str) -> None:
+        self.error, self.state = sentence, "failed"
+        self._discard()
+
+    def _discard(self) -> None:
+        if self._made is not None:
+            self._made.discard()
+
+    def _say(self, stage: str, share: float) -> None:
+        if self._stop.is_set():
+            raise Cancelled
+        self._said.put(("stage", stage, share))
+
+    def _work(self) -> None:
+        order = self.order
+        try:
+            take = order.take or self._take()
+            self._say("Sculpting", 0.0)
+            units = None
+            plan = order.plan
+            if plan.kind == "arkit":
+                motion = take.units_in(order.style)
+            else:
+                motion = take.motion_on(order.topology, plan.rest, order.style)
+            motion, before = resting(motion.at_fps(plan.fps))
+            start = plan.start_frame + order.style.delay * plan.fps - before
+            if order.frames:
+                first = max(0, round(order.frames[0] - start))
+                last = max(first, min(len(motion), round(order.frames[1] - start) + 1))
+                motion, start = motion.between(first, last), start + first
+                if not len(motion):
+                    raise HiSTalkError("Nothing is spoken in the frame range: choose another, or switch it off.")
+            if plan.kind == "arkit":
+                units = motion.weights, take.over
+            made = make(replace(plan, start_frame=start), motion, units, lambda share: self._say("Sculpting", share))
+            if self._stop.is_set():
+                made.discard()
+            else:
+                self._said.put(("made", take, made))
+        except Cancelled:
+            pass  # cancel() has said so already
+        except HiSTalkError as error:
+            self._said.put(("failed", str(error)))
+        except Exception as error:  # a worker's error would vanish with it
+            traceback.print_exc()
+            self._said.put(("failed", f"HiSTalk stumbled ({type(error).__name__}: {error}); the console has the details."))
+
+    def _take(self) -> Take:
+        from ..audio import read_audio  # its wheels are not needed to register
+
+        order, recording = self.order, self.order.recording
+        try:
+            weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
+            key = (*_fingerprint(recording), weights)
+            if key not in takes:
+                samples = read_audio(recording.source, recording.start, recording.duration, recording.name)
+                takes[key] = listen(samples, order.weights, order.device, self._say)
+            takes.move_to_end(key)
+            while len(takes) > KEPT_TAKES:
+                takes.popitem(last=False)
+            return takes[key]
+        finally:
+            if recording.temporary:
+                recording.source.unlink(missing_ok=True)
+
+
+def _fingerprint(recording: Recording) -> tuple:
+    """What tells one stretch of sound from another."""
+    source = recording.source
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest(), recording.start, recording.duration
+    if recording.temporary:
+        return hashlib.sha256(source.read_bytes()).hexdigest(), recording.start, recording.duration
+    try:
+        stat = source.stat()
+    except OSError:
+        return str(source), recording.start, recording.duration
+    return str(source), stat.st_mtime_ns, stat.st_size, recording.start, recording.duration
+
+
+def find_object(uid: int):
+    """The object of a session_uid, or None."""
+    return next((obj for obj in bpy.data.objects if obj.session_uid == uid), None)

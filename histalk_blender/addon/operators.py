@@ -1,0 +1,274 @@
+"""What an animator can do: each reads the settings, calls one function and reports."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+from bpy_extras.io_utils import ExportHelper, ImportHelper
+
+from ..bake import add_head, remove_bake
+from ..bake.ownership import has_bake
+from ..bake.plan import check_object
+from ..errors import HiSTalkError
+from ..head import load_head
+from ..units import ARKIT_UNITS
+from . import running
+from .explained import Explained, redraw
+from .job import find_object
+from .orders import order_for, why_no_order
+from .preferences import prepare_environment, why_no_pytorch
+
+TICK = 0.03  # seconds between two looks at the worker
+
+
+def _why_no_head(obj) -> str:
+    try:
+        check_object(obj)
+    except HiSTalkError as error:
+        return str(error)
+    return ""
+
+
+class HISTALK_OT_add_head(Explained, bpy.types.Operator):
+    """Add the bundled head at the 3D cursor, ready to speak"""
+
+    bl_idname = "histalk.add_head"
+    bl_label = "Add HiSTalk Head"
+    bl_options = {"REGISTER", "UNDO"}
+
+    units: bpy.props.BoolProperty(
+        name="ARKit Shape Keys", description="Give it its 52 ARKit units as shape keys, for ARKit curves"
+    )
+
+    @classmethod
+    def disabled_reason(cls, context) -> str:
+        """Only object mode can take a new object."""
+        return "" if context.mode == "OBJECT" else "A head is added in Object Mode: press Tab to leave this mode."
+
+    def execute(self, context) -> set[str]:
+        """Add it, selected and active."""
+        for other in context.selected_objects:
+            other.select_set(False)
+        obj = add_head(load_head(), self.units)
+        obj.location = context.scene.cursor.location
+        if self.units:
+            obj.histalk.kind = "arkit"
+        return {"FINISHED"}
+
+
+class HISTALK_OT_bake(Explained, bpy.types.Operator):
+    """Let the selected head speak the chosen sound; replaces its earlier bake"""
+
+    bl_idname = "histalk.bake"
+    bl_label = "Bake"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def disabled_reason(cls, context) -> str:
+        """All that must be right before it can start."""
+        if running.current is not None:
+            return "A bake is running: wait for it, or cancel it."
+        return _why_no_head(context.object) or why_no_order(context, context.object) or why_no_pytorch(context)
+
+    def invoke(self, context, event) -> set[str]:
+        """In a window: work in the background."""
+        if bpy.app.background:
+            return self.execute(context)
+        if not self._begin(context):
+            return {"CANCELLED"}
+        self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        redraw()
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event) -> set[str]:
+        """One look at the job a tick; while the scene is written, no other event may change it."""
+        writing = self._job.state == "applying"
+        if writing and event.type == "ESC":
+            self._job.cancel()
+        if event.type != "TIMER":
+            return {"RUNNING_MODAL"} if writing else {"PASS_THROUGH"}
+        self._job.advance()
+        redraw()
+        if not self._job.ended:
+            return {"PASS_THROUGH"}
+        return self._finish(context)
+
+    def execute(self, context) -> set[str]:
+        """Without a window: wait for the end."""
+        if not self._begin(context):
+            return {"CANCELLED"}
+        while not self._job.ended:
+            self._job.advance()
+            time.sleep(TICK / 10)
+        return self._finish(context)
+
+    def cancel(self, context) -> None:
+        """The window or the file was closed."""
+        context.window_manager.event_timer_remove(self._timer)
+        running.stop_current()
+
+    def _begin(self, context) -> bool:
+        try:
+            order = order_for(context, context.object)
+            prepare_environment(context)
+        except HiSTalkError as error:
+            self.report({"ERROR"}, str(error))
+            return False
+        self._timer, self._job = None, running.begin(order)
+        return True
+
+    def _finish(self, context) -> set[str]:
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+        if running.current is not self._job:  # another file was opened, or the extension switched off
+            return {"CANCELLED"}
+        obj = find_object(self._job.order.uid)
+        sentence = running.finish(obj)
+        redraw()
+        if self._job.state != "done":
+            self.report({"ERROR"} if self._job.error else {"INFO"}, sentence)
+            return {"CANCELLED"}
+        for warning in filter(None, obj.histalk.warnings.split("\n")):
+            self.report({"WARNING"}, warning)
+        self.report({"INFO"}, f"'{obj.name}' speaks: {sentence}.")
+        return {"FINISHED"}
+
+
+class HISTALK_OT_cancel_bake(Explained, bpy.types.Operator):
+    """Stop the bake that runs and leave the scene as it was"""
+
+    bl_idname = "histalk.cancel_bake"
+    bl_label = "Cancel Bake"
+
+    @classmethod
+    def disabled_reason(cls, context) -> str:
+        """There must be one."""
+        return "" if running.current is not None else "No bake is running."
+
+    def execute(self, context) -> set[str]:
+        """Whoever drives the job tells of its end."""
+        running.current.cancel()
+        redraw()
+        return {"FINISHED"}
+
+
+class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
+    """Take away the shape keys, curves and modifier that HiSTalk made on this head; a cache file stays on disk"""
+
+    bl_idname = "histalk.remove_bake"
+    bl_label = "Remove Bake"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def disabled_reason(cls, context) -> str:
+        """There must be one, and none in the making."""
+        if running.current is not None:
+            return "A bake is running: wait for it, or cancel it."
+        reason = _why_no_head(context.object)
+        return reason or ("" if has_bake(context.object) else f"'{context.object.name}' carries no bake of HiSTalk.")
+
+    def execute(self, context) -> set[str]:
+        """The exact inverse of Bake."""
+        obj = context.object
+        remove_bake(obj)
+        running.baked.pop(obj.session_uid, None)
+        obj.histalk.report = obj.histalk.warnings = ""
+        redraw()
+        return {"FINISHED"}
+
+
+class HISTALK_OT_map_units(Explained, bpy.types.Operator):
+    """List the 52 units with the shape keys that show them, to mend where names differ"""
+
+    bl_idname = "histalk.map_units"
+    bl_label = "Map Shape Keys"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def disabled_reason(cls, context) -> str:
+        """A mesh with shape keys."""
+        reason = _why_no_head(context.object)
+        if reason:
+            return reason
+        return "" if context.object.data.shape_keys else f"'{context.object.name}' has no shape keys: add them first."
+
+    def execute(self, context) -> set[str]:
+        """What the animator mapped before stays."""
+        settings = context.object.histalk
+        settings.set_mapping(settings.mapping())
+        return {"FINISHED"}
+
+
+class HISTALK_OT_clear_map(Explained, bpy.types.Operator):
+    """Forget the mapping and go by the shape keys' names"""
+
+    bl_idname = "histalk.clear_map"
+    bl_label = "Clear Mapping"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def disabled_reason(cls, context) -> str:
+        """There must be one."""
+        reason = _why_no_head(context.object)
+        return reason or ("" if len(context.object.histalk.unit_keys) else "There is no mapping.")
+
+    def execute(self, context) -> set[str]:
+        """Forget it."""
+        context.object.histalk.unit_keys.clear()
+        return {"FINISHED"}
+
+
+class HISTALK_OT_save_map(Explained, ExportHelper, bpy.types.Operator):
+    """Save the mapping of units to shape keys as JSON, for other heads"""
+
+    bl_idname = "histalk.save_map"
+    bl_label = "Save Mapping"
+    filename_ext = ".json"
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    disabled_reason = HISTALK_OT_clear_map.disabled_reason
+
+    def execute(self, context) -> set[str]:
+        """Write it."""
+        try:
+            Path(self.filepath).write_text(json.dumps(context.object.histalk.mapping(), indent=1))
+        except OSError as error:
+            self.report({"ERROR"}, f"'{self.filepath}' cannot be written ({error.strerror}): choose another place.")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class HISTALK_OT_load_map(Explained, ImportHelper, bpy.types.Operator):
+    """Load a mapping of units to shape keys from JSON"""
+
+    bl_idname = "histalk.load_map"
+    bl_label = "Load Mapping"
+    bl_options = {"REGISTER", "UNDO"}
+    filename_ext = ".json"
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    disabled_reason = HISTALK_OT_map_units.disabled_reason
+
+    def execute(self, context) -> set[str]:
+        """Read it, all or nothing."""
+        try:
+            mapping = json.loads(Path(self.filepath).read_text())
+            unknown = [unit for unit in mapping if unit not in ARKIT_UNITS or not isinstance(mapping[unit], str)]
+        except (OSError, ValueError, TypeError) as error:
+            self.report({"ERROR"}, f"'{self.filepath}' is no mapping ({error}): choose one made by Save Mapping.")
+            return {"CANCELLED"}
+        if unknown or not isinstance(mapping, dict):
+            names = ", ".join(map(str, unknown[:3]))
+            self.report({"ERROR"}, f"'{self.filepath}' names what is no ARKit unit ({names}): mend it.")
+            return {"CANCELLED"}
+        context.object.histalk.set_mapping(mapping)
+        return {"FINISHED"}
+
+
+CLASSES = (
+    HISTALK_OT_add_head, HISTALK_OT_bake, HISTALK_OT_cancel_bake, HISTALK_OT_remove_bake,
+    HISTALK_OT_map_units, HISTALK_OT_clear_map, HISTALK_OT_save_map, HISTALK_OT_load_map,
+)  # fmt: skip

@@ -1,0 +1,236 @@
+"""The sidebar in the 3D View and the Video Sequencer: what will happen, and why not if it cannot."""
+
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+from ..arkit import match_names
+from ..bake.plan import positions
+from ..errors import HiSTalkError
+from ..take import recognise
+from ..units import ARKIT_UNITS
+from . import running
+from .devices import gpu_names
+from .operators import HISTALK_OT_bake
+from .orders import chosen_strip, sound_scene
+from .preferences import why_no_pytorch
+
+NAMES = {"flame": "FLAME, 5023 vertices", "histalk": "HiSTalk head, 5123 vertices"}
+
+
+def sentence(layout, context, text: str, icon: str = "NONE") -> None:
+    """A label of as many lines as the sidebar needs: Blender cuts off what is too long."""
+    characters = int(context.region.width / context.preferences.system.ui_scale / 6.6) - 9
+    column = layout.column(align=True)
+    for i, line in enumerate(textwrap.wrap(text, max(characters, 20))):
+        column.label(text=line, icon="BLANK1" if i and icon != "NONE" else icon)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class _Sidebar:
+    """What all our panels share."""
+
+    bl_region_type = "UI"
+    bl_category = "HiSTalk"
+
+
+class _Settings(_Sidebar):
+    """A sub-panel for the settings of the selected mesh."""
+
+    bl_parent_id = "HISTALK_PT_main"
+
+    @classmethod
+    def poll(cls, context) -> bool:
+        """A mesh that can keep settings."""
+        obj = context.object
+        return obj is not None and obj.type == "MESH" and not obj.library
+
+
+class _Main(_Sidebar):
+    bl_label = "HiSTalk"
+
+    def draw(self, context) -> None:
+        """The head, and what it was recognised as."""
+        layout, obj = self.layout, context.object
+        if obj is None or obj.type != "MESH":
+            sentence(layout, context, "Select a head to let it speak, or add one.", "INFO")
+        else:
+            row = layout.row()
+            row.label(text=obj.name, icon="OUTLINER_OB_MESH")
+            self._recognised(layout, context, obj)
+        layout.operator("histalk.add_head", icon="ADD")
+
+    def _recognised(self, layout, context, obj) -> None:
+        column = layout.column(align=True)
+        keys = obj.data.shape_keys
+        count = len(match_names([key.name for key in keys.key_blocks[1:]])) if keys else 0
+        try:
+            topology = recognise(positions(obj)[0])
+        except HiSTalkError as error:
+            sentence(column, context, str(error), "ERROR")
+            return
+        if topology:
+            column.label(text=NAMES[topology], icon="CHECKMARK")
+        if count:
+            column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_UNITS)}", icon="CHECKMARK")
+        if not topology and not count:
+            sentence(column, context, f"Unknown head, {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION")
+
+
+class _Audio(_Settings):
+    bl_label = "Audio"
+
+    def draw(self, context) -> None:
+        """The source and what of it will be heard."""
+        layout, settings = self.layout, context.object.histalk
+        layout.row().prop(settings, "audio", expand=True)
+        column = layout.column()
+        column.use_property_split, column.use_property_decorate = True, False
+        if settings.audio == "FILE":
+            column.prop(settings, "file")
+            column.prop(settings, "file_frame")
+            return
+        scene = sound_scene(context, settings)
+        if settings.audio == "STRIP":
+            strip = chosen_strip(context, settings)
+            if scene.sequence_editor:
+                column.prop_search(settings, "strip", scene.sequence_editor, "strips_all", icon="SEQ_SEQUENCER")
+            if strip is not None:
+                kind = "" if settings.strip else " (active)"
+                column.label(text=f"{strip.name}{kind}", icon="SOUND")
+        if len(bpy.data.scenes) > 1:
+            column.prop(settings, "scene")
+
+
+class _Style(_Settings):
+    bl_label = "Style"
+
+    def draw(self, context) -> None:
+        """Sliders that a finished bake follows."""
+        layout, settings = self.layout, context.object.histalk
+        layout.use_property_split, layout.use_property_decorate = True, False
+        for names in (("lips", "jaw", "upper_face"), ("smoothing", "delay")):
+            column = layout.column(align=True)
+            for name in names:
+                label = {"smoothing": "Smoothing (ms)", "delay": "Delay (ms)"}.get(name)
+                column.prop(settings, name, text=label)
+
+
+class _Output(_Settings):
+    bl_label = "Bake As"
+
+    def draw(self, context) -> None:
+        """The kind of bake and what belongs to it."""
+        layout, settings = self.layout, context.object.histalk
+        layout.use_property_split, layout.use_property_decorate = True, False
+        column = layout.column()
+        column.prop(settings, "kind", text="Type")
+        if settings.kind == "basis":
+            column.prop(settings, "tolerance", text="Tolerance (mm)")
+        if settings.kind == "cache":
+            column.prop(settings, "cache_folder")
+            if not settings.cache_folder and bpy.data.filepath:
+                column.label(text="Beside the .blend, relative", icon="FILE_TICK")
+        heading = column.column(heading="Frame Range")
+        heading.prop(settings, "use_range", text="")
+        if settings.use_range:
+            pair = column.column(align=True)
+            pair.prop(settings, "first")
+            pair.prop(settings, "last")
+        if settings.kind == "arkit":
+            self._draw_mapping(layout, context, settings)
+
+    def _draw_mapping(self, layout, context, settings) -> None:
+        row = layout.row(align=True)
+        row.operator("histalk.map_units", icon="SHAPEKEY_DATA")
+        row.operator("histalk.load_map", text="", icon="FILEBROWSER")
+        row.operator("histalk.save_map", text="", icon="FILE_TICK")
+        row.operator("histalk.clear_map", text="", icon="X")
+        keys = context.object.data.shape_keys
+        if not keys:
+            return
+        found = match_names([key.name for key in keys.key_blocks[1:]])
+        column = layout.column(align=True)
+        for item in settings.unit_keys:
+            row = column.row(align=True)
+            row.alert = bool(item.key) and item.key not in keys.key_blocks
+            row.prop_search(item, "key", keys, "key_blocks", text=item.name)
+            if not item.key:
+                row.label(text="", icon="CHECKMARK" if item.name in found else "REMOVE")
+
+
+class _Device(_Settings):
+    bl_label = "Device"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header_preset(self, context) -> None:
+        """What it comes to, though the panel be closed."""
+        names = gpu_names()
+        cpu = context.object.histalk.device == "cpu" or names == []
+        text = "CPU" if cpu else names[0] if names else "..."
+        self.layout.label(text=text)
+
+    def draw(self, context) -> None:
+        """Where the network runs, and on which weights."""
+        layout, settings = self.layout, context.object.histalk
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(settings, "device")
+        if settings.device == "cuda" and gpu_names() == []:
+            sentence(layout, context, "The NVIDIA driver names no GPU here: choose the CPU, or Automatic.", "ERROR")
+        layout.prop(settings, "weights")
+        if not settings.weights:
+            layout.label(text="Bundled: histalk-small", icon="FILE_TICK")
+
+
+class _Bake(_Settings):
+    bl_label = "Bake"
+    bl_options = {"HIDE_HEADER"}
+
+    def draw(self, context) -> None:
+        """The button, or the progress; and what came of the last one."""
+        layout, settings, job = self.layout, context.object.histalk, running.current
+        if job is not None:
+            left = job.seconds_left
+            text = f"{job.stage} {job.share:.0%}" + ("" if left is None else f", {_clock(left)} left")
+            row = layout.row(align=True)
+            row.progress(factor=job.share, type="BAR", text=text)
+            row.operator("histalk.cancel_bake", text="", icon="CANCEL")
+            layout.label(text=f"'{job.order.plan.name}' for {_clock(job.seconds)}", icon="TIME")
+        else:
+            button = layout.row()
+            button.scale_y = 1.5
+            button.operator("histalk.bake", icon="OUTLINER_DATA_SPEAKER")
+            reason = HISTALK_OT_bake.disabled_reason(context)
+            if reason:
+                sentence(layout, context, reason, "ERROR")
+            if reason and reason == why_no_pytorch(context):
+                layout.operator("histalk.open_preferences", icon="PREFERENCES")
+        if running.remembered is not None and running.remembered.error:
+            sentence(layout, context, running.remembered.error, "CANCEL")
+        if settings.report:
+            box = layout.box().column()
+            sentence(box, context, settings.report, "CHECKMARK")
+            for warning in filter(None, settings.warnings.split("\n")):
+                sentence(box, context, warning, "ERROR")
+            box.operator("histalk.remove_bake", icon="TRASH")
+
+
+def _for_space(panel: type, space: str, suffix: str) -> type:
+    """One panel for the 3D View or the Video Sequencer."""
+    name = f"HISTALK_PT_{panel.__name__.strip('_').lower()}{suffix}"
+    members = {"bl_space_type": space, "bl_idname": name, "__doc__": panel.__doc__}
+    if hasattr(panel, "bl_parent_id"):
+        members["bl_parent_id"] = panel.bl_parent_id + suffix
+    return type(name, (panel, bpy.types.Panel), members)
+
+
+CLASSES = tuple(
+    _for_space(panel, space, suffix)
+    for space, suffix in (("VIEW_3D", ""), ("SEQUENCE_EDITOR", "_sequencer"))
+    for panel in (_Main, _Audio, _Style, _Output, _Device, _Bake)
+)

@@ -1,0 +1,132 @@
+"""What an animator chooses for one head; saved with it in the .blend."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from ..style import Style
+from ..units import ARKIT_UNITS
+
+
+def _style_changed(self, context) -> None:
+    from .restyle import schedule
+
+    schedule(self.id_data)
+
+
+def _is_mesh_scene(self, scene) -> bool:
+    return scene.sequence_editor is not None
+
+
+class HiSTalkUnitKey(bpy.types.PropertyGroup):
+    """An ARKit unit and the shape key that shows it."""
+
+    name: StringProperty(name="Unit")
+    key: StringProperty(name="Shape Key", description="Shape key that shows this unit; empty = the one of its name")
+
+
+class HiSTalkSettings(bpy.types.PropertyGroup):
+    """How one head speaks, and how that is baked."""
+
+    audio: EnumProperty(
+        name="Audio",
+        items=(
+            ("STRIP", "Strip", "One sound or meta strip of the sequencer, as it is heard on the timeline"),
+            ("TIMELINE", "Timeline", "All that is heard in the scene's frame range, for dialogue cut into many strips"),
+            ("FILE", "File", "A sound file, from the frame below"),
+        ),
+        default="STRIP",
+    )
+    scene: PointerProperty(
+        type=bpy.types.Scene, name="Scene", poll=_is_mesh_scene,
+        description="Scene whose sequencer holds the sound; empty = the one that the sequencer shows",
+    )  # fmt: skip
+    strip: StringProperty(name="Strip", description="Strip to speak; empty = the active one")
+    file: StringProperty(name="File", subtype="FILE_PATH", description="Sound file: wav, flac, ogg or mp3")
+    file_frame: IntProperty(name="Start Frame", default=1, description="Scene frame at which the file begins")
+
+    lips: FloatProperty(
+        name="Lips", default=1.0, min=0.0, soft_max=2.0, max=3.0, subtype="FACTOR", update=_style_changed,
+        description="How far lips and cheeks move; 1 is what the network says",
+    )  # fmt: skip
+    jaw: FloatProperty(
+        name="Jaw", default=1.0, min=0.0, soft_max=2.0, max=3.0, subtype="FACTOR", update=_style_changed,
+        description="How far the jaw opens, the lips closing over it as before; 1 is what the network says",
+    )  # fmt: skip
+    upper_face: FloatProperty(
+        name="Upper Face", default=1.0, min=0.0, soft_max=2.0, max=3.0, subtype="FACTOR", update=_style_changed,
+        description="How far brows, eyelids and nose move; 1 is what the network says",
+    )  # fmt: skip
+    smoothing: FloatProperty(
+        name="Smoothing", default=0.0, min=0.0, soft_max=200.0, max=1000.0, precision=0, step=500,
+        update=_style_changed, description="Milliseconds over which motion is averaged; above 60, lips begin to miss closures",
+    )  # fmt: skip
+    delay: FloatProperty(
+        name="Delay", default=0.0, soft_min=-200.0, soft_max=200.0, min=-5000.0, max=5000.0, precision=0, step=500,
+        update=_style_changed, description="Milliseconds by which the face moves after the sound; negative = before it",
+    )  # fmt: skip
+
+    device: EnumProperty(
+        name="Device",
+        items=(
+            ("auto", "Automatic", "The CUDA GPU where there is one, else the CPU"),
+            ("cpu", "CPU", "The processor"),
+            ("cuda", "CUDA", "The CUDA GPU"),
+        ),
+        default="auto",
+    )
+    weights: StringProperty(
+        name="Weights", subtype="FILE_PATH", description="A .safetensors checkpoint of yours; empty = the bundled one"
+    )
+
+    kind: EnumProperty(
+        name="Bake As",
+        items=(
+            ("basis", "Basis Keys", "A few signed shape keys with F-curves: easy to edit, small, within the tolerance"),
+            ("cache", "Mesh Cache", "A PC2 file and a modifier: exact, plays fastest, best for long clips"),
+            ("keys", "Shape Keys", "One shape key a frame: exact, for short clips and other programs"),
+            ("arkit", "ARKit Curves", "F-curves on the mesh's own shape keys with ARKit names, whatever its topology"),
+        ),
+        default="basis",
+    )
+    tolerance: FloatProperty(
+        name="Tolerance", default=0.1, min=0.001, soft_max=1.0, precision=3,
+        description="Millimetres that any vertex may be off in any frame; less needs more keys",
+    )  # fmt: skip
+    cache_folder: StringProperty(
+        name="Folder", subtype="DIR_PATH", description="Where the cache goes; empty = beside the saved .blend"
+    )
+    use_range: BoolProperty(name="Frame Range", description="Bake only these frames")
+    first: IntProperty(name="First", default=1, description="First frame to bake")
+    last: IntProperty(name="Last", default=250, description="Last frame to bake")
+    unit_keys: CollectionProperty(type=HiSTalkUnitKey)
+
+    report: StringProperty(name="Last Bake")
+    warnings: StringProperty(name="Warnings", description="One a line")
+
+    def style(self) -> Style:
+        """The sliders as the pipeline takes them."""
+        return Style(self.lips, self.jaw, self.upper_face, self.smoothing / 1000, self.delay / 1000)
+
+    def mapping(self) -> dict[str, str]:
+        """Unit -> shape key, for the units whose key the animator named."""
+        return {item.name: item.key for item in self.unit_keys if item.key}
+
+    def set_mapping(self, mapping: dict[str, str]) -> None:
+        """A row for every unit, with the keys of a mapping."""
+        self.unit_keys.clear()
+        for unit in ARKIT_UNITS:
+            row = self.unit_keys.add()
+            row.name, row.key = unit, mapping.get(unit, "")
+
+
+CLASSES = (HiSTalkUnitKey, HiSTalkSettings)

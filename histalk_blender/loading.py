@@ -1,0 +1,46 @@
+"""PyTorch's first import in a worker, so that Blender's window never waits for it."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+# Largest first; those that a build lacks are passed over. What they need is found by their own run paths.
+LIBRARIES = ("libtorch_cpu", "libtorch_cuda", "libtorch_python")
+
+
+def load_network() -> None:
+    """Import torch and transformers without a pause of more than a few milliseconds for other threads.
+
+    Two things would hold the interpreter, 0.1 to 0.2 s each: the system's loader, which `import` calls with the
+    interpreter locked, and collections of garbage among the million objects that the imports make.
+    """
+    if "torch" in sys.modules and "transformers" in sys.modules:
+        return
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        _map_libraries()
+        import torch  # noqa: F401
+        from transformers import Wav2Vec2Model  # noqa: F401
+
+        gc.freeze()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _map_libraries() -> None:
+    """Let the loader do its work with the interpreter unlocked, as a call through ctypes is; `import` finds it done."""
+    spec = importlib.util.find_spec("torch")
+    if os.name != "posix" or spec is None or spec.origin is None:
+        return  # Windows finds torch's libraries only by what torch's own import sets up
+    loader = ctypes.CDLL(None).dlopen
+    loader.restype, loader.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
+    for name in LIBRARIES:
+        for path in Path(spec.origin).parent.glob(f"lib/{name}.*"):
+            loader(os.fsencode(path), os.RTLD_LAZY)

@@ -1,0 +1,180 @@
+"""A take: what the network made of one recording, kept so that style, head and bake may change without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import flame
+from .arkit import fit_units
+from .errors import HiSTalkError
+from .head import Head, load_head
+from .loading import load_network
+from .motion import Motion
+from .style import Style
+from .synthesis import WEIGHTS, Performance, synthesize
+
+WINDOWS = ((24.0, 9.6), (12.0, 4.8), (6.0, 2.4))  # seconds of a window and its overlap, each for less memory
+REST = 0.2  # seconds in which a face leaves its rest before the first frame and returns to it after the last
+SAME_SIZE, SAME_TURN = 0.05, 0.1  # of a bundled head that was sculpted on: neither scaled nor turned on purpose
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """One recording, heard."""
+
+    performance: Performance  # on the bundled head
+    units: np.ndarray  # [T, 52] ARKit weights nearest to it
+    over: np.ndarray  # [T] metres that the units leave over
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of how it was made."""
+        return self.performance.remarks
+
+    def motion_on(self, topology: str, rest: np.ndarray, style: Style) -> Motion:
+        """The styled motion for one head's own vertices, unit and axes.
+
+        Args:
+            topology: "histalk" or "flame".
+            rest: [V, 3] the head's neutral positions.
+            style: how it speaks.
+
+        Raises:
+            HiSTalkError: the vertices are not that topology's, or not in its order.
+        """
+        head = load_head()
+        if topology == "flame":
+            scale, rotation = flame.pose_of(rest, head)
+            shapes = self.performance.outputs["flame"]
+            units = flame.load_flame_map().read(head.unit_deltas())
+        else:
+            scale, rotation = bundled_pose(rest, head)
+            shapes, units = self.performance.motion.shapes, head.unit_deltas()
+        motion = style.apply(self.performance.motion.on(shapes), self.units, units)
+        if scale == 1.0:
+            return motion
+        return motion.on(motion.shapes @ (scale * rotation).T.astype(np.float32))
+
+    def units_in(self, style: Style) -> Motion:
+        """The styled ARKit weights as a motion without vertices."""
+        weights = style.apply_to_units(self.units, self.performance.fps)
+        return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), self.performance.fps)
+
+
+def bundled_pose(rest: np.ndarray, head: Head) -> tuple[float, np.ndarray]:
+    """How a bundled head was scaled and turned since it was added: scale, rotation [3, 3]; 1.0 when it was not.
+
+    Raises:
+        HiSTalkError: its landmarks are not where the bundled head's vertex order has them.
+    """
+    theirs, ours = head.landmarks(rest.astype(np.float64)), head.landmarks(head.vertices.astype(np.float64))
+    scale, rotation = flame.pose_by_landmarks(theirs, ours, "the bundled head's")
+    turn = np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))
+    return (1.0, np.eye(3)) if abs(scale - 1) < SAME_SIZE and turn < SAME_TURN else (scale, rotation)
+
+
+def recognise(rest: np.ndarray) -> str:
+    """"flame", "histalk" or "" by the number of vertices and where their landmarks lie.
+
+    Raises:
+        HiSTalkError: the number is right and the order is not.
+    """
+    head = load_head()
+    if len(rest) == flame.VERTICES:
+        flame.pose_of(rest, head)
+        return "flame"
+    if len(rest) == len(head.vertices):
+        bundled_pose(rest, head)
+        return "histalk"
+    return ""
+
+
+def resting(motion: Motion) -> tuple[Motion, int]:
+    """The motion with its way from rest and back, and how many frames it begins earlier for it."""
+    count = max(2, round(REST * motion.fps))
+    ease = 0.5 - 0.5 * np.cos(np.pi * np.arange(count, dtype=np.float32) / count)[:, None]
+    ends = motion.weights[0] * ease, motion.weights[-1] * ease[::-1]
+    return replace(motion, weights=np.concatenate([ends[0], motion.weights, ends[1]])), count
+
+
+def listen(
+    samples: np.ndarray,
+    weights: Path | None,
+    device: str,
+    say: Callable[[str, float], None],
+) -> Take:
+    """Samples to a take, on a device that has the memory for it.
+
+    Args:
+        samples: [N] float32 at 16 kHz.
+        weights: a checkpoint; None = the bundled one.
+        device: "auto", "cpu" or "cuda".
+        say: called with the stage's name and the share of it done; what it raises ends the work.
+
+    Raises:
+        HiSTalkError: the weights cannot be read, or there is no CUDA device where one was asked for.
+    """
+    say("Listening", 0.0)
+    load_network()
+    device = pick_device(device)
+    performance = _perform(samples, _model(Path(weights or WEIGHTS), device), device, lambda share: say("Listening", share))
+    say("Sculpting", 0.0)
+    units, over = fit_units(performance.motion, load_head())
+    return Take(performance, units, over)
+
+
+def pick_device(name: str) -> str:
+    """The torch device for "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        HiSTalkError: CUDA was asked for and there is none.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise HiSTalkError("No CUDA device is usable here: choose the CPU, or the device automatically.")
+    return name
+
+
+_models: dict[tuple, object] = {}
+
+
+def _model(path: Path, device: str):
+    """The checkpoint, kept for the next take; one at a time."""
+    from .network import load_checkpoint
+
+    key = (path, path.stat().st_mtime_ns if path.exists() else 0, device)
+    if key not in _models:
+        _models.clear()
+        _models[key] = load_checkpoint(path, device)
+    return _models[key]
+
+
+def forget() -> None:
+    """Give the memory of the network back."""
+    _models.clear()
+
+
+def _perform(samples: np.ndarray, model, device: str, progress: Callable[[float], None]) -> Performance:
+    """Synthesis that answers a full GPU with shorter windows, and then with the CPU."""
+    import torch
+
+    remark = ()
+    for window, overlap in WINDOWS if device != "cpu" else WINDOWS[:1]:
+        try:
+            performance = synthesize(
+                samples, model, load_head(), device=device, window_s=window, overlap_s=overlap, progress=progress
+            )
+            return replace(performance, remarks=remark)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            remark = (f"The GPU's memory was full, so the sound was heard in windows of {window / 2:g} s.",)
+    forget()
+    performance = synthesize(samples, model.to("cpu"), load_head(), progress=progress)
+    return replace(performance, remarks=("The GPU's memory was full, so the CPU did the work.",))

@@ -1,0 +1,181 @@
+"""Run inside a real Blender under a virtual screen: an animator's walk, a picture at each stop.
+
+    blender --factory-startup ... --python walk.py -- PROJECT EXTRA_SITE_PACKAGES OUT
+"""
+
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import bpy
+
+PROJECT, EXTRA, OUT = (Path(word) for word in sys.argv[sys.argv.index("--") + 1 :])
+MODULE = "bl_ext.user_default.histalk_blender"
+sys.path.append(str(EXTRA))  # soundfile and soxr; the extension's own wheels are for 4.5 and 5.2
+
+
+def picture(name):
+    subprocess.run(f"xwd -root -silent | convert xwd:- {OUT / name}.png", shell=True, check=True)
+
+
+def enable():
+    import addon_utils
+
+    addon_utils.enable(MODULE, default_set=True)
+
+
+def stored_take(package):
+    """This Blender has no PyTorch: what the network made of the sentence, listened to slowly, stands in for it."""
+    import numpy as np
+    from safetensors import safe_open
+
+    synthesis, take, arkit, motion, head = (
+        sys.modules.get(f"{package}.{name}") or __import__(f"{package}.{name}", fromlist=["x"])
+        for name in ("synthesis", "take", "arkit", "motion", "head")
+    )
+    with safe_open(synthesis.WEIGHTS, "np") as file:
+        outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype("f4") for name in ("histalk", "flame")}
+    spoken = motion.Motion(np.load(PROJECT / "tests/data/speech_motion.npy"), outputs["histalk"], 30.0)
+    units, over = arkit.fit_units(spoken, head.load_head())
+    return take.Take(synthesis.Performance(spoken, outputs, *[None] * 6, "histalk"), units, over)
+
+
+def speak_4_3():
+    """This window is older than what we support: give it the sequencer's present names."""
+    editor, strip = bpy.types.SequenceEditor, bpy.types.SoundSequence
+    editor.strips_all = property(lambda self: self.sequences_all)
+    editor.strips = property(lambda self: self.sequences)
+    strip.retiming_keys, strip.sound_offset = (), 0.0
+
+
+def show_sidebar(area):
+    area.spaces.active.show_region_ui = True
+
+
+def choose_tab(area):
+    region = next(region for region in area.regions if region.type == "UI")
+    for _ in range(2):  # a region takes the tab only after its first drawing
+        region.active_panel_category = "HiSTalk"
+        region.tag_redraw()
+        yield 0.6
+
+
+bpy.context.preferences.view.show_splash = False
+bpy.context.preferences.view.ui_scale = 1.1
+
+
+def steps():
+    """Each `yield` gives Blender that many seconds to draw."""
+    preferences = bpy.context.preferences
+    window = bpy.context.window_manager.windows[0]
+    view = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = next(region for region in view.regions if region.type == "WINDOW")
+    strips = next(area for area in window.screen.areas if area.type == "DOPESHEET_EDITOR")
+    strips.type = "SEQUENCE_EDITOR"
+    for obj in list(bpy.data.objects):
+        bpy.data.objects.remove(obj)
+    speak_4_3()
+    enable()
+    view.spaces.active.shading.color_type = "MATERIAL"
+    view.spaces.active.overlay.show_floor = False
+    show_sidebar(view)
+    yield 0.5
+    yield from choose_tab(view)
+    picture("nothing-selected")
+
+    with bpy.context.temp_override(window=window, area=view, region=region):
+        bpy.ops.histalk.add_head()
+        head = bpy.context.view_layer.objects.active
+        scene = bpy.context.scene
+        scene.render.fps = 30
+        scene.sequence_editor_create().strips.new_sound("Line 12", str(PROJECT / "tests/data/speech.flac"), 1, 1)
+        scene.frame_end = 200
+        bpy.ops.view3d.view_axis(type="FRONT")
+        bpy.ops.view3d.view_orbit(angle=0.35, type="ORBITLEFT")
+        bpy.ops.view3d.view_selected()
+        view.spaces.active.region_3d.view_perspective = "PERSP"
+        view.spaces.active.region_3d.view_location.x += 0.05
+        view.spaces.active.region_3d.view_distance *= 0.75
+    yield 1.0
+    yield from choose_tab(view)
+    head.histalk.kind = "cache"
+    head.histalk.cache_folder = str(OUT)
+    yield 0.5
+    picture("no-pytorch")
+
+    package = f"{MODULE}.histalk_blender"
+    operators = sys.modules[f"{package}.addon.operators"]
+    panel, job = sys.modules[f"{package}.addon.panel"], sys.modules[f"{package}.addon.job"]
+    operators.why_no_pytorch = panel.why_no_pytorch = lambda context: ""
+    operators.prepare_environment = lambda context: None
+    take = stored_take(package)
+
+    def listen(samples, weights, device, say):
+        for i in range(120):
+            say("Listening", i / 120)
+            time.sleep(0.05)
+        return take
+
+    job.listen = listen
+    view.tag_redraw()
+    yield 0.5
+    picture("ready")
+
+    with bpy.context.temp_override(window=window, area=view, region=region):
+        bpy.ops.histalk.bake("INVOKE_DEFAULT")
+    yield 3.0
+    picture("listening")
+    running = sys.modules[f"{package}.addon.running"]
+    bpy.ops.histalk.cancel_bake()
+    yield 0.5
+    assert running.current is None and not head.modifiers, "cancelled in half a second"
+    with bpy.context.temp_override(window=window, area=view, region=region):
+        bpy.ops.histalk.bake("INVOKE_DEFAULT")
+    while running.current is not None:
+        yield 0.2
+    assert head.modifiers[0].name == "HiSTalk", "the modal operator baked"
+    bpy.context.scene.frame_set(61)
+    yield 0.5
+    yield from choose_tab(view)
+    picture("baked")
+    head.histalk.jaw = 1.6
+    yield 1.5
+    assert running.current is None
+    picture("restyled")
+    show_sidebar(strips)
+    with bpy.context.temp_override(window=window, area=strips):
+        strips.spaces.active.view_type = "SEQUENCER"
+    view.type = "SEQUENCE_EDITOR"
+    view.spaces.active.show_region_ui = True
+    yield 0.5
+    yield from choose_tab(view)
+    picture("sequencer")
+    view.type = "PREFERENCES"
+    preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = "HiSTalk"
+    import addon_utils
+
+    for module in addon_utils.modules(refresh=False):
+        if module.__name__ == MODULE:
+            addon_utils.module_bl_info(module)["show_expanded"] = True
+    yield 1.0
+    picture("preferences")
+
+
+walk = steps()
+
+
+def tick():
+    try:
+        return next(walk)
+    except StopIteration:
+        print("walked to the end", flush=True)
+    except BaseException:
+        traceback.print_exc()
+    bpy.ops.wm.quit_blender()
+    return None
+
+
+bpy.app.timers.register(tick, first_interval=1.0)
