@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib.util
@@ -28,7 +29,8 @@ def load_network() -> None:
         import torch  # noqa: F401
         from transformers import Wav2Vec2Model  # noqa: F401
 
-        gc.freeze()
+        gc.freeze()  # no later collection walks them
+        atexit.register(gc.unfreeze)  # bpy waits forever at exit for its own frozen objects
     finally:
         if collecting:
             gc.enable()
