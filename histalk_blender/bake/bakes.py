@@ -17,10 +17,12 @@ from ..motion import Motion
 from ..units import ARKIT_UNITS
 from .checks import refresh, why_nothing_moves
 from .make import Made, make
-from .ownership import KEPT, MARK, remove_bake, set_curve
+from .ownership import KEPT, MARK, play_curves, remove_bake, remove_unfinished, set_curve
 from .plan import check_object, plan_bake
 
 SLICE = 16  # shape keys made before the window may draw again
+MANY_KEYS = 1000  # from here on Blender itself is slow
+RENAMED = 1000  # more keys keep the ".001" of a second bake, as each renaming walks through all curves
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,7 @@ def apply(obj, made: Made) -> Iterator[float]:
         remove_bake(obj)
         _play_cache(obj, plan.cache, plan.start_frame)
     elif plan.kind == "arkit":
-        remove_bake(obj)
-        keys = obj.data.shape_keys
-        keys[KEPT] = {name: keys.key_blocks[name].value for name in plan.keys.values()}
-        for unit, name in plan.keys.items():
-            set_curve(obj, name, plan.start_frame, made.motion.weights[:, ARKIT_UNITS.index(unit)])
+        yield from _apply_arkit(obj, made)
     else:
         yield from _apply_keys(obj, made)
     refresh(obj)
@@ -112,6 +110,8 @@ def report(obj, made: Made) -> BakeReport:
     warnings = why_nothing_moves(obj)
     if kind != "cache" and obj.data.users > 1:
         warnings.append(f"Mesh '{obj.data.name}' is shared, so {obj.data.users} objects speak: make it single-user.")
+    if counts["keys"] > MANY_KEYS and kind == "keys":
+        warnings.append(f"{counts['keys']} shape keys make Blender slow: basis keys or a mesh cache hold the same motion.")
     return BakeReport(kind, len(made.motion), counts[kind], made.max_error_mm, warnings)
 
 
@@ -127,8 +127,24 @@ def _play_cache(obj, path: Path, start_frame: float) -> None:
     obj.modifiers.move(len(obj.modifiers) - 1, 0)
 
 
+def _apply_arkit(obj, made: Made) -> Iterator[float]:
+    """A curve on each of the user's own keys."""
+    plan = made.plan
+    try:
+        for done, (unit, name) in enumerate(plan.keys.items(), 1):
+            set_curve(obj, name, plan.start_frame, made.motion.weights[:, ARKIT_UNITS.index(unit)])
+            yield done / len(plan.keys)
+    except GeneratorExit:
+        remove_unfinished(obj)
+        raise
+    remove_bake(obj)
+    keys = obj.data.shape_keys
+    keys[KEPT] = {name: keys.key_blocks[name].value for name in plan.keys.values()}
+    play_curves(obj)
+
+
 def _apply_keys(obj, made: Made) -> Iterator[float]:
-    """One key a frame, or one a basis shape: made at value zero first, then given their curves all at once."""
+    """One key a frame, or one a basis shape, at value zero until all are there."""
     plan, motion = made.plan, made.motion
     basis = plan.kind == "basis"
     count = len(motion.shapes) if basis else len(motion)
@@ -139,26 +155,26 @@ def _apply_keys(obj, made: Made) -> Iterator[float]:
     try:
         for first in range(0, count, SLICE):
             deltas = motion.shapes[first : first + SLICE] if basis else motion.displacements(first, first + SLICE)
-            for delta in deltas:
-                key = obj.shape_key_add(name=f"{MARK} new {len(new):05d}", from_mix=False)
+            for i, delta in enumerate(deltas, first):
+                key = obj.shape_key_add(name=f"{MARK} basis {i:02d}" if basis else f"{MARK} {i:05d}", from_mix=False)
                 key.data.foreach_set("co", np.ascontiguousarray(plan.rest + delta, np.float32).ravel())
                 key.value = 0.0
                 new.append(key.name)
+                if basis:
+                    key.slider_min = -1.0
+                    set_curve(obj, key.name, plan.start_frame, motion.weights[:, i])
+                else:
+                    # One on its own frame, zero on its neighbours'; outside the range the ends are held, as a cache's.
+                    start, last = max(i - 1, 0), min(i + 1, count - 1)
+                    set_curve(obj, key.name, plan.start_frame + start, np.arange(start, last + 1) == i)
             yield len(new) / count
     except GeneratorExit:
-        for name in reversed(new):
-            obj.shape_key_remove(obj.data.shape_keys.key_blocks[name])
+        remove_unfinished(obj, new)
         if not had_keys:
             obj.shape_key_clear()
         raise
     remove_bake(obj, but=new)
-    for i, old in enumerate(new):
-        key = obj.data.shape_keys.key_blocks[old]
-        key.name = f"{MARK} basis {i:02d}" if basis else f"{MARK} {i:05d}"
-        if basis:
-            key.slider_min = -1.0
-            set_curve(obj, key.name, plan.start_frame, motion.weights[:, i])
-        else:
-            # One on its own frame, zero on its neighbours'; outside the range the ends are held, as a cache's are.
-            first, last = max(i - 1, 0), min(i + 1, count - 1)
-            set_curve(obj, key.name, plan.start_frame + first, np.arange(first, last + 1) == i)
+    play_curves(obj)
+    for name in new if len(new) < RENAMED else ():
+        if "." in name:  # an older bake had the name
+            obj.data.shape_keys.key_blocks[name].name = name.partition(".")[0]

@@ -9,6 +9,7 @@ import numpy as np
 
 MARK = "HiSTalk"  # keys, modifiers, actions and groups of curves of ours are called so
 KEPT = f"{MARK} kept"  # on the shape keys' data: name -> value that a key of the user's had before our curves
+WAITING = 1  # index of a curve in the making: a key's value has only index 0, so nothing plays it
 
 
 def curve_bags(animation):
@@ -46,14 +47,14 @@ def drives_our_keys(animation) -> bool:
 
 
 def set_curve(obj, key: str, first_frame: float, values) -> None:
-    """An F-curve of ours on one key's value, one point [n] a frame, linear between them."""
+    """An F-curve of ours on one key's value, one point [n] a frame, linear between them; it waits for `play_curves`."""
     keys = obj.data.shape_keys
     animation = keys.animation_data or keys.animation_data_create()
     if animation.action is None:
         animation.action = bpy.data.actions.new(f"{MARK} {obj.name}")
         animation.action[MARK] = True
-    path = f'key_blocks["{bpy.utils.escape_identifier(key)}"].value'
-    curve = animation.action.fcurve_ensure_for_datablock(keys, path)
+    curve = animation.action.fcurve_ensure_for_datablock(keys, key_path(key), index=WAITING)
+    curve.mute = True
     bag = next(curve_bags(animation))
     curve.group = bag.groups.get(MARK) or bag.groups.new(MARK)
     points = np.stack([first_frame + np.arange(len(values)), values], 1).astype(np.float32)
@@ -64,29 +65,33 @@ def set_curve(obj, key: str, first_frame: float, values) -> None:
     curve.update()
 
 
+def key_path(key: str) -> str:
+    """Where an F-curve finds a shape key's value."""
+    return f'key_blocks["{bpy.utils.escape_identifier(key)}"].value'
+
+
+def play_curves(obj) -> None:
+    """Let the waiting curves play."""
+    for curve in _our_curves(obj.data.shape_keys, waiting=True):
+        curve.array_index = 0
+        curve.mute = False
+
+
 def remove_bake(obj, but: Iterable[str] = ()) -> None:
     """Take away what `bake` made on this object: keys, F-curves, the modifier; cache files stay on disk.
 
     Args:
         obj: the mesh object.
-        but: keys of a bake in the making, which stay.
+        but: keys of a bake in the making, which stay, as its waiting curves do.
     """
     for modifier in [m for m in obj.modifiers if m.type == "MESH_CACHE" and m.name.startswith(MARK)]:
         obj.modifiers.remove(modifier)
     keys = obj.data.shape_keys
-    ours = [key for key in our_keys(keys) if key.name not in set(but)]
+    but = set(but)
+    ours = [key for key in our_keys(keys) if key.name not in but]
     if not ours:
         return
-    animation = keys.animation_data
-    action = animation.action if animation else None
-    for bag in curve_bags(animation):
-        for curve in [curve for curve in bag.fcurves if is_our_curve(curve)]:
-            bag.fcurves.remove(curve)
-        for group in [group for group in bag.groups if group.name == MARK and not group.channels]:
-            bag.groups.remove(group)
-    # An action of ours goes too, unless the user has put curves of their own into it.
-    if action is not None and action.get(MARK) and not any(bag.fcurves for bag in curve_bags(animation)):
-        bpy.data.actions.remove(action)
+    _remove_curves(keys, waiting=False)
     kept = dict(keys.get(KEPT, {}))
     if kept:
         del keys[KEPT]
@@ -100,3 +105,30 @@ def remove_bake(obj, but: Iterable[str] = ()) -> None:
         animation = left.animation_data
         if animation is None or not (animation.action or animation.drivers or animation.nla_tracks):
             obj.shape_key_clear()
+
+
+def remove_unfinished(obj, new: Iterable[str] = ()) -> None:
+    """Take away the waiting curves and these new keys of a bake that was cancelled; an older bake stays."""
+    keys = obj.data.shape_keys
+    _remove_curves(keys, waiting=True)
+    for name in reversed(list(new)):
+        obj.shape_key_remove(keys.key_blocks[name])
+
+
+def _our_curves(keys, waiting: bool) -> list:
+    bags = curve_bags(keys.animation_data)
+    return [curve for bag in bags for curve in bag.fcurves if is_our_curve(curve) and (curve.array_index == WAITING) == waiting]
+
+
+def _remove_curves(keys, waiting: bool) -> None:
+    """Those that wait or those that play; with the last of an action that we made, the action."""
+    animation = keys.animation_data
+    action = animation.action if animation else None
+    for curve in reversed(_our_curves(keys, waiting)):
+        next(curve_bags(animation)).fcurves.remove(curve)
+    for bag in curve_bags(animation):
+        for group in [group for group in bag.groups if group.name == MARK and not group.channels]:
+            bag.groups.remove(group)
+    # An action of ours goes too, unless the user has put curves of their own into it.
+    if action is not None and action.get(MARK) and not any(bag.fcurves for bag in curve_bags(animation)):
+        bpy.data.actions.remove(action)
