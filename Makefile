@@ -2,6 +2,12 @@
 PYTHON ?= python3.11
 VENV := .venv
 STAMP := $(VENV)/.installed
+# Blender 5.2 has Python 3.13: where that is found, what needs no PyTorch is tested on it too.
+PYTHON52 ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/python3.13; do \
+	$$p -c "import venv" 2>/dev/null && echo $$p && break; done)
+VENV52 := .venv52
+STAMP52 := $(VENV52)/.installed
+TESTS52 := tests/addon tests/bake tests/test_arkit.py tests/test_extension.py tests/test_flame.py tests/test_head.py
 
 .PHONY: demo test extension repository clean
 
@@ -11,12 +17,18 @@ $(STAMP): pyproject.toml
 	$(VENV)/bin/pip install --disable-pip-version-check -q -e '.[blender,train,test]'
 	touch $(STAMP)
 
+$(STAMP52): tests/blender52.txt
+	$(PYTHON52) -m venv $(VENV52)
+	$(VENV52)/bin/pip install --disable-pip-version-check -q -r tests/blender52.txt
+	touch $(STAMP52)
+
 demo: $(STAMP)
 	mkdir -p demo
 	HF_HUB_OFFLINE=1 $(VENV)/bin/histalk bake tests/data/speech.flac --blend demo/speech.blend --bake basis --preview demo/speech.mp4
 
-test: $(STAMP)
+test: $(STAMP) $(if $(PYTHON52),$(STAMP52))
 	$(VENV)/bin/python -m pytest tests
+	$(if $(PYTHON52),$(VENV52)/bin/python -m pytest $(TESTS52),@echo "No Python 3.13 here: nothing was tested on Blender 5.2.")
 
 extension: $(STAMP)
 	$(VENV)/bin/python tools/build_extension.py
@@ -25,4 +37,4 @@ repository: $(STAMP)
 	$(VENV)/bin/python tools/build_extension.py --repository
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) $(VENV52) demo build dist

@@ -17,6 +17,7 @@ def head():
 
 @pytest.fixture(scope="session")
 def model():
+    pytest.importorskip("torch", reason="no torch for this Python here")
     from histalk_blender.network import load_checkpoint
     from histalk_blender.synthesis import WEIGHTS
 
