@@ -325,10 +325,6 @@ def test_a_folder_that_changes_is_looked_at_again(bare, tmp_path):
     assert environment.missing(place)
     make_modules(place)
     assert environment.missing(place) == ""
-    began = time.perf_counter()
-    for _ in range(100):
-        environment.missing(place)
-    assert (time.perf_counter() - began) / 100 < 0.001
 
 
 def test_asking_imports_neither():

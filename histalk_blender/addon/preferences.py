@@ -145,6 +145,8 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
             row.operator(HISTALK_OT_remove_pytorch.bl_idname, text=label, icon="TRASH")
             if reason := HISTALK_OT_install_pytorch.disabled_reason(context):
                 _sentence(self.layout, context, reason, "INFO")
+            if not (bpy.app.online_access or bpy.app.online_access_override):
+                self.layout.prop(context.preferences.system, "use_online_access")
         if _job and _job.poll() != "done":
             box = self.layout.box().column(align=True)
             if _job.message:
@@ -169,7 +171,7 @@ class HISTALK_OT_install_pytorch(Explained, bpy.types.Operator):
         if not bpy.app.online_access:
             if bpy.app.online_access_override:
                 return "Blender was started offline: start it without --offline-mode."
-            return "Blender may not go online: tick Allow Online Access in Preferences › System › Network."
+            return "Blender may not go online: tick Allow Online Access below, or in Preferences › System › Network."
         if environment.in_use(_install_folder()):
             return "PyTorch is in use: restart Blender first."
         return ""

@@ -71,7 +71,8 @@ def add_head(head: Head, units: bool = False):
         material = bpy.data.materials.new(name)
         material.diffuse_color = (*colour, 1.0)
         material.roughness = 0.5
-        material.use_nodes = True
+        if bpy.app.version < (5, 0):  # later ones always have nodes
+            material.use_nodes = True
         shader = material.node_tree.nodes["Principled BSDF"]
         shader.inputs["Base Color"].default_value = (*colour, 1.0)
         shader.inputs["Roughness"].default_value = 0.5

@@ -122,7 +122,7 @@ def story(tmp_path, index):  # noqa: F811
 def test_pytorch_is_installed_used_and_removed_from_the_preferences(story):
     assert story["root"] == EXTENSION and story["loaded"] == []
 
-    assert "Allow Online Access in Preferences › System › Network" in story["install_pytorch"]
+    assert "tick Allow Online Access below" in story["install_pytorch"]
     assert story["cancel_install"] == "No install is running."
     assert story["remove_pytorch"] == "HiSTalk has not installed PyTorch."
     assert story["open_preferences"] == "Blender has no window."
