@@ -10,7 +10,6 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from .audio import RATE, is_silent, normalise_level
 from .errors import HiSTalkError
 from .head import Head
 from .motion import Motion
@@ -101,6 +100,8 @@ def synthesize(
         HiSTalkError: the model has no output for the head's topology.
     """
     import torch
+
+    from .audio import RATE, is_silent, normalise_level  # its wheels are not needed to register
 
     if head.topology not in model.outputs:
         raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")

@@ -17,7 +17,7 @@ from .motion import Motion
 from .style import Style
 from .synthesis import WEIGHTS, Performance, synthesize
 
-WINDOWS = ((24.0, 9.6), (12.0, 4.8), (6.0, 2.4))  # seconds of a window and its overlap, each for less memory
+WINDOWS = ((24.0, 9.6), (12.0, 4.8), (8.0, 4.8))  # seconds of a window and its overlap, each for less memory
 REST = 0.2  # seconds in which a face leaves its rest before the first frame and returns to it after the last
 SAME_SIZE, SAME_TURN = 0.05, 0.1  # of a bundled head that was sculpted on: neither scaled nor turned on purpose
 
@@ -77,20 +77,22 @@ def bundled_pose(rest: np.ndarray, head: Head) -> tuple[float, np.ndarray]:
     return (1.0, np.eye(3)) if abs(scale - 1) < SAME_SIZE and turn < SAME_TURN else (scale, rotation)
 
 
+def topology_with(vertices: int) -> str:
+    """The topology that has so many vertices: "flame", "histalk" or ""."""
+    return {flame.VERTICES: "flame", len(load_head().vertices): "histalk"}.get(vertices, "")
+
+
 def recognise(rest: np.ndarray) -> str:
-    """"flame", "histalk" or "" by the number of vertices and where their landmarks lie.
+    """"flame", "histalk" or "" by the number of vertices [V, 3] and where their landmarks lie.
 
     Raises:
         HiSTalkError: the number is right and the order is not.
     """
-    head = load_head()
-    if len(rest) == flame.VERTICES:
-        flame.pose_of(rest, head)
-        return "flame"
-    if len(rest) == len(head.vertices):
-        bundled_pose(rest, head)
-        return "histalk"
-    return ""
+    topology = topology_with(len(rest))
+    if topology:
+        pose = flame.pose_of if topology == "flame" else bundled_pose
+        pose(rest, load_head())
+    return topology
 
 
 def resting(motion: Motion) -> tuple[Motion, int]:
@@ -165,16 +167,15 @@ def _perform(samples: np.ndarray, model, device: str, progress: Callable[[float]
     """Synthesis that answers a full GPU with shorter windows, and then with the CPU."""
     import torch
 
-    remark = ()
     for window, overlap in WINDOWS if device != "cpu" else WINDOWS[:1]:
         try:
             performance = synthesize(
                 samples, model, load_head(), device=device, window_s=window, overlap_s=overlap, progress=progress
             )
-            return replace(performance, remarks=remark)
+            full = f"The GPU's memory was full, so the sound was heard in windows of {window:g} s."
+            return performance if window == WINDOWS[0][0] else replace(performance, remarks=(full,))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-            remark = (f"The GPU's memory was full, so the sound was heard in windows of {window / 2:g} s.",)
     forget()
     performance = synthesize(samples, model.to("cpu"), load_head(), progress=progress)
     return replace(performance, remarks=("The GPU's memory was full, so the CPU did the work.",))

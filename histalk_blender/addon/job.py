@@ -23,6 +23,7 @@ from .strips import Recording
 
 SLICE = 0.02  # seconds of a tick that the scene may take
 KEPT_TAKES = 4
+MOST_KEYS = 3000  # one a frame; twice as many hold the window for seconds, and Blender is slow with them for good
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +180,11 @@ class BakeJob:
                 motion, start = motion.between(first, last), start + first
                 if not len(motion):
                     raise HiSTalkError("Nothing is spoken in the frame range: choose another, or switch it off.")
+            if plan.kind == "keys" and len(motion) > MOST_KEYS:
+                raise HiSTalkError(
+                    f"{len(motion)} shape keys would bring Blender to a halt: bake as basis keys or a mesh cache, or "
+                    f"choose a frame range of {MOST_KEYS} frames at most."
+                )
             if plan.kind == "arkit":
                 units = motion.weights, take.over
             made = make(replace(plan, start_frame=start), motion, units, lambda share: self._say("Sculpting", share))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import bpy
 
-from ..bake.plan import arkit_keys, cache_path, check_object, plan_bake, positions, scene_fps
+from ..bake.plan import arkit_keys, cache_path, check_object, plan_bake, rest_positions, scene_fps
 from ..errors import HiSTalkError
-from ..take import recognise
+from ..take import recognise, topology_with
 from .job import Order
 from .strips import Recording, proposed_strip, record_strip, record_timeline, sound_strips, why_unheard
 
@@ -26,6 +26,15 @@ def chosen_strip(context, settings):
     return next((strip for strip in sound_strips(scene) if strip.name == settings.strip), None)
 
 
+def recognised(obj) -> str:
+    """The topology of a mesh: "flame", "histalk" or ""; the vertices of others are not read.
+
+    Raises:
+        HiSTalkError: the number of vertices is right and their order is not.
+    """
+    return recognise(rest_positions(obj)) if topology_with(len(obj.data.vertices)) else ""
+
+
 def topology_of(obj, kind: str) -> str:
     """What the mesh was recognised as; "" where only its ARKit keys count.
 
@@ -34,11 +43,10 @@ def topology_of(obj, kind: str) -> str:
     """
     if kind == "arkit":
         return ""
-    rest, _ = positions(obj)
-    topology = recognise(rest)
+    topology = recognised(obj)
     if not topology:
         raise HiSTalkError(
-            f"'{obj.name}' has {len(rest)} vertices, a FLAME head 5023, HiSTalk's own 5123: choose one of those, or "
+            f"'{obj.name}' has {len(obj.data.vertices)} vertices, a FLAME head 5023, HiSTalk's own 5123: choose one of those, or "
             "bake as ARKit curves."
         )
     return topology

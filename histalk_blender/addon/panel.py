@@ -7,14 +7,14 @@ import textwrap
 import bpy
 
 from ..arkit import match_names
-from ..bake.plan import positions
+from ..bake.checks import why_nothing_moves
+from ..bake.ownership import has_bake
 from ..errors import HiSTalkError
-from ..take import recognise
 from ..units import ARKIT_UNITS
 from . import running
 from .devices import gpu_names
 from .operators import HISTALK_OT_bake
-from .orders import chosen_strip, sound_scene
+from .orders import chosen_strip, recognised, sound_scene
 from .preferences import why_no_pytorch
 
 NAMES = {"flame": "FLAME, 5023 vertices", "histalk": "HiSTalk head, 5123 vertices"}
@@ -70,7 +70,7 @@ class _Main(_Sidebar):
         keys = obj.data.shape_keys
         count = len(match_names([key.name for key in keys.key_blocks[1:]])) if keys else 0
         try:
-            topology = recognise(positions(obj)[0])
+            topology = recognised(obj)
         except HiSTalkError as error:
             sentence(column, context, str(error), "ERROR")
             return
@@ -119,6 +119,8 @@ class _Style(_Settings):
             for name in names:
                 label = {"smoothing": "Smoothing (ms)", "delay": "Delay (ms)"}.get(name)
                 column.prop(settings, name, text=label)
+        if has_bake(context.object) and context.object.session_uid not in running.baked:
+            sentence(layout, context, "Opened from a file: sliders take effect with the next Bake.", "INFO")
 
 
 class _Output(_Settings):
@@ -215,7 +217,7 @@ class _Bake(_Settings):
         if settings.report:
             box = layout.box().column()
             sentence(box, context, settings.report, "CHECKMARK")
-            for warning in filter(None, settings.warnings.split("\n")):
+            for warning in [*filter(None, settings.warnings.split("\n")), *why_nothing_moves(context.object)]:
                 sentence(box, context, warning, "ERROR")
             box.operator("histalk.remove_bake", icon="TRASH")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import bpy
 
 from ..bake import plan_bake
+from ..bake.ownership import has_bake
 from ..errors import HiSTalkError
 from . import running
 from .explained import redraw
@@ -19,7 +20,7 @@ _ours: BakeJob | None = None
 
 def schedule(obj) -> None:
     """Bake again soon, when the object carries a bake whose take is known."""
-    if obj.session_uid not in running.baked:
+    if obj.session_uid not in running.baked or not has_bake(obj):  # its bake may have been undone
         return
     _waiting[:] = [obj.session_uid]
     if bpy.app.background:  # timers never fire there

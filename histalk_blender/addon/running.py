@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import bpy
 
+from ..bake.checks import why_nothing_moves
 from .job import BakeJob, Order, takes
 
 current: BakeJob | None = None
@@ -35,7 +36,9 @@ def finish(obj) -> str:
     what = made.get(job.report.kind, f"{job.report.keys} shape keys")
     error = f", at most {job.report.max_error_mm:.2f} mm off" if job.report.kind in ("basis", "arkit") else ""
     obj.histalk.report = f"{job.report.frames} frames as {what}{error}, in {job.seconds:.1f} s"
-    obj.histalk.warnings = "\n".join([*job.take.remarks, *job.report.warnings])
+    # What hides a bake may be mended at any time: the panel looks for it by itself.
+    lasting = [warning for warning in job.report.warnings if warning not in why_nothing_moves(obj)]
+    obj.histalk.warnings = "\n".join([*job.take.remarks, *lasting])
     return obj.histalk.report
 
 

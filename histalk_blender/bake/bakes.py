@@ -17,7 +17,7 @@ from ..motion import Motion
 from ..units import ARKIT_UNITS
 from .checks import refresh, why_nothing_moves
 from .make import Made, make
-from .ownership import KEPT, MARK, play_curves, remove_bake, remove_unfinished, set_curve
+from .ownership import CACHE, KEPT, MADE, MARK, curve_bags, key_path, play_curves, remove_bake, remove_unfinished, set_curve
 from .plan import check_object, plan_bake
 
 SLICE = 16  # shape keys made before the window may draw again
@@ -107,12 +107,34 @@ def report(obj, made: Made) -> BakeReport:
     """What was made, and what would hide it."""
     kind = made.plan.kind
     counts = {"cache": 0, "arkit": len(made.plan.keys), "keys": len(made.motion), "basis": len(made.motion.shapes)}
-    warnings = why_nothing_moves(obj)
+    warnings = [*why_nothing_moves(obj), *_why_not_as_baked(obj, made)]
     if kind != "cache" and obj.data.users > 1:
         warnings.append(f"Mesh '{obj.data.name}' is shared, so {obj.data.users} objects speak: make it single-user.")
     if counts["keys"] > MANY_KEYS and kind == "keys":
         warnings.append(f"{counts['keys']} shape keys make Blender slow: basis keys or a mesh cache hold the same motion.")
     return BakeReport(kind, len(made.motion), counts[kind], made.max_error_mm, warnings)
+
+
+def _why_not_as_baked(obj, made: Made) -> list[str]:
+    """Sentences for what of the user's own and of the motion will not be seen."""
+    keys, plan = obj.data.shape_keys, made.plan
+    if plan.kind == "cache" and keys is not None:
+        animation = keys.animation_data
+        curves = [*(curve for bag in curve_bags(animation) for curve in bag.fcurves), *(animation.drivers if animation else ())]
+        moved = {curve.data_path for curve in curves}
+        names = [key.name for key in keys.key_blocks[1:] if key_path(key.name) in moved or (key.vertex_group and key.value)]
+        if names:
+            return [f"The mesh cache plays in place of shape keys, so {_listed(names)} no longer move: bake as basis keys."]
+    if plan.kind == "arkit":
+        most = dict(zip(ARKIT_UNITS, made.motion.weights.max(0, initial=0.0), strict=True))
+        short = [name for unit, name in plan.keys.items() if most[unit] > keys.key_blocks[name].slider_max + 1e-3]
+        if short:
+            return [f"The sliders of {_listed(short)} end below what is spoken: raise their Range Max."]
+    return []
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _play_cache(obj, path: Path, start_frame: float) -> None:
@@ -125,6 +147,7 @@ def _play_cache(obj, path: Path, start_frame: float) -> None:
     modifier.play_mode = "SCENE"
     modifier.deform_mode = "OVERWRITE"
     obj.modifiers.move(len(obj.modifiers) - 1, 0)
+    obj[CACHE] = modifier.persistent_uid
 
 
 def _apply_arkit(obj, made: Made) -> Iterator[float]:
@@ -175,6 +198,10 @@ def _apply_keys(obj, made: Made) -> Iterator[float]:
         raise
     remove_bake(obj, but=new)
     play_curves(obj)
-    for name in new if len(new) < RENAMED else ():
-        if "." in name:  # an older bake had the name
-            obj.data.shape_keys.key_blocks[name].name = name.partition(".")[0]
+    keys = obj.data.shape_keys
+    if len(new) < RENAMED:
+        for i, name in enumerate(new):
+            if "." in name:  # an older bake had the name
+                keys.key_blocks[name].name = name.partition(".")[0]
+                new[i] = keys.key_blocks[-len(new) + i].name
+    keys[MADE] = "\n".join(new)

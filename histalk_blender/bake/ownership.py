@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import bpy
 import numpy as np
 
-MARK = "HiSTalk"  # keys, modifiers, actions and groups of curves of ours are called so
+MARK = "HiSTalk"  # keys, modifiers, actions and groups of curves of ours are called so at first
+MADE = f"{MARK} made"  # on the shape keys' data: names of the keys that we made, one a line
 KEPT = f"{MARK} kept"  # on the shape keys' data: name -> value that a key of the user's had before our curves
+CACHE = f"{MARK} cache"  # on the object: persistent_uid of our modifier
 WAITING = 1  # index of a curve in the making: a key's value has only index 0, so nothing plays it
 
 
@@ -28,17 +30,33 @@ def is_our_curve(curve) -> bool:
 
 
 def our_keys(keys) -> list:
-    """The shape keys that we made, and those of the user's that our curves move."""
+    """The shape keys that we made, and those of the user's that our curves move; renamed ones too."""
     if keys is None:
         return []
-    lent = keys.get(KEPT, {})
-    return [key for key in keys.key_blocks if key.name.startswith(MARK) or key.name in lent]
+    names = {*keys.get(MADE, "").split("\n"), *keys.get(KEPT, {})}
+    paths = {curve.data_path for curve in _our_curves(keys, waiting=False)}  # Blender renames them with the key
+    return [key for key in keys.key_blocks if key.name in names or key_path(key.name) in paths]
+
+
+def made_keys(keys) -> set[str]:
+    """Names of the shape keys that we made: none of the user's, whatever our curves move."""
+    return set() if keys is None or KEPT in keys else {key.name for key in our_keys(keys)}
+
+
+def our_modifier(obj):
+    """The Mesh Cache modifier that plays our cache, or None."""
+    uid = obj.get(CACHE)
+    return next((modifier for modifier in obj.modifiers if modifier.persistent_uid == uid), None)
+
+
+def has_baked_keys(keys) -> bool:
+    """Whether our curves play on these shape keys, or should."""
+    return keys is not None and (MADE in keys or KEPT in keys)
 
 
 def has_bake(obj) -> bool:
     """Whether `bake` left anything on this object."""
-    ours = any(modifier.type == "MESH_CACHE" and modifier.name.startswith(MARK) for modifier in obj.modifiers)
-    return ours or bool(our_keys(obj.data.shape_keys))
+    return our_modifier(obj) is not None or has_baked_keys(obj.data.shape_keys)
 
 
 def drives_our_keys(animation) -> bool:
@@ -84,20 +102,23 @@ def remove_bake(obj, but: Iterable[str] = ()) -> None:
         obj: the mesh object.
         but: keys of a bake in the making, which stay, as its waiting curves do.
     """
-    for modifier in [m for m in obj.modifiers if m.type == "MESH_CACHE" and m.name.startswith(MARK)]:
-        obj.modifiers.remove(modifier)
+    if our_modifier(obj) is not None:
+        obj.modifiers.remove(our_modifier(obj))
+    if CACHE in obj:
+        del obj[CACHE]
     keys = obj.data.shape_keys
     but = set(but)
     ours = [key for key in our_keys(keys) if key.name not in but]
     if not ours:
         return
     _remove_curves(keys, waiting=False)
-    kept = dict(keys.get(KEPT, {}))
-    if kept:
-        del keys[KEPT]
+    lent, kept = KEPT in keys, dict(keys.get(KEPT, {}))
+    for name in (MADE, KEPT):
+        if name in keys:
+            del keys[name]
     for key in reversed(ours):
-        if key.name in kept:
-            key.value = kept[key.name]
+        if lent:
+            key.value = kept.get(key.name, 0.0)  # a renamed one rests
         else:
             obj.shape_key_remove(key)
     left = obj.data.shape_keys

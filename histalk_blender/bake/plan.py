@@ -10,7 +10,7 @@ import numpy as np
 from ..arkit import match_names
 from ..errors import HiSTalkError
 from .make import KINDS, Plan
-from .ownership import KEPT, MARK, curve_bags, is_our_curve
+from .ownership import KEPT, MARK, curve_bags, is_our_curve, made_keys
 
 
 def plan_bake(
@@ -41,9 +41,8 @@ def plan_bake(
         raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
     check_object(obj)
     keys = arkit_keys(obj, mapping) if kind == "arkit" else {}
-    rest, shown = positions(obj)
     return Plan(
-        kind, obj.name, rest, shown, start_frame, scene_fps(scene or bpy.context.scene),
+        kind, obj.name, rest_positions(obj), shown_positions(obj), start_frame, scene_fps(scene or bpy.context.scene),
         cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, keys,
     )  # fmt: skip
 
@@ -113,19 +112,22 @@ def scene_fps(scene) -> float:
     return scene.render.fps / scene.render.fps_base
 
 
-def positions(obj) -> tuple[np.ndarray, np.ndarray]:
-    """[V, 3] twice: without any shape key, and as the user's own keys make the mesh now."""
+def rest_positions(obj) -> np.ndarray:
+    """[V, 3] without any shape key."""
     keys = obj.data.shape_keys
     rest = np.empty(len(obj.data.vertices) * 3, np.float32)
-    if keys is None:
-        obj.data.vertices.foreach_get("co", rest)
-        return rest.reshape(-1, 3), rest.reshape(-1, 3)
-    keys.reference_key.data.foreach_get("co", rest)
-    shown, own = rest.copy(), np.empty_like(rest)
-    kept = keys.get(KEPT, {})
-    for key in keys.key_blocks[1:]:
+    (keys.reference_key.data if keys else obj.data.vertices).foreach_get("co", rest)
+    return rest.reshape(-1, 3)
+
+
+def shown_positions(obj) -> np.ndarray:
+    """[V, 3] as the user's own shape keys make the mesh now."""
+    keys, rest = obj.data.shape_keys, rest_positions(obj)
+    shown, own = rest.copy(), np.empty(rest.size, np.float32)
+    made, kept = made_keys(keys), keys.get(KEPT, {}) if keys else {}
+    for key in keys.key_blocks[1:] if keys else ():
         value = kept.get(key.name, key.value)
-        if value and not key.mute and not key.vertex_group and not key.name.startswith(MARK):
+        if value and not key.mute and not key.vertex_group and key.name not in made:
             key.data.foreach_get("co", own)
-            shown += (own - rest) * value
-    return rest.reshape(-1, 3), shown.reshape(-1, 3)
+            shown += (own.reshape(-1, 3) - rest) * value
+    return shown

@@ -8,7 +8,7 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender.addon import job as jobs
-from histalk_blender.addon import operators
+from histalk_blender.addon import operators, orders
 from histalk_blender.flame import carry
 from histalk_blender.units import ARKIT_UNITS
 
@@ -141,6 +141,34 @@ def test_bake_and_remove_are_one_step_of_undo_each(blender):
     assert blender.state() == baked
     bpy.ops.ed.undo()
     assert blender.state() == before
+
+
+def test_sliders_leave_an_undone_bake_undone(blender):
+    blender.add_strip(frame=1)
+    blender.add_head()
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.histalk.bake("EXEC_DEFAULT", True)
+    bpy.ops.ed.undo()
+    obj = bpy.context.object
+    obj.histalk.lips = 1.5
+    assert obj.data.shape_keys is None
+
+
+def test_a_key_a_frame_has_its_limit(blender, monkeypatch):
+    blender.add_strip(frame=1)
+    obj = blender.add_head()
+    obj.histalk.kind = "keys"
+    monkeypatch.setattr(jobs, "MOST_KEYS", 100)
+    with pytest.raises(RuntimeError, match="bake as basis keys or a mesh cache, or choose a frame range of 100"):
+        bpy.ops.histalk.bake()
+    blender.bake(use_range=True, first=1, last=50)
+    assert obj.histalk.report.startswith("50 frames as 50 shape keys")
+
+
+def test_a_large_mesh_is_not_read_to_be_refused(blender, monkeypatch):
+    obj = blender.add_mesh("Crowd", np.zeros((20_000, 3)))
+    monkeypatch.setattr(orders, "rest_positions", None)
+    assert "20000 vertices" in blender.why_grey() and orders.recognised(obj) == ""
 
 
 def test_a_grey_button_says_why(blender, head, tmp_path):

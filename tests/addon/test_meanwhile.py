@@ -185,9 +185,9 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
 
     real = take.synthesize
     monkeypatch.setattr(take, "synthesize", full)
-    limit = 6.0
+    limit = 8.0
     done = take._perform(speech, model, "cuda", lambda share: None)
-    assert [window for _, window in asked] == [24.0, 12.0, 6.0] and "windows of 6 s" in done.remarks[0]
+    assert [window for _, window in asked] == [24.0, 12.0, 8.0] and "windows of 8 s" in done.remarks[0]
     asked.clear()
     limit = 1.0
     done = take._perform(speech, model, "cuda", lambda share: None)

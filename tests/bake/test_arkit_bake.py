@@ -56,6 +56,20 @@ def test_removing_and_baking_again_leave_the_user_s_keys_as_they_were(creature, 
     assert not bpy.data.actions and not list(keys.keys())
 
 
+def test_a_key_renamed_after_the_bake_stays_the_user_s(creature, motion):
+    bake(creature, motion, kind="arkit")
+    creature.data.shape_keys.key_blocks["jawOpen"].name = "Jaw"
+    remove_bake(creature)
+    keys = creature.data.shape_keys
+    assert len(keys.key_blocks) == 54 and keys.key_blocks["Jaw"].value == 0 and not bpy.data.actions
+
+
+def test_a_slider_that_ends_too_early_is_named(creature, motion):
+    creature.data.shape_keys.key_blocks["jawOpen"].slider_max = 0.01
+    (warning,) = bake(creature, motion, kind="arkit").warnings
+    assert "'jawOpen' end below" in warning
+
+
 def test_a_curve_that_the_user_puts_into_our_action_survives(creature, motion):
     bake(creature, motion, kind="arkit")
     creature.data.shape_keys.key_blocks["Grumpy"].keyframe_insert("value", frame=3)

@@ -6,6 +6,7 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender.bake import bake, build_scene, remove_bake
+from histalk_blender.bake.checks import why_nothing_moves
 from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.flame import carry, load_flame_map
@@ -151,25 +152,66 @@ def test_a_linked_head_is_refused(obj, motion, tmp_path):
         bake(linked, motion, kind="keys")
 
 
-def test_a_bake_that_nobody_would_see_says_why(obj, motion):
-    from histalk_blender.bake.checks import why_nothing_moves
-
+def test_keys_are_ours_by_what_we_made_and_not_by_their_names(obj, head, motion):
+    """A key of the user's may be called like ours, and one of ours may be renamed."""
+    obj.shape_key_add(name="Basis", from_mix=False)
+    obj.shape_key_add(name="HiSTalkish smile", from_mix=False)
     bake(obj, motion, kind="basis")
-    obj.data.shape_keys.key_blocks["HiSTalk basis 00"].mute = True
-    assert any("muted" in reason for reason in why_nothing_moves(obj))
-
-
-def test_another_action_on_top_is_named(obj, motion):
-    from histalk_blender.bake.checks import why_nothing_moves
-
+    obj.data.shape_keys.key_blocks["HiSTalk basis 00"].name = "my jaw"
     bake(obj, motion, kind="basis")
-    obj.data.shape_keys.animation_data.action = bpy.data.actions.new("Other")
-    assert any("Another action" in reason for reason in why_nothing_moves(obj))
+    np.testing.assert_allclose(evaluated(obj, 11), head.vertices + motion.displacements()[10], atol=1.2e-4)
+    obj.data.shape_keys.key_blocks["HiSTalk basis 01"].name = "my lips"
+    remove_bake(obj)
+    assert [key.name for key in obj.data.shape_keys.key_blocks] == ["Basis", "HiSTalkish smile"]
+    np.testing.assert_array_equal(evaluated(obj, 11), head.vertices)
 
 
-def test_a_muted_cache_modifier_is_named(obj, motion, tmp_path):
-    from histalk_blender.bake.checks import why_nothing_moves
-
+def test_a_renamed_cache_modifier_is_still_ours(obj, motion, tmp_path):
+    obj.modifiers.new("HiSTalk", "MESH_CACHE").show_viewport = False
     bake(obj, motion, kind="cache", cache=tmp_path)
+    obj.modifiers[0].name = "Dialogue"
+    bake(obj, motion, kind="basis")
+    assert [modifier.name for modifier in obj.modifiers] == ["HiSTalk"]
+
+
+def test_keys_that_a_cache_silences_are_named(obj, motion, tmp_path):
+    obj.shape_key_add(name="Basis", from_mix=False)
+    obj.shape_key_add(name="Frown", from_mix=False).keyframe_insert("value", frame=1)
+    (warning,) = bake(obj, motion, kind="cache", cache=tmp_path).warnings
+    assert "'Frown' no longer move" in warning
+    assert bake(obj, motion, kind="basis").warnings == []
+
+
+HIDDEN = {
+    "is muted": lambda obj, bag: setattr(obj.data.shape_keys.key_blocks["HiSTalk basis 00"], "mute", True),
+    "Another action": lambda obj, bag: setattr(obj.data.shape_keys.animation_data, "action", bpy.data.actions.new("Other")),
+    "Curves of the bake are muted": lambda obj, bag: setattr(bag.fcurves[0], "mute", True),
+    "group of curves 'HiSTalk' is muted": lambda obj, bag: setattr(bag.groups[0], "mute", True),
+    "tick Relative": lambda obj, bag: setattr(obj.data.shape_keys, "use_relative", False),
+    "Solo": lambda obj, bag: setattr(obj, "show_only_shape_key", True),
+    "'Theirs' plays another cache": lambda obj, bag: obj.modifiers.new("Theirs", "MESH_CACHE"),
+}
+
+
+@pytest.mark.parametrize("says", HIDDEN)
+def test_keys_that_nobody_would_see_say_why(obj, motion, says):
+    bake(obj, motion, kind="basis")
+    assert why_nothing_moves(obj) == []
+    (bag,) = curve_bags(obj.data.shape_keys.animation_data)
+    HIDDEN[says](obj, bag)
+    (reason,) = why_nothing_moves(obj)
+    assert says in reason
+
+
+def test_a_cache_that_nobody_would_see_says_why(obj, motion, tmp_path):
+    obj.modifiers.new("Theirs", "MESH_CACHE")
+    (warning,) = bake(obj, motion, kind="cache", cache=tmp_path).warnings
+    assert "'Theirs' plays another cache over the bake" in warning
+    obj.modifiers.remove(obj.modifiers["Theirs"])
+    assert why_nothing_moves(obj) == []
     obj.modifiers["HiSTalk"].show_viewport = False
-    assert any("switched off" in reason for reason in why_nothing_moves(obj))
+    next(tmp_path.iterdir()).unlink()
+    reasons = why_nothing_moves(obj)
+    assert len(reasons) == 2 and "switched off" in reasons[0] and "is missing" in reasons[1]
+    remove_bake(obj)
+    assert why_nothing_moves(obj) == []

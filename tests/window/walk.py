@@ -16,8 +16,12 @@ MODULE = "bl_ext.user_default.histalk_blender"
 sys.path.append(str(EXTRA))  # soundfile and soxr; the extension's own wheels are for 4.5 and 5.2
 
 
-def picture(name):
+def picture(name, crop=""):
+    """The whole screen, and for the README a part of it (WxH+X+Y)."""
     subprocess.run(f"xwd -root -silent | convert xwd:- {OUT / name}.png", shell=True, check=True)
+    if crop:
+        options = f"-crop {crop} +repage -resize 75% -dither None -colors 200"
+        subprocess.run(f"convert {OUT / name}.png {options} PNG8:{OUT / name}-detail.png", shell=True, check=True)
 
 
 def enable():
@@ -83,7 +87,7 @@ def steps():
     show_sidebar(view)
     yield 0.5
     yield from choose_tab(view)
-    picture("nothing-selected")
+    picture("nothing-selected", "640x240+680+30")
 
     with bpy.context.temp_override(window=window, area=view, region=region):
         bpy.ops.histalk.add_head()
@@ -97,7 +101,7 @@ def steps():
         bpy.ops.view3d.view_selected()
         view.spaces.active.region_3d.view_perspective = "PERSP"
         view.spaces.active.region_3d.view_location.x += 0.05
-        view.spaces.active.region_3d.view_distance *= 0.75
+        view.spaces.active.region_3d.view_distance *= 0.95
     yield 1.0
     yield from choose_tab(view)
     head.histalk.kind = "cache"
@@ -126,7 +130,7 @@ def steps():
     with bpy.context.temp_override(window=window, area=view, region=region):
         bpy.ops.histalk.bake("INVOKE_DEFAULT")
     yield 3.0
-    picture("listening")
+    picture("listening", "1320x960+0+30")
     running = sys.modules[f"{package}.addon.running"]
     bpy.ops.histalk.cancel_bake()
     yield 0.5
@@ -139,7 +143,7 @@ def steps():
     bpy.context.scene.frame_set(61)
     yield 0.5
     yield from choose_tab(view)
-    picture("baked")
+    picture("baked", "1320x960+0+30")
     head.histalk.jaw = 1.6
     yield 1.5
     assert running.current is None
@@ -151,7 +155,7 @@ def steps():
     view.spaces.active.show_region_ui = True
     yield 0.5
     yield from choose_tab(view)
-    picture("sequencer")
+    picture("sequencer", "1075x950+245+45")
     view.type = "PREFERENCES"
     preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "HiSTalk"
@@ -161,7 +165,7 @@ def steps():
         if module.__name__ == MODULE:
             addon_utils.module_bl_info(module)["show_expanded"] = True
     yield 1.0
-    picture("preferences")
+    picture("preferences", "1120x460+195+65")
 
 
 walk = steps()
