@@ -15,7 +15,6 @@ import tempfile
 from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from threading import Lock, Thread
@@ -126,6 +125,8 @@ def _survey(paths: tuple[str, ...], stamp: int) -> tuple[str, dict[str, str]]:
 
 
 def _version(name: str, place: Path) -> str:
+    from importlib import metadata  # slow to import, and registering needs none of it
+
     return next((found.version for found in metadata.distributions(name=name, path=[str(place)])), "0")
 
 
@@ -343,6 +344,8 @@ class Installation:
         # Blender's numpy is the one to use. pip's metadata stays: Blender for Linux ships none, and transformers asks.
         for unwanted in ("numpy", "numpy.libs", "bin"):
             shutil.rmtree(self._part / unwanted, ignore_errors=True)
+        from importlib import metadata
+
         found = {dist.name: dist.version for dist in metadata.distributions(path=[str(self._part)])}
         size = sum(path.stat().st_size for path in self._part.rglob("*") if path.is_file())
         note = {"build": self.build, "python": sys.version.split()[0], "bytes": size, "versions": found}
