@@ -38,19 +38,21 @@ class MaskedGroupNorm(nn.Module):
         return (x - mean) * (variance + self.eps).rsqrt() * self.weight[:, None] + self.bias[:, None]
 
 
-def filter_bank(filters: int, kernel: int, sample_rate: int) -> Tensor:
+def filter_bank(filters: int, kernel: int, sample_rate: int, outer: tuple[float, float]) -> Tensor:
     """Quadrature filters at mel-spaced centres, the first convolution's start (no labels, no training).
 
     Args:
         filters: a multiple of four: each centre gets +cos, -cos, +sin, -sin, whose rectified sum is an envelope.
         kernel: filter length in samples.
         sample_rate: samples a second.
+        outer: Hz, the lowest and the highest centre.
 
     Returns:
         [filters, 1, kernel].
     """
     bands = filters // 4
-    mel = torch.linspace(2595 * math.log10(1 + 80 / 700), 2595 * math.log10(1 + 7600 / 700), bands)
+    lowest, highest = (2595 * math.log10(1 + centre / 700) for centre in outer)
+    mel = torch.linspace(lowest, highest, bands)
     centres = 700 * (10 ** (mel / 2595) - 1)
     spacing = torch.gradient(centres)[0]
     n = torch.arange(kernel) - (kernel - 1) / 2
@@ -120,7 +122,7 @@ class AcousticExtractor(nn.Module):
             first.layer_norm = nn.BatchNorm1d(config.conv_dim[0])
             with torch.no_grad():
                 first.conv.weight.copy_(
-                    filter_bank(config.conv_dim[0], config.conv_kernel[0], config.sample_rate)
+                    filter_bank(config.conv_dim[0], config.conv_kernel[0], config.sample_rate, config.filter_range)
                 )
         else:
             norm = MaskedGroupNorm(config.conv_dim[0])

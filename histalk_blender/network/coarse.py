@@ -18,9 +18,7 @@ class CoarseMotionGenerator(nn.Module):
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
         width = config.acoustic_width
-        self.decoder = MotionDecoder(
-            width, width, config.branch_width, 1, config.branch_heads, config.branch_dropout
-        )
+        self.decoder = MotionDecoder(config, width, width, config.coarse_layers)
         self.components = nn.Linear(config.branch_width, config.dense_components)
 
     def forward(self, acoustic: Tensor, bias: Tensor) -> Tensor:

@@ -27,22 +27,23 @@ class HiSTalkConfig:
     conv_kernel: tuple[int, ...] = (400, 4, 3)
     conv_stride: tuple[int, ...] = (80, 2, 2)  # product 320 samples: the 20 ms hop the hierarchy expects
     conv_norm: str = "batch"  # "batch": fixed at inference, so windows agree; "group": as wav2vec2-base
-    acoustic_width: int = 256
-    acoustic_layers: int = 6
-    acoustic_heads: int = 4
-    acoustic_feed_forward: int = 1024
+    filter_range: tuple[float, float] = (80.0, 7600.0)  # Hz, the filter bank's outer centres: speech at 16 kHz
+    acoustic_width: int = 256  # a third of wav2vec2-base's: two cores hear an hour in a minute or two
+    acoustic_layers: int = 6  # half of wav2vec2-base's
+    acoustic_heads: int = 4  # 64 channels each, as wav2vec2-base's
+    acoustic_feed_forward: int = 1024  # four times the width, as wav2vec2-base's
     acoustic_span: int = 100  # tokens each way that attention reaches, 2 s; 0 = all: then windows no longer agree
     acoustic_position_kernel: int = 64  # tokens; 1.28 s
-    acoustic_dropout: float = 0.05
+    acoustic_dropout: float = 0.05  # half of wav2vec2-base's, as the network is small
     acoustic_source: str = ""  # folder or hub name of pre-trained weights, used by `base` only
 
     # SpeechFormer++ (method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
-    hierarchy_width: int = 256
-    hierarchy_heads: int = 8
+    hierarchy_width: int = 256  # as the acoustic features; its feed-forward is half of it, as published
+    hierarchy_heads: int = 8  # as published
     hierarchy_layers: tuple[int, int, int, int] = (1, 1, 2, 2)  # half of the published 2, 2, 4, 4: small data
     hierarchy_windows: tuple[int, int, int, int] = (3, 11, 9, 0)
     hierarchy_merges: tuple[int, int, int] = (2, 6, 4)
-    hierarchy_dropout: float = 0.1
+    hierarchy_dropout: float = 0.1  # as published
     word_token_tokens: int = 48  # frame tokens a word token's segment spans: about a second, whole merges
     phones: int = 40  # classes of the auxiliary phoneme target: 39 ARPAbet phones and silence
 
@@ -50,10 +51,13 @@ class HiSTalkConfig:
     gate_squeeze_seconds: float = 1.0  # a neighbourhood, not the clip: a gate must not depend on clip length
 
     # S2D and the coarse motion generator.
-    branch_width: int = 128
-    branch_layers: int = 1
-    branch_heads: int = 4
-    branch_dropout: float = 0.05
+    branch_width: int = 128  # there are five branches, each fed with features that are worked out already
+    branch_layers: int = 1  # of a branch: five of them must stay cheap on a CPU
+    branch_heads: int = 4  # one for each reach from a syllable to a phrase, see distance_slopes
+    branch_feed_forward: int = 2  # times the width
+    branch_dropout: float = 0.05  # as the acoustic Transformer's
+    coarse_layers: int = 1  # of the coarse motion generator, which the figures call light
+    distance_slopes: tuple[float, float] = (2.0, 32.0)  # a second; attention of the first and last head fades so fast
     dense_components: int = 64  # rank of a topology's output layer; 52 units span the teacher's motion
     coarse: bool = True  # version B of the paper; off = version A in parallel form
     topologies: tuple[tuple[str, int], ...] = (("histalk", 0),)  # name, vertices

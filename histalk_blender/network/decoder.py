@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .config import HiSTalkConfig
 from .masks import valid_mask
 
 
-def distance_bias(frames: int, heads: int, valid: Tensor, fps: float) -> Tensor:
+def distance_bias(frames: int, valid: Tensor, config: HiSTalkConfig) -> Tensor:
     """Additive attention bias [B, heads, T, T]: -slope · seconds apart, minus infinity on padding.
 
-    Slopes run from 2 to 32 a second, so that some heads see a syllable and some a phrase, and a far window
-    cannot change a frame.
+    Slopes run geometrically between the config's two, so that some heads see a syllable and some a phrase, and a
+    far window cannot change a frame.
     """
-    time = torch.arange(frames, device=valid.device) / fps
-    slopes = 2.0 ** torch.linspace(1, 5, heads, device=valid.device)
+    time = torch.arange(frames, device=valid.device) / config.fps
+    first, last = (math.log2(slope) for slope in config.distance_slopes)
+    slopes = 2.0 ** torch.linspace(first, last, config.branch_heads, device=valid.device)
     bias = -slopes[:, None, None] * (time[:, None] - time[None]).abs()
     return bias[None].masked_fill(~valid_mask(valid, frames)[:, None, None], float("-inf"))
 
@@ -24,9 +28,11 @@ def distance_bias(frames: int, heads: int, valid: Tensor, fps: float) -> Tensor:
 class DecoderLayer(nn.Module):
     """Self-attention over motion, cross-attention to speech features, feed-forward; pre-norm."""
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    def __init__(self, config: HiSTalkConfig):
         super().__init__()
-        self.heads = heads
+        width, dropout = config.branch_width, config.branch_dropout
+        inner = config.branch_feed_forward * width
+        self.heads = config.branch_heads
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.self_qkv = nn.Linear(width, 3 * width)
         self.self_out = nn.Linear(width, width)
@@ -34,7 +40,7 @@ class DecoderLayer(nn.Module):
         self.cross_kv = nn.Linear(width, 2 * width)
         self.cross_out = nn.Linear(width, width)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+            nn.Linear(width, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, width)
         )
         self.dropout = nn.Dropout(dropout)
 
@@ -59,11 +65,12 @@ class DecoderLayer(nn.Module):
 class MotionDecoder(nn.Module):
     """A stack of decoder layers between two projections: what each S2D branch and the CMG are made of."""
 
-    def __init__(self, inputs: int, memory: int, width: int, layers: int, heads: int, dropout: float):
+    def __init__(self, config: HiSTalkConfig, inputs: int, memory: int, layers: int):
         super().__init__()
+        width = config.branch_width
         self.enter = nn.Linear(inputs, width)
         self.memory = nn.Linear(memory, width)
-        self.layers = nn.ModuleList(DecoderLayer(width, heads, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:

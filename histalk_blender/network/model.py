@@ -103,7 +103,7 @@ class HiSTalk(nn.Module):
         levels, valids = self.hierarchy(acoustic, tokens)
         features = self.hierarchy.at_frame_rate(levels, valids, T)
         sparse, weighted, gates = self.hsf2s(features, frames)
-        bias = distance_bias(T, config.branch_heads, frames, config.fps)
+        bias = distance_bias(T, frames, config)
         fine = self.s2d(sparse, weighted, features, bias)
         coarse = torch.zeros_like(fine)
         if self.cmg is not None:

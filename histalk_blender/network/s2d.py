@@ -25,13 +25,10 @@ class S2D(nn.Module):
         width = config.branch_width
         self.branches = nn.ModuleDict(
             {
-                name: MotionDecoder(
-                    3 * config.landmarks, config.hierarchy_width, width,
-                    config.branch_layers, config.branch_heads, config.branch_dropout,
-                )
+                name: MotionDecoder(config, 3 * config.landmarks, config.hierarchy_width, config.branch_layers)
                 for name in BRANCHES
             }
-        )  # fmt: skip
+        )
         self.components = nn.ModuleDict({name: nn.Linear(width, config.dense_components) for name in BRANCHES})
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
