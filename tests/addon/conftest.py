@@ -1,11 +1,11 @@
 """A tiny scene that speaks an animator's verbs, in whichever Blender runs the tests."""
 
 import importlib.util
-from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
+import soundfile as sf
 from assets import SPEECH
 from safetensors import safe_open
 
@@ -120,3 +120,26 @@ class Stage:
             names = [(key.name, key.value) for key in keys.key_blocks] if keys else []
             rows.append((obj.name, obj.mode, [modifier.name for modifier in obj.modifiers], names))
         return rows, sorted(action.name for action in bpy.data.actions)
+
+
+@pytest.fixture(scope="session")
+def voice(tmp_path_factory):
+    """Six seconds with a burst of noise every half second, no two alike."""
+    samples, random = np.zeros(6 * 48_000), np.random.default_rng(0)
+    for onset in range(6_000, len(samples), 24_000):
+        burst = np.cumsum(random.normal(0, 0.1, 4_800)) * np.hanning(4_800)
+        samples[onset : onset + 4_800] = random.uniform(0.2, 0.8) * burst / np.abs(burst).max()
+    path = tmp_path_factory.mktemp("voice") / "voice.wav"
+    sf.write(path, samples, 48_000)
+    return path
+
+
+@pytest.fixture
+def scene():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.fps, scene.render.fps_base = 24, 1.0
+    scene.frame_start, scene.frame_end = 0, 220
+    scene.sequence_editor_create()
+    yield scene
+    bpy.ops.wm.read_factory_settings(use_empty=True)

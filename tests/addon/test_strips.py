@@ -1,6 +1,5 @@
 """The face speaks what is heard on the timeline: Blender's own mixdown is the truth, frame for frame."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -8,85 +7,11 @@ import bpy
 import numpy as np
 import pytest
 import soundfile as sf
+from timeline import LEFT, NEW_NAMES, TRIM, add, add_meta, handles, mixdown, place, retime
 
-from histalk_blender.addon import strips
-from histalk_blender.addon.strips import proposed_strip, record_strip, record_timeline, sound_strips, why_unheard
+from histalk_blender.addon.strips import record_strip, record_timeline, why_unheard
 from histalk_blender.audio import RATE, read_audio
 from histalk_blender.errors import HiSTalkError
-
-NEW_NAMES = "left_handle" in bpy.types.Strip.bl_rna.properties
-LEFT, RIGHT, CONTENT, TRIM = (
-    ("left_handle", "right_handle", "content_start", "content_trim_start")
-    if NEW_NAMES
-    else ("frame_final_start", "frame_final_end", "frame_start", "animation_offset_start")
-)
-
-
-@pytest.fixture(scope="session")
-def voice(tmp_path_factory):
-    """Six seconds with a burst of noise every half second, no two alike."""
-    samples, random = np.zeros(6 * 48_000), np.random.default_rng(0)
-    for onset in range(6_000, len(samples), 24_000):
-        burst = np.cumsum(random.normal(0, 0.1, 4_800)) * np.hanning(4_800)
-        samples[onset : onset + 4_800] = random.uniform(0.2, 0.8) * burst / np.abs(burst).max()
-    path = tmp_path_factory.mktemp("voice") / "voice.wav"
-    sf.write(path, samples, 48_000)
-    return path
-
-
-@pytest.fixture
-def scene():
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    scene = bpy.context.scene
-    scene.render.fps, scene.render.fps_base = 24, 1.0
-    scene.frame_start, scene.frame_end = 0, 220
-    scene.sequence_editor_create()
-    yield scene
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-
-
-def add(where, source, frame, name="voice", channel=1):
-    holder = where if hasattr(where, "strips") else where.sequence_editor
-    return holder.strips.new_sound(name, str(source), channel, frame)
-
-
-def add_meta(where, channel=3, name="meta"):
-    holder = where if hasattr(where, "strips") else where.sequence_editor
-    return holder.strips.new_meta(name, channel, 1)
-
-
-def handles(strip, left, right):
-    setattr(strip, RIGHT, right)
-    setattr(strip, LEFT, left)
-
-
-def place(strip, frame):
-    setattr(strip, CONTENT, frame)
-
-
-def retime(scene, strip, middle, end):
-    """Play what follows frame `middle` so fast that it ends at `end`, as dragging a retiming key does."""
-    scene.sequence_editor.active_strip, strip.select = strip, True
-    window = bpy.context.window_manager.windows[0]
-    shown, window.scene = window.scene, scene
-    area = window.screen.areas[0]
-    area.type = "SEQUENCE_EDITOR"
-    if hasattr(bpy.context.workspace, "sequencer_scene"):
-        bpy.context.workspace.sequencer_scene = scene
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region, space_data=area.spaces.active):
-        bpy.ops.sequencer.retiming_key_add(timeline_frame=middle)
-    strip.retiming_keys[-1].timeline_frame = end
-    window.scene = shown
-
-
-def mixdown(scene, path):
-    """What Blender plays from frame_start on, at 16 kHz."""
-    with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-        bpy.ops.sound.mixdown(
-            filepath=str(path), container="WAV", codec="PCM", format="F32", mixrate=48_000, channels="MONO", accuracy=64
-        )
-    return read_audio(path)
 
 
 def laid_out(scene, recording, count):
@@ -402,119 +327,3 @@ def test_a_timeline_without_sound_says_what_to_do(scene, voice):
     strip.mute, scene.frame_end = False, 200_000
     with pytest.raises(HiSTalkError, match="hour or less"):
         record_timeline(scene)
-
-
-def muted_channel(scene, strip):
-    scene.sequence_editor.channels[strip.parent_meta().channel].mute = True
-
-
-def muted_channel_in_the_meta(scene, strip):
-    strip.parent_meta().channels[strip.channel].mute = True
-
-
-def muted_strip(scene, strip):
-    strip.mute = True
-
-
-def muted_meta(scene, strip):
-    strip.parent_meta().mute = True
-
-
-def no_volume(scene, strip):
-    strip.volume = 0
-
-
-def silent_scene(scene, strip):
-    scene.audio_volume = 0
-
-
-def lost_sound(scene, strip):
-    strip.sound = None
-
-
-def lost_file(scene, strip):
-    Path(strip.sound.filepath).unlink()
-
-
-def outside_of_the_meta(scene, strip):
-    handles(strip.parent_meta(), 155, 300)
-
-
-def trimmed_away(scene, strip):
-    handles(strip.parent_meta(), 0, 300)
-    setattr(strip, RIGHT, 200)
-    setattr(strip, LEFT, 160)
-
-
-@pytest.mark.parametrize(
-    "silence, says",
-    [(muted_channel, "Channel .* of strip 'meta' is muted"), (muted_channel_in_the_meta, "of strip 'voice' is muted"),
-     (muted_strip, "'voice' is muted"), (muted_meta, "'meta' is muted"), (no_volume, "volume of strip 'voice' is 0"),
-     (silent_scene, "volume of scene"), (lost_sound, "lost its sound"), (lost_file, "misses its file"),
-     (outside_of_the_meta, "visible part of its meta"), (trimmed_away, "Nothing of its sound is left")],
-    ids=lambda value: getattr(value, "__name__", ""),
-)  # fmt: skip
-def test_why_a_strip_is_not_heard(scene, voice, tmp_path, silence, says):
-    path = tmp_path / "voice.wav"
-    shutil.copy(voice, path)
-    meta = add_meta(scene)
-    strip = add(meta, path, 10)
-    handles(meta, 0, 200)
-    assert why_unheard(scene, strip) == why_unheard(scene, meta) == ""
-    silence(scene, strip)
-    for asked in (strip, meta):
-        with pytest.raises(HiSTalkError, match=says) as caught:
-            record_strip(scene, asked)
-        assert str(caught.value) == why_unheard(scene, asked) and ": " in str(caught.value)
-    if silence not in (lost_sound, lost_file):  # Blender still holds those open
-        path = tmp_path / "truth.wav"
-        assert np.abs(mixdown(scene, path)).max() < 1e-4
-
-
-def test_a_file_that_blender_cannot_read(scene, tmp_path):
-    (tmp_path / "notes.wav").write_text("no sound at all" * 50)
-    assert "cannot read" in why_unheard(scene, add(scene, tmp_path / "notes.wav", 1))
-
-
-def test_a_strip_without_sound_is_refused(scene):
-    length = {"length" if NEW_NAMES else "frame_end": 30}
-    strip = scene.sequence_editor.strips.new_effect("title", "TEXT", 1, 1, **length)
-    assert sound_strips(scene) == [] and proposed_strip(scene) is None
-    with pytest.raises(HiSTalkError, match="choose a sound strip"):
-        record_strip(scene, strip)
-
-
-def test_no_room_for_the_mixdown_is_said(scene, voice, monkeypatch):
-    add(scene, voice, 1)
-
-    def no_room(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(strips.tempfile, "mkstemp", no_room)
-    with pytest.raises(HiSTalkError, match="No space left"):
-        record_timeline(scene)
-
-
-def test_a_temporary_folder_that_was_swept_away_is_said(scene, voice, monkeypatch, tmp_path):
-    add(scene, voice, 1)
-    handle = os.open(tmp_path / "a.wav", os.O_CREAT)
-    monkeypatch.setattr(strips.tempfile, "mkstemp", lambda *_: (handle, str(tmp_path / "gone" / "a.wav")))
-    with pytest.raises(HiSTalkError, match="could not mix down 'Scene'"):
-        record_timeline(scene)
-
-
-def test_the_strips_to_choose_from(scene, voice):
-    assert sound_strips(bpy.data.scenes.new("no sequencer")) == [] and proposed_strip(scene) is None
-    late = add(scene, voice, 90, "late")
-    meta = add_meta(scene)
-    child = add(meta, voice, 20, "child")
-    handles(meta, 10, 80)
-    scratch = add(scene, voice, -5, "scratch", channel=4)
-    add_meta(scene, channel=8, name="no sound in it")
-    assert sound_strips(scene) == [scratch, meta, child, late]
-    scene.sequence_editor.active_strip = None
-    assert proposed_strip(scene) == scratch
-    scratch.mute = True
-    assert proposed_strip(scene) == child
-    scene.sequence_editor.active_strip = late
-    assert proposed_strip(scene) == late

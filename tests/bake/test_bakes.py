@@ -10,7 +10,6 @@ from histalk_blender.bake.checks import why_nothing_moves
 from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.flame import carry, load_flame_map
-from histalk_blender.motion import Motion
 
 
 @pytest.fixture
@@ -215,3 +214,32 @@ def test_a_cache_that_nobody_would_see_says_why(obj, motion, tmp_path):
     assert len(reasons) == 2 and "switched off" in reasons[0] and "is missing" in reasons[1]
     remove_bake(obj)
     assert why_nothing_moves(obj) == []
+
+
+def test_a_posed_flame_head_keeps_its_pose_and_its_keys(head, motion, tmp_path):
+    """A production head comes with an armature and shape keys of its own."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.scene.render.fps = 30
+    vertices = load_flame_map().read(head.vertices)
+    vertices[load_flame_map().eyes] = head.vertices[head.regions["eye_left"]].mean(0)
+    mesh = bpy.data.meshes.new("FLAME")
+    mesh.from_pydata(vertices.tolist(), [], [])
+    flame = bpy.data.objects.new("FLAME", mesh)
+    bpy.context.scene.collection.objects.link(flame)
+    flame.shape_key_add(name="Basis", from_mix=False)
+    own = flame.shape_key_add(name="Identity", from_mix=False)
+    own.data[7].co.x += 0.01
+    own.value = 1.0
+    bpy.ops.object.armature_add()
+    rig = bpy.context.object
+    flame.modifiers.new("Armature", "ARMATURE").object = rig
+    flame.vertex_groups.new(name=rig.data.bones[0].name).add(range(len(vertices)), 1.0, "REPLACE")
+    rig.pose.bones[0].location = (0.5, 0, 0)
+    shift = evaluated(flame, 1)[0] - vertices[0]
+    expected = vertices + carry(motion.displacements()[10:11], vertices, head)[0] + shift
+    expected[7, 0] += 0.01
+    for kind in ("cache", "basis"):
+        bake(flame, motion, kind=kind, cache=tmp_path)
+        assert [modifier.name for modifier in flame.modifiers][-1] == "Armature"
+        np.testing.assert_allclose(evaluated(flame, 11), expected, atol=1.2e-4)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
