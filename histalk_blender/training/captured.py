@@ -1,0 +1,140 @@
+"""Captured motion in the teacher's place: principal shapes of a data set, and its recordings as weights of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..audio import normalise_level
+from ..errors import HiSTalkError
+from ..network import HiSTalkConfig, base, small
+from .batches import Clip
+from .datasets import DataSet, Recording
+from .datasets.base import VertexLandmarks
+from .losses import LossWeights, MotionSpace
+from .phones import ARPABET
+
+COMPONENTS = 128  # of a captured topology's output layer; the teacher's 52 units need fewer
+FRAMES = 1500  # that the shapes are computed from: 420 MB at BIWI's size
+LIPS = 6.0  # what a lip vertex counts; another counts one
+FACE = 0.2  # metres, about, from a face's chin to its hair: what a data set without a unit is measured by
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """Principal shapes of displacements, each as large as what it moves on average (root mean square)."""
+
+    basis: np.ndarray  # [K, V, 3]; what the frames do not fill is zero
+    weights: np.ndarray  # [V] what each vertex counts
+
+    @classmethod
+    def of(cls, recordings: list[Recording], weights: np.ndarray, size: int, seed: int) -> Shapes:
+        """The shapes of some frames of every recording. Not of their spread: the output layer adds no mean face."""
+        random = np.random.default_rng(seed)
+        each, frames = -(-FRAMES // len(recordings)), []
+        for recording in tqdm(recordings, desc="shapes", leave=False, disable=None):
+            motion = recording.motion()
+            frames.append(motion[random.permutation(len(motion))[:each]])
+        root = np.sqrt(weights, dtype=np.float32)[:, None]
+        flat = (np.concatenate(frames) * root).reshape(-1, 3 * len(weights))
+        values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64) / len(flat))
+        kept = np.flatnonzero(values > values[-1] * 1e-7)[::-1][:size]
+        basis = np.zeros((size, *motion.shape[1:]), np.float32)
+        basis[: len(kept)] = (vectors[:, kept].T.astype(np.float32) @ flat).reshape(-1, *motion.shape[1:]) / root
+        basis[: len(kept)] /= np.sqrt(len(flat))
+        print(f"{len(kept)} shapes hold {values[kept].sum() / values.sum():.2%} of the motion", flush=True)
+        return cls(basis, weights)
+
+    def coefficients(self, motion: np.ndarray) -> np.ndarray:
+        """[T, V, 3] -> [T, K], the nearest that the shapes can do."""
+        weighted = (self.basis * self.weights[:, None]).reshape(len(self.basis), -1)
+        own = (weighted * self.basis.reshape(len(self.basis), -1)).sum(1)
+        scale = np.divide(1, own, where=own > 0, out=np.zeros_like(own))
+        return (motion.reshape(len(motion), -1) @ (weighted * scale[:, None]).T).astype(np.float32)
+
+    def pose(self, coefficients: np.ndarray) -> np.ndarray:
+        """[T, K] -> [T, V, 3]."""
+        return np.tensordot(coefficients.astype(np.float32), self.basis, 1)
+
+
+def spread_landmarks(basis: np.ndarray, neutral: np.ndarray, count: int = 68) -> np.ndarray:
+    """Vertices that stand in for landmarks where nobody has marked any: far from each other, where much moves.
+
+    Args:
+        basis: [K, V, 3] principal shapes; neutral: [V, 3].
+
+    Returns:
+        [count] vertex indices, by farthest points with distance weighted by how much a vertex moves.
+    """
+    moved = np.sqrt(np.square(basis).sum((0, 2)))
+    chosen = [int(moved.argmax())]
+    away = np.full(len(neutral), np.inf)
+    while len(chosen) < count:
+        away = np.minimum(away, np.linalg.norm(neutral - neutral[chosen[-1]], axis=1))
+        chosen.append(int((away * moved).argmax()))
+    return np.array(chosen)
+
+
+class Captured:
+    """A data set's training split as a run learns it: `loop.Taught` says what each part is for."""
+
+    def __init__(self, data: DataSet):
+        self.data, self.topology = data, data.topology
+        self.recordings = data.recordings("train")
+        if self.topology.landmarks is None and self.topology.metres:
+            raise HiSTalkError(f"{data.name} has no landmarks: give --landmarks a file of 68 vertex indices.")
+        self.neutral = np.mean([recording.neutral for recording in self.recordings], 0)
+        self.weights = np.ones(self.topology.vertices, np.float32)
+        if self.topology.lips is not None:
+            self.weights[self.topology.lips] = LIPS
+        self.metres = 1.0 if self.topology.metres else FACE / float(np.ptp(self.neutral, 0).max())
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What the checkpoint says of where it comes from."""
+        marks = "marked" if self.topology.landmarks else "68 spread vertices"
+        return {"data": f"{self.data.name} train", "landmarks": marks}
+
+    def config(self, acoustic: str) -> HiSTalkConfig:
+        """The preset at the data's rate, for its topology alone."""
+        preset = base(0, acoustic) if acoustic else small(0)
+        scaled = replace(
+            preset, fps=self.topology.fps, dense_components=COMPONENTS, landmark_scale=preset.landmark_scale / self.metres
+        )
+        return scaled.with_topology(self.topology.name, self.topology.vertices)
+
+    def first_basis(self, size: int, seed: int) -> Tensor:
+        """The output layer's start [size, V, 3]."""
+        return torch.from_numpy(Shapes.of(self.recordings, self.weights, size, seed).basis)
+
+    def lesson(self, basis: Tensor) -> tuple[MotionSpace, list[Clip]]:
+        """Every recording as weights of the shapes; the space then reads them as they are."""
+        shapes = Shapes(basis.numpy(), self.weights)
+        share = torch.from_numpy(self.weights / self.weights.sum())[:, None]
+        metric = (basis * share).flatten(1) @ basis.flatten(1).T
+        marks = self.topology.landmarks
+        if marks is None:
+            marks = VertexLandmarks(spread_landmarks(shapes.basis, self.neutral))
+        neutral = torch.from_numpy(marks(self.neutral)).float()
+        space = MotionSpace(basis, torch.eye(len(basis)), metric, torch.from_numpy(marks(shapes.basis)), neutral)
+        clips = []
+        for recording in tqdm(self.recordings, desc="motion", leave=False, disable=None):
+            samples = np.clip(normalise_level(recording.samples()) * 32767, -32768, 32767).astype(np.int16)
+            clips.append(
+                Clip(
+                    recording.id, self.data.name, recording.subject, "train", samples, np.array([np.inf], np.float32),
+                    np.array([ARPABET.index("SIL")]), shapes.coefficients(recording.motion()), [],
+                )
+            )  # fmt: skip
+        return space, clips
+
+    def loss_weights(self, weights: LossWeights) -> LossWeights:
+        """No phones are known; lips count in the data's unit, and only where landmarks say which they are."""
+        opening = weights.opening * self.metres if self.topology.landmarks else 0.0
+        return replace(
+            weights, phones=0.0, opening=opening, closure_sharpness=weights.closure_sharpness * self.metres
+        )
