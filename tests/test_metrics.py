@@ -63,9 +63,9 @@ def test_a_lower_lip_at_the_teeth_meets_f_and_v():
     neutral[27, 2], neutral[8, 2] = 0.1, -0.1
     landmarks = np.tile(neutral, (60, 1, 1))
     landmarks[:, 65:68, 2] -= 0.008
-    landmarks[30, 65:68, 2] += 0.006  # 2 mm below rest at 1.0 s
+    landmarks[30, 65:68, 2] += 0.0065  # 1.5 mm below rest at 1.0 s
     drop = lower_lip_drop(landmarks, neutral)
-    assert drop[[0, 30]] == pytest.approx([0.008, 0.002])
+    assert drop[[0, 30]] == pytest.approx([0.008, 0.0015])
     phones = [["AA", 0, 0.95], ["F", 0.95, 1.05], ["AA", 1.05, 1.8], ["V", 1.8, 2.0]]
     assert tuple(bites(drop, phones)) == (1, 2, 1, 1)
 

@@ -52,9 +52,10 @@ class Shapes:
     def coefficients(self, motion: np.ndarray) -> np.ndarray:
         """[T, V, 3] -> [T, K], the nearest that the shapes can do."""
         weighted = (self.basis * self.weights[:, None]).reshape(len(self.basis), -1)
-        own = (weighted * self.basis.reshape(len(self.basis), -1)).sum(1)
-        scale = np.divide(1, own, where=own > 0, out=np.zeros_like(own))
-        return (motion.reshape(len(motion), -1) @ (weighted * scale[:, None]).T).astype(np.float32)
+        # In single precision a small shape is not quite orthogonal to a large one: solve, do not divide.
+        gram = (weighted @ self.basis.reshape(len(self.basis), -1).T).astype(np.float64)
+        inverse = np.linalg.pinv(gram, 1e-7, hermitian=True)
+        return ((motion.reshape(len(motion), -1) @ weighted.T) @ inverse).astype(np.float32)
 
     def pose(self, coefficients: np.ndarray) -> np.ndarray:
         """[T, K] -> [T, V, 3]."""
@@ -102,25 +103,22 @@ class Captured:
     def config(self, acoustic: str) -> HiSTalkConfig:
         """The preset at the data's rate, for its topology alone."""
         preset = base(0, acoustic) if acoustic else small(0)
-        scaled = replace(
-            preset, fps=self.topology.fps, dense_components=COMPONENTS, landmark_scale=preset.landmark_scale / self.metres
-        )
-        return scaled.with_topology(self.topology.name, self.topology.vertices)
+        return replace(preset, fps=self.topology.fps, dense_components=COMPONENTS).with_topology(self.topology.name, self.topology.vertices)
 
     def first_basis(self, size: int, seed: int) -> Tensor:
         """The output layer's start [size, V, 3]."""
         return torch.from_numpy(Shapes.of(self.recordings, self.weights, size, seed).basis)
 
     def lesson(self, basis: Tensor) -> tuple[MotionSpace, list[Clip]]:
-        """Every recording as weights of the shapes; the space then reads them as they are."""
+        """Every recording as weights of the shapes, which the space reads as they are; its landmarks are in metres."""
         shapes = Shapes(basis.numpy(), self.weights)
         share = torch.from_numpy(self.weights / self.weights.sum())[:, None]
         metric = (basis * share).flatten(1) @ basis.flatten(1).T
         marks = self.topology.landmarks
         if marks is None:
             marks = VertexLandmarks(spread_landmarks(shapes.basis, self.neutral))
-        neutral = torch.from_numpy(marks(self.neutral)).float()
-        space = MotionSpace(basis, torch.eye(len(basis)), metric, torch.from_numpy(marks(shapes.basis)), neutral)
+        moved, neutral = (torch.from_numpy(marks(points)).float() * self.metres for points in (shapes.basis, self.neutral))
+        space = MotionSpace(basis, torch.eye(len(basis)), metric, moved, neutral)
         clips = []
         for recording in tqdm(self.recordings, desc="motion", leave=False, disable=None):
             samples = np.clip(normalise_level(recording.samples()) * 32767, -32768, 32767).astype(np.int16)
@@ -133,8 +131,5 @@ class Captured:
         return space, clips
 
     def loss_weights(self, weights: LossWeights) -> LossWeights:
-        """No phones are known; lips count in the data's unit, and only where landmarks say which they are."""
-        opening = weights.opening * self.metres if self.topology.landmarks else 0.0
-        return replace(
-            weights, phones=0.0, opening=opening, closure_sharpness=weights.closure_sharpness * self.metres
-        )
+        """No phones are known, and no lips where nobody has marked them."""
+        return replace(weights, phones=0.0, opening=weights.opening if self.topology.landmarks else 0.0)

@@ -11,7 +11,7 @@ from ..head import INNER_LIP_PAIRS
 from .phones import BILABIALS, LABIODENTALS
 
 CLOSED = 0.001  # metres above the resting opening below which the lips count as closed
-RAISED = 0.003  # metres that the lower lip may lie below its rest and still touch the upper teeth
+RAISED = 0.002  # metres that the lower lip may lie below its rest and still touch the upper teeth
 RECALL_REACH = 0.04  # seconds around a /p b m/ within which the lips must close
 PRECISION_REACH = 0.06  # seconds by which a closed stretch may miss a /p b m f v/
 READABLE = 0.1  # of the mouth's width, the largest error of lips that can still be read: about 5 mm

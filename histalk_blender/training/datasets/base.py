@@ -25,6 +25,7 @@ class Topology:
     lips: np.ndarray | None = None  # vertex indices; None = unknown
     upper_face: np.ndarray | None = None
     landmarks: Callable[[np.ndarray], np.ndarray] | None = None  # [..., V, 3] -> [..., 68, 3] iBUG; None = unknown
+    up: int = 2  # the axis that points up: 2 on Blender's axes
     masks: tuple[tuple[str, str], ...] = ()  # what each mask is called and where it comes from
 
     def with_indices(
@@ -72,6 +73,7 @@ class Recording:
     samples: Callable[[], np.ndarray]  # -> [N] float32 at 16 kHz
     motion: Callable[[], np.ndarray]  # -> [T, V, 3] displacements from `neutral`
     phones: list | None = None  # (ARPAbet, start s, end s), where they are known
+    units: Callable[[], np.ndarray] | None = None  # -> [T, 52] ARKit weights, where a teacher made the motion
 
 
 class DataSet:

@@ -38,7 +38,7 @@ class Biwi(DataSet):
         self.root = root
         own = {name: root / path for name, path in OWN.items() if (root / path).exists()}
         given = {name: path for name, path in indices.items() if path is not None}
-        self.topology = Topology("biwi", VERTICES, 25.0, False).with_indices(**own | given)
+        self.topology = Topology("biwi", VERTICES, 25.0, False, up=1).with_indices(**own | given)
 
     def recordings(self, split: str) -> list[Recording]:
         """See `DataSet`; "test" is A (people known to training) and B (strangers), each a group."""

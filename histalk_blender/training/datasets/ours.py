@@ -22,7 +22,7 @@ class Ours(DataSet):
         lips, upper = self.head.regions["lips"], self.head.regions["upper_face"]
         self.topology = Topology(
             "histalk", len(self.head.vertices), 30.0, True, lips, upper, self.head.landmarks,
-            (("lips", f"{len(lips)} vertices, head.npz"), ("upper_face", f"{len(upper)} vertices, head.npz")),
+            masks=(("lips", f"{len(lips)} vertices, head.npz"), ("upper_face", f"{len(upper)} vertices, head.npz")),
         ).with_indices(**indices)  # fmt: skip
 
     def clips(self, split: str) -> list[Clip]:
@@ -37,8 +37,11 @@ class Ours(DataSet):
 
 def recording_of(clip: Clip, head: Head) -> Recording:
     """A clip with the teacher's motion."""
+
+    def units() -> np.ndarray:
+        return np.asarray(clip.units, np.float32)
+
     return Recording(
         clip.id, clip.speaker, f"{clip.split} {clip.source}", head.vertices,
-        lambda: np.asarray(clip.samples, np.float32) / 32768,
-        lambda: head.pose(np.asarray(clip.units, np.float32)), clip.phones,
+        lambda: np.asarray(clip.samples, np.float32) / 32768, lambda: head.pose(units()), clip.phones, units,
     )  # fmt: skip

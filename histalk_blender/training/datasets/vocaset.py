@@ -49,7 +49,8 @@ def flame_topology() -> Topology:
     member[head.regions["upper_face"]] = 1
     upper = np.flatnonzero((member[flame.corners] * flame.weights).sum(1) > 0.5)
     masks = (("lips", f"{len(flame.lips)} vertices, flame.npz"), ("upper_face", f"{len(upper)} vertices, flame.npz"))
-    return Topology("flame", VERTICES, 30.0, True, flame.lips, upper, VertexLandmarks(flame.landmarks), masks)
+    marks = VertexLandmarks(flame.landmarks)
+    return Topology("flame", VERTICES, 30.0, True, flame.lips, upper, marks, masks=masks)
 
 
 class Vocaset(DataSet):
@@ -79,7 +80,7 @@ class Vocaset(DataSet):
         subjects, sentences = SPLITS[split]
         found = []
         for subject in (f"FaceTalk_{name}_TA" for name in subjects):
-            have = self._from_original(subject, sentences) if self.original else self._from_files(subject, sentences)
+            have = list((self._from_original if self.original else self._from_files)(subject, sentences))
             neutral = template_of(self._templates, subject, self.root / "templates.pkl")
             for sentence, samples, positions in have:
                 moved = self._displacements(positions, samples, neutral, f"{subject}_{sentence}")
