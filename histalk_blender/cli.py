@@ -127,8 +127,8 @@ def _data_options(command):
     path = click.Path(path_type=Path)
     for option in (
         click.option("--landmarks", type=path, help="File of 68 vertex indices, iBUG's order; BIWI has none of its own."),
-        click.option("--upper-face", type=path, help="File of vertex indices in place of the data set's mask."),
-        click.option("--lips", type=path, help="The same; FLAME_masks.pkl:lips names a mask in a pickle."),
+        click.option("--upper-face", type=path, help="The same for the upper face."),
+        click.option("--lips", type=path, help="File of vertex indices in place of the data set's mask, or FLAME_masks.pkl:lips."),
         click.option("--root", type=path, help="Folder of the data set."),
         click.option("--dataset", type=click.Choice(["corpus", "vocaset", "biwi"]), default="corpus", show_default=True),
     ):

@@ -19,7 +19,7 @@ from .losses import LossWeights, MotionSpace
 from .phones import ARPABET
 
 COMPONENTS = 128  # of a captured topology's output layer; the teacher's 52 units need fewer
-FRAMES = 1500  # that the shapes are computed from: 420 MB at BIWI's size
+FRAMES = 1500  # that the shapes are computed from: twice 420 MB at BIWI's size
 LIPS = 6.0  # what a lip vertex counts; another counts one
 FACE = 0.2  # metres, about, from a face's chin to its hair: what a data set without a unit is measured by
 
@@ -30,6 +30,7 @@ class Shapes:
 
     basis: np.ndarray  # [K, V, 3]; what the frames do not fill is zero
     weights: np.ndarray  # [V] what each vertex counts
+    held: float = 1.0  # the share of the frames' motion that they hold
 
     @classmethod
     def of(cls, recordings: list[Recording], weights: np.ndarray, size: int, seed: int) -> Shapes:
@@ -40,14 +41,15 @@ class Shapes:
             motion = recording.motion()
             frames.append(motion[random.permutation(len(motion))[:each]])
         root = np.sqrt(weights, dtype=np.float32)[:, None]
-        flat = (np.concatenate(frames) * root).reshape(-1, 3 * len(weights))
+        flat = np.concatenate(frames)
+        flat *= root
+        flat = flat.reshape(len(flat), -1)
         values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64) / len(flat))
         kept = np.flatnonzero(values > values[-1] * 1e-7)[::-1][:size]
         basis = np.zeros((size, *motion.shape[1:]), np.float32)
         basis[: len(kept)] = (vectors[:, kept].T.astype(np.float32) @ flat).reshape(-1, *motion.shape[1:]) / root
         basis[: len(kept)] /= np.sqrt(len(flat))
-        print(f"{len(kept)} shapes hold {values[kept].sum() / values.sum():.2%} of the motion", flush=True)
-        return cls(basis, weights)
+        return cls(basis, weights, float(values[kept].sum() / values.sum()))
 
     def coefficients(self, motion: np.ndarray) -> np.ndarray:
         """[T, V, 3] -> [T, K], the nearest that the shapes can do."""
@@ -107,7 +109,9 @@ class Captured:
 
     def first_basis(self, size: int, seed: int) -> Tensor:
         """The output layer's start [size, V, 3]."""
-        return torch.from_numpy(Shapes.of(self.recordings, self.weights, size, seed).basis)
+        shapes = Shapes.of(self.recordings, self.weights, size, seed)
+        print(f"the output layer holds {shapes.held:.2%} of the motion", flush=True)
+        return torch.from_numpy(shapes.basis)
 
     def lesson(self, basis: Tensor) -> tuple[MotionSpace, list[Clip]]:
         """Every recording as weights of the shapes, which the space reads as they are; its landmarks are in metres."""
