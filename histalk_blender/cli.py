@@ -127,13 +127,18 @@ def _data_options(command):
     path = click.Path(path_type=Path)
     for option in (
         click.option("--landmarks", type=path, help="File of 68 vertex indices, iBUG's order; BIWI has none of its own."),
-        click.option("--upper-face", type=path, help="The same for the upper face."),
-        click.option("--lips", type=path, help="File of vertex indices in place of the data set's mask, or FLAME_masks.pkl:lips."),
+        click.option("--lips", type=path, help="File of vertex indices in place of our mask, or FLAME_masks.pkl:lips."),
         click.option("--root", type=path, help="Folder of the data set."),
         click.option("--dataset", type=click.Choice(["corpus", "vocaset", "biwi"]), default="corpus", show_default=True),
     ):
         command = option(command)
     return command
+
+
+def _root(path: Path | None) -> Path:
+    if path is None:
+        raise HiSTalkError("No data set is named: give its folder with --root.")
+    return path
 
 
 @main.command()
@@ -144,33 +149,32 @@ def _data_options(command):
 @click.option("--acoustic", default="", help="Folder or hub name of wav2vec2-base's weights: trains `base`, not `small`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
-def train(corpus, dataset, root, lips, upper_face, landmarks, out, minutes, acoustic, seed, resume) -> None:
+def train(corpus, dataset, root, lips, landmarks, out, minutes, acoustic, seed, resume) -> None:
     """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
     from .training.datasets import open_data_set
     from .training.loop import TrainOptions
     from .training.loop import train as run
 
+    if dataset == "corpus" and (lips or landmarks):
+        raise HiSTalkError("--lips and --landmarks go with --dataset vocaset or biwi: the bundled head has its own.")
+    if corpus and (root or dataset != "corpus"):
+        raise HiSTalkError(f"--corpus names our own corpus: give the folder of '{dataset}' with --root alone.")
     root = _root(corpus or root)
-    data = open_data_set(dataset, root, lips=lips, upper_face=upper_face, landmarks=landmarks) if dataset != "corpus" else None
+    data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
     options = TrainOptions(root, out, data=data, minutes=minutes, acoustic=acoustic, seed=seed, resume=resume)
     click.echo(run(options))
 
 
-def _root(path: Path | None) -> Path:
-    if path is None:
-        raise HiSTalkError("No data set is named: give its folder with --root.")
-    return path
-
-
 @main.command()
 @_data_options
+@click.option("--upper-face", type=click.Path(path_type=Path), help="As --lips, for the upper face.")
 @click.option("--split", default="test", show_default=True, help="train, val or test; for biwi also test-a and test-b.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--most", type=click.IntRange(1), default=120, show_default=True, help="Recordings of a group at the most.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="They need the training split.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json and plots.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-def evaluate(dataset, root, lips, upper_face, landmarks, split, weights, most, baselines, out, device) -> None:
+def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, baselines, out, device) -> None:
     """Score a checkpoint on a data set's split beside baselines; known voices and strangers apart."""
     from .synthesis import WEIGHTS
     from .take import pick_device

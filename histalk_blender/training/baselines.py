@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..errors import HiSTalkError
 from ..units import ARKIT_UNITS
 from .captured import Shapes
 from .datasets import DataSet, Recording
@@ -29,6 +30,8 @@ class Baselines:
 
     def __init__(self, data: DataSet):
         recordings, self.fps = data.recordings("train"), data.topology.fps
+        if not recordings:
+            raise HiSTalkError(f"'{data.root}' has no training split to fit baselines on: leave them out, --no-baselines.")
         self.taught = recordings[0].units is not None
         if self.taught:
             recordings, self.pose, self.jaw = recordings[::12], data.head.pose, [ARKIT_UNITS.index("jawOpen")]

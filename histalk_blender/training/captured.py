@@ -10,7 +10,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..audio import normalise_level
-from ..errors import HiSTalkError
 from ..network import HiSTalkConfig, base, small
 from .batches import Clip
 from .datasets import DataSet, Recording
@@ -88,8 +87,6 @@ class Captured:
     def __init__(self, data: DataSet):
         self.data, self.topology = data, data.topology
         self.recordings = data.recordings("train")
-        if self.topology.landmarks is None and self.topology.metres:
-            raise HiSTalkError(f"{data.name} has no landmarks: give --landmarks a file of 68 vertex indices.")
         self.neutral = np.mean([recording.neutral for recording in self.recordings], 0)
         self.weights = np.ones(self.topology.vertices, np.float32)
         if self.topology.lips is not None:
@@ -114,14 +111,14 @@ class Captured:
         return torch.from_numpy(shapes.basis)
 
     def lesson(self, basis: Tensor) -> tuple[MotionSpace, list[Clip]]:
-        """Every recording as weights of the shapes, which the space reads as they are; its landmarks are in metres."""
+        """Every recording as weights of the shapes, which the space reads as they are; landmarks are in metres."""
         shapes = Shapes(basis.numpy(), self.weights)
         share = torch.from_numpy(self.weights / self.weights.sum())[:, None]
         metric = (basis * share).flatten(1) @ basis.flatten(1).T
         marks = self.topology.landmarks
         if marks is None:
             marks = VertexLandmarks(spread_landmarks(shapes.basis, self.neutral))
-        moved, neutral = (torch.from_numpy(marks(points)).float() * self.metres for points in (shapes.basis, self.neutral))
+        moved, neutral = (torch.from_numpy(marks(x)).float() * self.metres for x in (shapes.basis, self.neutral))
         space = MotionSpace(basis, torch.eye(len(basis)), metric, moved, neutral)
         clips = []
         for recording in tqdm(self.recordings, desc="motion", leave=False, disable=None):

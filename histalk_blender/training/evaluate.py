@@ -88,15 +88,16 @@ def score(recordings: list[Recording], predict: Predict, topology: Topology, adv
         advance: called after each recording.
     """
     lips, upper, fps = topology.lips, topology.upper_face, topology.fps
-    moving = np.union1d(*(np.arange(0) if mask is None else mask for mask in (lips, upper))).astype(int)
-    shut, bitten = np.zeros(4, int), np.zeros(4, int)
-    errors, frames, lip, readable, fdds, jitters, late, pairs, tracks = 0.0, 0, 0.0, 0.0, [], np.zeros(2), np.zeros(2), [], []
+    moving = np.unique(np.concatenate([mask for mask in (lips, upper) if mask is not None] or [np.arange(0)]))
+    frames, errors, lip, readable = 0, np.zeros(topology.vertices), 0.0, 0.0  # sums over frames
+    jitters, late, shut, bitten = np.zeros(2), np.zeros(2), np.zeros(4, int), np.zeros(4, int)
+    fdds, pairs, tracks = [], [], []
     for recording in recordings:
         truth, predicted = recording.motion(), predict(recording)
         T = min(len(truth), len(predicted))
         truth, predicted = truth[:T], predicted[:T]
         frames += T
-        errors = errors + np.linalg.norm(truth - predicted, axis=-1).sum(0, dtype=np.float64)
+        errors += np.linalg.norm(truth - predicted, axis=-1).sum(0, dtype=np.float64)
         if lips is not None:
             width = float(np.ptp(recording.neutral[lips], 0).max())
             lip += T * metrics.lve(truth, predicted, lips)

@@ -46,7 +46,8 @@ def _columns(metres: bool) -> list[tuple[str, str, float, int]]:
 def table(found) -> str:
     """An `evaluate.Evaluation` as Markdown, one table a group."""
     columns = _columns(found.data.topology.metres)
-    lines = [f"{name}: {what}" for name, what in found.data.topology.masks]
+    masks = dict(found.data.topology.masks)
+    lines = [f"{name}: {masks.get(name, 'none, so what needs them is –')}" for name in ("lips", "upper_face", "landmarks")]
     for group, scores in found.groups.items():
         lines += ["", f"{group} ({next(iter(scores.values())).row['clips']} clips)"]
         lines += [f"| | {' | '.join(heading for _, heading, _, _ in columns)} |", "|---" * (len(columns) + 1) + "|"]

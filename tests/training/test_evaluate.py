@@ -104,8 +104,11 @@ def test_wrong_input_ends_with_one_sentence_and_code_2(biwi_files, tmp_path, arg
 
 
 def test_training_says_what_is_missing_too(tmp_path):
-    for arguments in (("--out", tmp_path), ("--dataset", "vocaset", "--root", tmp_path, "--out", tmp_path / "run")):
-        done = histalk("train", *arguments)
+    for arguments in (
+        (), ("--dataset", "vocaset", "--root", tmp_path), ("--dataset", "biwi", "--corpus", tmp_path),
+        ("--corpus", tmp_path, "--lips", "lips.txt"),
+    ):  # fmt: skip
+        done = histalk("train", "--out", tmp_path / "run", *arguments)
         assert done.exit_code == 2 and done.output.count("\n") == 1
 
 

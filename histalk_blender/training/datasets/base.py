@@ -26,7 +26,7 @@ class Topology:
     upper_face: np.ndarray | None = None
     landmarks: Callable[[np.ndarray], np.ndarray] | None = None  # [..., V, 3] -> [..., 68, 3] iBUG; None = unknown
     up: int = 2  # the axis that points up: 2 on Blender's axes
-    masks: tuple[tuple[str, str], ...] = ()  # what each mask is called and where it comes from
+    masks: tuple[tuple[str, str], ...] = ()  # lips, upper_face, landmarks: where each comes from
 
     def with_indices(
         self, lips: Path | None = None, upper_face: Path | None = None, landmarks: Path | None = None
@@ -80,6 +80,7 @@ class DataSet:
     """A folder of recordings."""
 
     name: str
+    root: Path
     splits: tuple[str, ...]
     topology: Topology
 

@@ -22,7 +22,10 @@ class Ours(DataSet):
         lips, upper = self.head.regions["lips"], self.head.regions["upper_face"]
         self.topology = Topology(
             "histalk", len(self.head.vertices), 30.0, True, lips, upper, self.head.landmarks,
-            masks=(("lips", f"{len(lips)} vertices, head.npz"), ("upper_face", f"{len(upper)} vertices, head.npz")),
+            masks=(
+                ("lips", f"{len(lips)} vertices, head.npz"), ("upper_face", f"{len(upper)} vertices, head.npz"),
+                ("landmarks", "iBUG's 68, head.npz"),
+            ),
         ).with_indices(**indices)  # fmt: skip
 
     def clips(self, split: str) -> list[Clip]:

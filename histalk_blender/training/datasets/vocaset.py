@@ -48,7 +48,10 @@ def flame_topology() -> Topology:
     member = np.zeros(len(head.vertices))
     member[head.regions["upper_face"]] = 1
     upper = np.flatnonzero((member[flame.corners] * flame.weights).sum(1) > 0.5)
-    masks = (("lips", f"{len(flame.lips)} vertices, flame.npz"), ("upper_face", f"{len(upper)} vertices, flame.npz"))
+    masks = (
+        ("lips", f"{len(flame.lips)} vertices, flame.npz"), ("upper_face", f"{len(upper)} vertices, flame.npz"),
+        ("landmarks", "iBUG's 68, nearest vertices, flame.npz"),
+    )  # fmt: skip
     marks = VertexLandmarks(flame.landmarks)
     return Topology("flame", VERTICES, 30.0, True, flame.lips, upper, marks, masks=masks)
 
