@@ -191,3 +191,25 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
     click.echo(report.table(found))
     for path in report.write(found, out) if out else ():
         click.echo(path)
+
+
+@main.command()
+@click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, table.md and gates.png.")
+@click.option("--minutes", type=click.FloatRange(0), default=30.0, show_default=True, help="Of training, for each run.")
+@click.option("--steps", type=click.IntRange(0), default=0, show_default=True, help="Stop sooner, after so many.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--variant", "variants", multiple=True, help="One of them, may be repeated; all when not given.")
+@click.option("--most", type=click.IntRange(1), default=60, show_default=True, help="Recordings of a group at the most.")
+def experiments(corpus, out, minutes, steps, seeds, variants, most) -> None:
+    """Re-run the paper's ablations and two older designs on a corpus; a killed run goes on when called again."""
+    from .training.experiments import VARIANTS, Plan, run
+    from .training.loop import TrainOptions
+
+    for name in set(variants) - set(VARIANTS):
+        raise HiSTalkError(f"There is no variant '{name}': choose among {', '.join(VARIANTS)}.")
+    budget = TrainOptions(corpus, out, minutes=minutes, steps=steps)
+    paths = run(Plan(corpus, out, budget, variants or tuple(VARIANTS), seeds, most))
+    click.echo(paths[0].read_text())
+    for path in paths:
+        click.echo(path)

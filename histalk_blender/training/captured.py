@@ -102,7 +102,8 @@ class Captured:
     def config(self, acoustic: str) -> HiSTalkConfig:
         """The preset at the data's rate, for its topology alone."""
         preset = base(0, acoustic) if acoustic else small(0)
-        return replace(preset, fps=self.topology.fps, dense_components=COMPONENTS).with_topology(self.topology.name, self.topology.vertices)
+        preset = replace(preset, fps=self.topology.fps, dense_components=COMPONENTS)
+        return preset.with_topology(self.topology.name, self.topology.vertices)
 
     def first_basis(self, size: int, seed: int) -> Tensor:
         """The output layer's start [size, V, 3]."""

@@ -47,7 +47,7 @@ class Evaluation:
 
     data: DataSet
     split: str
-    weights: Path
+    weights: Path | HiSTalk
     groups: dict[str, dict[str, Score]]  # group -> predictor -> score
     neutral: np.ndarray  # [V, 3] of one recording, to draw errors on
 
@@ -142,11 +142,12 @@ def score(recordings: list[Recording], predict: Predict, topology: Topology, adv
 
 
 def evaluate(
-    data: DataSet, weights: Path, split: str = "test", most: int = 120, baselines: bool = True, device: str = "cpu"
+    data: DataSet, weights: Path | HiSTalk, split: str = "test", most: int = 120, baselines: bool = True, device: str = "cpu"
 ) -> Evaluation:
     """Score a checkpoint and the baselines, each group of the split apart.
 
     Args:
+        weights: a checkpoint, or a model on the device already.
         most: recordings of a group at the most.
 
     Raises:
@@ -155,7 +156,8 @@ def evaluate(
     recordings = data.recordings(split)
     if not recordings:
         raise HiSTalkError(f"The split '{split}' of '{data.root}' holds no recordings: choose another.")
-    predictors = {"network": network(load_checkpoint(weights, device), data.topology, device)}
+    model = weights if isinstance(weights, HiSTalk) else load_checkpoint(weights, device)
+    predictors = {"network": network(model, data.topology, device)}
     if baselines:
         simple = Baselines(data)
         predictors |= {name: lambda recording, name=name: simple.predict(name, recording) for name in simple.names}

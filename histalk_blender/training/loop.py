@@ -7,7 +7,8 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ class TrainOptions:
 
     corpus: Path
     out: Path
+    build: Callable[..., HiSTalk] = HiSTalk  # what makes a network of a config
+    changes: tuple[tuple[str, object], ...] = ()  # of the preset's config
     data: DataSet | None = None  # captured motion, to learn from in place of the corpus and its teacher
     minutes: float = 180.0  # of training in all, over every resumption
     steps: int = 0  # where to stop before the minutes are over; 0 = the minutes decide
@@ -112,8 +115,9 @@ def train(options: TrainOptions) -> Path:
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     material = Captured(options.data) if options.data else Taught(options.corpus)
-    config, weights = material.config(options.acoustic), material.loss_weights(options.weights)
-    model = HiSTalk(config, pretrained_acoustic=bool(options.acoustic)).to(options.device)
+    config = replace(material.config(options.acoustic), **dict(options.changes))
+    weights = material.loss_weights(options.weights)
+    model = options.build(config, pretrained_acoustic=bool(options.acoustic)).to(options.device)
     # The basis spans all that the teacher can show; moving it would only cost time.
     basis = model.outputs[config.topologies[0][0]].basis.requires_grad_(False)
     optimiser = torch.optim.AdamW(
