@@ -49,7 +49,8 @@ def table(found) -> str:
     masks = dict(found.data.topology.masks)
     lines = [f"{name}: {masks.get(name, 'none, so what needs them is –')}" for name in ("lips", "upper_face", "landmarks")]
     for group, scores in found.groups.items():
-        lines += ["", f"{group} ({next(iter(scores.values())).row['clips']} clips)"]
+        clips, whole = scores["network"].row["clips"], found.data.sizes.get(group)
+        lines += ["", f"{group} ({clips} of {whole} clips)" if whole else f"{group} ({clips} clips)"]
         lines += [f"| | {' | '.join(heading for _, heading, _, _ in columns)} |", "|---" * (len(columns) + 1) + "|"]
         for who, score in scores.items():
             cells = [
@@ -66,6 +67,7 @@ def as_json(found) -> dict:
     return {
         "dataset": found.data.name, "split": found.split, "weights": str(found.weights), "topology": topology.name,
         "fps": topology.fps, "unit": "metre" if topology.metres else "the data's own", "masks": dict(topology.masks),
+        "whole_groups": {group: found.data.sizes.get(group) for group in found.groups},
         "groups": {group: {who: s.row for who, s in scores.items()} for group, scores in found.groups.items()},
         "definitions": DEFINITIONS,
     }  # fmt: skip

@@ -79,7 +79,7 @@ def test_weights_trained_on_biwi_are_measured_on_both_its_halves(biwi_files, tmp
     )  # fmt: skip
     done = histalk("evaluate", "--dataset", "biwi", "--root", biwi_files, "--weights", path, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    assert "test-a (6 clips)" in done.output and "test-b (8 clips)" in done.output and "LVE 1e-4 unit²" in done.output
+    assert "test-a (6 of 24 clips)" in done.output and "test-b (8 of 32 clips)" in done.output and "LVE 1e-4 unit²" in done.output
     assert not (tmp_path / "out" / "lips.png").exists(), "no landmarks, no lip tracks"
     rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())["groups"]["test-a"]
     assert rows["network"]["closure_recall"] is None and rows["the reference"]["lve"] == 0

@@ -69,6 +69,9 @@ def test_a_missing_or_damaged_pickle_is_named(tmp_path):
     (tmp_path / "cut.pkl").write_bytes(pickle.dumps(DATA, 2)[:-40])
     with pytest.raises(HiSTalkError, match="cut.pkl' is"):
         read_pickle(tmp_path / "cut.pkl")
+    (tmp_path / "list.pkl").write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(HiSTalkError, match="list.pkl' holds a list and no dictionary"):
+        read_pickle(tmp_path / "list.pkl")
     (tmp_path / "empty.pkl").write_bytes(b"")
     with pytest.raises(HiSTalkError, match="empty.pkl' is no whole pickle"):
         read_pickle(tmp_path / "empty.pkl")

@@ -34,6 +34,7 @@ def test_both_layouts_of_vocaset_hold_the_same(vocaset_files, vocaset_original):
 def test_the_official_splits_share_no_subject_and_biwi_b_no_voice_with_training(vocaset_files, biwi_files):
     people = [set(subjects) for subjects, _ in vocaset.SPLITS.values()]
     assert [len(names) for names in people] == [8, 2, 2] and len(set.union(*people)) == 12
+    assert open_data_set("vocaset", vocaset_files).sizes == {"train": 320, "val": 40, "test": 40}
     data = open_data_set("biwi", biwi_files)
     groups = {clip.group: set() for clip in data.recordings("test")}
     for clip in data.recordings("test"):

@@ -82,6 +82,7 @@ class DataSet:
     name: str
     root: Path
     splits: tuple[str, ...]
+    sizes: dict[str, int] = {}  # recordings of each group where all are there, as far as that is known
     topology: Topology
 
     def recordings(self, split: str) -> list[Recording]:
@@ -131,10 +132,8 @@ def read_templates(path: Path, vertices: int) -> dict[str, np.ndarray]:
     Raises:
         HiSTalkError: the file is missing, or a face is not of `vertices` vertices.
     """
-    table = read_pickle(path)
-    if not isinstance(table, dict):
-        raise HiSTalkError(f"'{path}' is no table of subjects: use the data set's own templates.pkl.")
-    return {str(subject): as_frames(face, vertices, f"{path}: {subject}")[0] for subject, face in table.items()}
+    faces = read_pickle(path).items()
+    return {str(subject): as_frames(face, vertices, f"{path}: {subject}")[0] for subject, face in faces}
 
 
 def template_of(templates: dict[str, np.ndarray], subject: str, path: Path) -> np.ndarray:

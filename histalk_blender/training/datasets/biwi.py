@@ -33,6 +33,7 @@ class Biwi(DataSet):
 
     name = "biwi"
     splits = ("train", "val", "test", "test-a", "test-b")
+    sizes = {split: len(subjects) * len(sentences) for split, (subjects, sentences) in SPLITS.items()}
 
     def __init__(self, root: Path, **indices: Path | None):
         self.root = root

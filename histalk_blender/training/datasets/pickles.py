@@ -52,21 +52,24 @@ class _Reader(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
-def read_pickle(path: Path):
-    """Whatever numbers, arrays, text and containers a pickle of Python 2 or 3 holds.
+def read_pickle(path: Path) -> dict:
+    """A table of whatever numbers, arrays, text and containers a pickle of Python 2 or 3 holds.
 
     Raises:
-        HiSTalkError: the file is missing, no pickle, or asks for any other class or function.
+        HiSTalkError: the file is missing, no pickle of a dictionary, or asks for any other class or function.
     """
     path = Path(path)
     if not path.is_file():
         raise HiSTalkError(f"'{path}' is missing: put the data set's own file there.")
     try:
         with path.open("rb") as file:
-            return _Reader(file, encoding="latin1").load()  # Python 2's text and arrays come as bytes in latin1
+            table = _Reader(file, encoding="latin1").load()  # Python 2's text and arrays come as bytes in latin1
     except pickle.UnpicklingError as error:
         raise HiSTalkError(
             f"'{path}' is refused, as it holds more than numbers and text ({error}): use the data set's own file."
         ) from error
     except Exception as error:  # a damaged pickle fails in whatever way its bytes happen to read
         raise HiSTalkError(f"'{path}' is no whole pickle ({error}): copy or download it again.") from error
+    if not isinstance(table, dict):
+        raise HiSTalkError(f"'{path}' holds a {type(table).__name__} and no dictionary: use the data set's own file.")
+    return table

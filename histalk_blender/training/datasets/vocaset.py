@@ -61,6 +61,7 @@ class Vocaset(DataSet):
 
     name = "vocaset"
     splits = ("train", "val", "test")
+    sizes = {split: len(subjects) * len(sentences) for split, (subjects, sentences) in SPLITS.items()}
 
     def __init__(self, root: Path, **indices: Path | None):
         self.root = root
