@@ -11,16 +11,18 @@ import tempfile
 import time
 from pathlib import Path
 
+LONGEST = 99  # seconds at 30 frames a second that the add-on bakes as a key a frame
 SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
 
 
 def main() -> None:
     """Print a row a kind."""
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    print(f"{seconds} s of speech; milliseconds")
+    print(f"{seconds} s of speech, {LONGEST} s at most with a key a frame; milliseconds")
     print(f"{'bake as':8} {'loading':>8} {'listening':>10} {'sculpting':>10} {'baking':>8} {'whole bake, s':>14}")
     for kind in ("cache", "basis", "arkit", "keys"):
-        done = subprocess.run([sys.executable, __file__, "--child", kind, str(seconds)], capture_output=True, text=True)
+        lasting = min(seconds, LONGEST) if kind == "keys" else seconds
+        done = subprocess.run([sys.executable, __file__, "--child", kind, str(lasting)], capture_output=True, text=True)
         print(done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stderr[-2000:], flush=True)
 
 

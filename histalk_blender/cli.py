@@ -122,16 +122,94 @@ def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) ->
         click.echo(preview)
 
 
+def _data_options(command):
+    """What names a data set, for `train` and `evaluate`."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--landmarks", type=path, help="File of 68 vertex indices, iBUG's order; BIWI has none of its own."),
+        click.option("--lips", type=path, help="File of vertex indices in place of our mask, or FLAME_masks.pkl:lips."),
+        click.option("--root", type=path, help="Folder of the data set."),
+        click.option("--dataset", type=click.Choice(["corpus", "vocaset", "biwi"]), default="corpus", show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+def _root(path: Path | None) -> Path:
+    if path is None:
+        raise HiSTalkError("No data set is named: give its folder with --root.")
+    return path
+
+
 @main.command()
-@click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
+@click.option("--corpus", type=click.Path(path_type=Path), help="Folder made by corpus.build: --dataset corpus --root.")
+@_data_options
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and the log.")
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
 @click.option("--acoustic", default="", help="Folder or hub name of wav2vec2-base's weights: trains `base`, not `small`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
-def train(corpus: Path, out: Path, minutes: float, acoustic: str, seed: int, resume: bool) -> None:
-    """Train a preset; a killed run goes on when called again."""
+def train(corpus, dataset, root, lips, landmarks, out, minutes, acoustic, seed, resume) -> None:
+    """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
+    from .training.datasets import open_data_set
     from .training.loop import TrainOptions
     from .training.loop import train as run
 
-    click.echo(run(TrainOptions(corpus, out, minutes=minutes, acoustic=acoustic, seed=seed, resume=resume)))
+    if dataset == "corpus" and (lips or landmarks):
+        raise HiSTalkError("--lips and --landmarks go with --dataset vocaset or biwi: the bundled head has its own.")
+    if corpus and (root or dataset != "corpus"):
+        raise HiSTalkError(f"--corpus names our own corpus: give the folder of '{dataset}' with --root alone.")
+    root = _root(corpus or root)
+    data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
+    options = TrainOptions(root, out, data=data, minutes=minutes, acoustic=acoustic, seed=seed, resume=resume)
+    click.echo(run(options))
+
+
+@main.command()
+@_data_options
+@click.option("--upper-face", type=click.Path(path_type=Path), help="As --lips, for the upper face.")
+@click.option("--split", default="test", show_default=True, help="train, val or test; for biwi also test-a and test-b.")
+@click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
+@click.option("--most", type=click.IntRange(1), default=120, show_default=True, help="Recordings of a group at the most.")
+@click.option("--baselines/--no-baselines", default=True, show_default=True, help="They need the training split.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json and plots.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, baselines, out, device) -> None:
+    """Score a checkpoint on a data set's split beside baselines; known voices and strangers apart."""
+    from .synthesis import WEIGHTS
+    from .take import pick_device
+    from .training import report
+    from .training.datasets import open_data_set
+    from .training.evaluate import evaluate as run
+
+    data = open_data_set(dataset, _root(root), lips=lips, upper_face=upper_face, landmarks=landmarks)
+    if out:
+        report.check_drawing()
+        if out.exists() and not out.is_dir():
+            raise HiSTalkError(f"'{out}' is a file: --out names a folder.")
+    found = run(data, weights or WEIGHTS, split, most, baselines, pick_device(device))
+    click.echo(report.table(found))
+    for path in report.write(found, out) if out else ():
+        click.echo(path)
+
+
+@main.command()
+@click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, table.md and gates.png.")
+@click.option("--minutes", type=click.FloatRange(0), default=30.0, show_default=True, help="Of training, for each run.")
+@click.option("--steps", type=click.IntRange(0), default=0, show_default=True, help="Stop sooner, after so many.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--variant", "variants", multiple=True, help="One of them, may be repeated; all when not given.")
+@click.option("--most", type=click.IntRange(1), default=60, show_default=True, help="Recordings of a group at the most.")
+def experiments(corpus, out, minutes, steps, seeds, variants, most) -> None:
+    """Re-run the paper's ablations and two older designs on a corpus; a killed run goes on when called again."""
+    from .training.experiments import VARIANTS, Plan, run
+    from .training.loop import TrainOptions
+
+    for name in set(variants) - set(VARIANTS):
+        raise HiSTalkError(f"There is no variant '{name}': choose among {', '.join(VARIANTS)}.")
+    budget = TrainOptions(corpus, out, minutes=minutes, steps=steps)
+    paths = run(Plan(corpus, out, budget, variants or tuple(VARIANTS), seeds, most))
+    click.echo(paths[0].read_text())
+    for path in paths:
+        click.echo(path)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histalk_blender.training.metrics import closures, fdd, lve, vertex_error
+from histalk_blender.training.metrics import bites, closures, fdd, jitter, lower_lip_drop, lrp, lve, misalignment, vertex_error
 
 
 def test_lve_is_the_mean_of_the_largest_squared_lip_error():
@@ -16,6 +16,14 @@ def test_lve_is_the_mean_of_the_largest_squared_lip_error():
     assert vertex_error(truth, predicted) == pytest.approx((5 + 1 + 100) / 6)
 
 
+def test_lips_are_readable_where_none_is_off_by_a_tenth_of_the_mouth():
+    truth = np.zeros((4, 2, 3))
+    predicted = truth.copy()
+    predicted[:, 1, 0] = [0.0, 4.9, 5.1, 50.0]
+    assert lrp(truth, predicted, np.array([0, 1]), mouth_width=50.0) == 0.5
+    assert lrp(truth, predicted, np.array([0]), mouth_width=50.0) == 1.0
+
+
 def test_fdd_is_signed():
     truth = np.zeros((2, 1, 3))
     truth[1, 0, 0] = 2.0
@@ -24,12 +32,64 @@ def test_fdd_is_signed():
     assert fdd(still, truth, np.array([0])) == pytest.approx(-2.0)
 
 
+def test_fdd_takes_the_spread_of_squares_a_vertex_at_a_time():
+    truth = np.zeros((4, 2, 3))
+    truth[:, 0, 1] = [1, -1, 1, -1]  # its square stands still
+    truth[:, 1] = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1]]  # squares 0, 1, 2, 3: spread sqrt(5 / 4)
+    assert fdd(truth, np.zeros_like(truth), np.array([0, 1])) == pytest.approx(np.sqrt(1.25) / 2)
+
+
+def test_jitter_is_the_third_difference():
+    motion = np.zeros((6, 1, 3))
+    motion[:, 0, 0] = np.arange(6) ** 3
+    assert jitter(motion) == pytest.approx(6.0)
+    motion[:, 0, 0] = np.arange(6) ** 2
+    assert jitter(motion) == pytest.approx(0.0, abs=1e-9)
+
+
 def test_closures_are_counted_as_stated():
     opening = np.full(60, 0.01)
     opening[30] = 0.0  # 1.0 s
     opening[45] = 0.0  # 1.5 s, in a vowel
     phones = [["SIL", 0, 0.2], ["AA", 0.2, 1.02], ["P", 1.02, 1.1], ["AA", 1.1, 1.8], ["M", 1.8, 2.0]]
-    assert closures(opening, phones) == (1, 2, 1, 2)
+    assert tuple(closures(opening, phones)) == (1, 2, 1, 2)
     opening[45] = 0.01
     opening[2:4] = 0.0  # in silence: no stretch
-    assert closures(opening, phones) == (1, 2, 1, 1)
+    assert tuple(closures(opening, phones)) == (1, 2, 1, 1)
+
+
+def test_a_lower_lip_at_the_teeth_meets_f_and_v():
+    neutral = np.zeros((68, 3))
+    neutral[27, 2], neutral[8, 2] = 0.1, -0.1
+    landmarks = np.tile(neutral, (60, 1, 1))
+    landmarks[:, 65:68, 2] -= 0.008
+    landmarks[30, 65:68, 2] += 0.0065  # 1.5 mm below rest at 1.0 s
+    drop = lower_lip_drop(landmarks, neutral)
+    assert drop[[0, 30]] == pytest.approx([0.008, 0.0015])
+    phones = [["AA", 0, 0.95], ["F", 0.95, 1.05], ["AA", 1.05, 1.8], ["V", 1.8, 2.0]]
+    assert tuple(bites(drop, phones)) == (1, 2, 1, 1)
+
+
+def test_the_teacher_meets_its_own_labiodentals_and_vowels_do_not(head):
+    from histalk_blender.training.teacher import unit_track
+
+    phones = [("SIL", 0, 0.3), ("AA", 0.3, 0.6), ("F", 0.6, 0.72), ("AA", 0.72, 1.1), ("SIL", 1.1, 1.4)]
+    neutral = head.landmarks(head.vertices)
+    drop = lower_lip_drop(neutral + head.landmarks(head.pose(unit_track(phones, 1.4))), neutral)
+    found, total, justified, stretches = bites(drop, phones)
+    assert (found, total) == (1, 1) and 1 <= justified <= stretches <= 3
+
+
+def test_a_late_track_is_late_by_its_delay():
+    time = np.arange(120)
+    track = np.sin(time / 4.0) + 0.5 * np.sin(time / 7.0 + 1)
+    late, count = misalignment(track, np.roll(track, 3), fps=30.0)
+    assert count >= 8 and late / count == pytest.approx(3 / 30, abs=0.012)
+    assert misalignment(track, 0.3 * track + 5, fps=30.0) == (0.0, count), "size and level do not matter"
+    assert misalignment(track, np.zeros(120), fps=30.0) == (0.0, 0)
+
+
+def test_a_held_peak_has_one_extremum_and_a_ripple_none():
+    track = np.array([0, 0, 5, 5.2, 5, 0.0, 0.1, 0.0, 0.1, 4, 0])
+    _, count = misalignment(track, track, fps=30.0)
+    assert count == 3  # high, low, high

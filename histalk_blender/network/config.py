@@ -60,6 +60,13 @@ class HiSTalkConfig:
     distance_slopes: tuple[float, float] = (2.0, 32.0)  # a second; attention of the first and last head fades so fast
     dense_components: int = 64  # rank of a topology's output layer; 52 units span the teacher's motion
     coarse: bool = True  # version B of the paper; off = version A in parallel form
+
+    # What the paper's ablations take away (`histalk experiments`); the chain of extractors stays.
+    levels: tuple[str, ...] = ("frame", "phoneme", "word", "utterance")  # that move landmarks and have a branch
+    gating: bool = True  # squeeze and excitation; off = the levels' plain mean
+    single_branch: bool = False  # S_pt's alone in place of five
+    fusion: bool = True  # attention over the branches; off = their plain mean
+
     topologies: tuple[tuple[str, int], ...] = (("histalk", 0),)  # name, vertices
 
     @property

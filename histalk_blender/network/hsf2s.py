@@ -64,6 +64,8 @@ class HSF2S(nn.Module):
 
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
+        self.kept = [float(level in config.levels) for level in LEVELS]
+        self.gating = config.gating
         self.heads = nn.ModuleList(LandmarkHead(config) for _ in LEVELS)
         self.gates = nn.ModuleList(SqueezeExcitation(config) for _ in LEVELS)
 
@@ -78,6 +80,10 @@ class HSF2S(nn.Module):
             sparse [B, T, 68, 3] metres, weighted levels x·F_x [B, 4, T, 68, 3], gates [B, 4, T, 68].
         """
         motions = [head(x) for head, x in zip(self.heads, features)]
-        gates = [gate(motion, frames) for gate, motion in zip(self.gates, motions)]
+        if self.gating:
+            gates = [gate(motion, frames) for gate, motion in zip(self.gates, motions)]
+        else:
+            gates = [torch.full_like(motion[..., 0], 1 / sum(self.kept)) for motion in motions]
+        gates = [gate * kept for gate, kept in zip(gates, self.kept)]
         levels = torch.stack([gate[..., None] * motion for gate, motion in zip(gates, motions)], 1)
         return levels.sum(1), levels, torch.stack(gates, 1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .config import HiSTalkConfig
 from .decoder import MotionDecoder
+from .hierarchy import LEVELS
 
 BRANCHES = ("utterance", "word", "sparse", "phoneme", "frame")
 
@@ -23,13 +24,15 @@ class S2D(nn.Module):
         super().__init__()
         self.config = config
         width = config.branch_width
+        kept = () if config.single_branch else config.levels
+        self.names = tuple(name for name in BRANCHES if name == "sparse" or name in kept)
         self.branches = nn.ModuleDict(
             {
                 name: MotionDecoder(config, 3 * config.landmarks, config.hierarchy_width, config.branch_layers)
-                for name in BRANCHES
+                for name in self.names
             }
         )
-        self.components = nn.ModuleDict({name: nn.Linear(width, config.dense_components) for name in BRANCHES})
+        self.components = nn.ModuleDict({name: nn.Linear(width, config.dense_components) for name in self.names})
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
 
@@ -47,18 +50,20 @@ class S2D(nn.Module):
         frame, phoneme, word, utterance = levels.unbind(1)
         motion = {"utterance": utterance, "word": word, "sparse": sparse, "phoneme": phoneme, "frame": frame}
         memory = {
-            "utterance": features[3], "word": features[2], "sparse": features[0],
+            "utterance": features[3], "word": features[2], "sparse": features[LEVELS.index(self.config.levels[0])],
             "phoneme": features[1], "frame": features[0],
         }  # fmt: skip
         hidden = torch.stack(
             [
                 self.branches[name]((motion[name] / self.config.landmark_scale).flatten(2), memory[name], bias)
-                for name in BRANCHES
+                for name in self.names
             ],
             2,
         )  # [B, T, 5, width]
         query = self.query(hidden.mean(2, keepdim=True))
         score = (query * self.key(hidden)).sum(-1) / hidden.shape[-1] ** 0.5
+        if not self.config.fusion:
+            score = torch.zeros_like(score)
         weights = score.softmax(-1)[..., None]  # [B, T, 5, 1]
-        dense = torch.stack([self.components[name](hidden[:, :, i]) for i, name in enumerate(BRANCHES)], 2)
+        dense = torch.stack([self.components[name](hidden[:, :, i]) for i, name in enumerate(self.names)], 2)
         return (dense * weights).sum(2)

@@ -104,7 +104,7 @@ class SpeechBatches(IterableDataset):
         self.chances = np.cumsum(weight / weight.sum())
 
     def __iter__(self):
-        """Yields wave [B, N], units [B, T, 52] and phone ids [B, M] (one a 40 ms token)."""
+        """Yields wave [B, N], the clips' units [B, T, 52] and phone ids [B, M] (one a 40 ms token)."""
         worker = torch.utils.data.get_worker_info()
         random = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
@@ -117,7 +117,7 @@ class SpeechBatches(IterableDataset):
         frame_times = np.arange(round(seconds * self.fps)) / self.fps
         token_times = (np.arange(-(-(N // 320 + 1) // 2)) * 2 + 0.5) * 0.02
         wave = np.zeros(N, np.float32)
-        units = np.zeros((len(frame_times), 52), np.float32)
+        units = np.zeros((len(frame_times), self.clips[0].units.shape[1]), np.float32)
         phones = np.full(len(token_times), ARPABET.index("SIL"))
         place = 0.0
         while place < seconds - 0.3:

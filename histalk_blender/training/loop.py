@@ -7,7 +7,8 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from tqdm import tqdm
 from ..errors import HiSTalkError
 from ..flame import load_flame_map
 from ..head import load_head
-from ..network import HiSTalk, base, save_checkpoint, small
+from ..network import HiSTalk, HiSTalkConfig, base, save_checkpoint, small
 from .batches import Clip, SpeechBatches, load_clips
+from .captured import Captured
+from .datasets import DataSet
 from .losses import LossWeights, MotionSpace, losses, principal_basis
 from .warm_start import warm_start
 
@@ -30,6 +33,9 @@ class TrainOptions:
 
     corpus: Path
     out: Path
+    build: Callable[..., HiSTalk] = HiSTalk  # what makes a network of a config
+    changes: tuple[tuple[str, object], ...] = ()  # of the preset's config
+    data: DataSet | None = None  # captured motion, to learn from in place of the corpus and its teacher
     minutes: float = 180.0  # of training in all, over every resumption
     steps: int = 0  # where to stop before the minutes are over; 0 = the minutes decide
     warm_minutes: float = 1.0
@@ -71,8 +77,34 @@ def motion_space(head, basis: torch.Tensor) -> MotionSpace:
     return MotionSpace.on(basis, torch.from_numpy(head.unit_deltas()), weights, landmarks, neutral)
 
 
+class Taught:
+    """The corpus with the teacher's motion, as a run learns it; `captured.Captured` offers the same."""
+
+    notes: dict[str, str] = {}
+
+    def __init__(self, corpus: Path):
+        self.clips, self.head = load_clips(corpus, {"train"}), load_head()
+
+    def config(self, acoustic: str) -> HiSTalkConfig:
+        """The preset for the bundled head."""
+        vertices = len(self.head.vertices)
+        return base(vertices, acoustic) if acoustic else small(vertices)
+
+    def first_basis(self, size: int, seed: int) -> torch.Tensor:
+        """The output layer's start [size, V, 3]."""
+        return first_basis(self.head, self.clips, size, seed)
+
+    def lesson(self, basis: torch.Tensor) -> tuple[MotionSpace, list[Clip]]:
+        """Where losses live, and the clips whose `units` the space turns into components."""
+        return motion_space(self.head, basis), self.clips
+
+    def loss_weights(self, weights: LossWeights) -> LossWeights:
+        """All that was asked for."""
+        return weights
+
+
 def train(options: TrainOptions) -> Path:
-    """Train a preset on a corpus; a killed run goes on from its last state when called again.
+    """Train a preset on a corpus or on captured motion; a killed run goes on from its last state when called again.
 
     Returns:
         Path of the half-precision checkpoint.
@@ -82,13 +114,12 @@ def train(options: TrainOptions) -> Path:
     """
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    clips = load_clips(options.corpus, {"train"})
-    head = load_head()
-    vertices = len(head.vertices)
-    config = base(vertices, options.acoustic) if options.acoustic else small(vertices)
-    model = HiSTalk(config, pretrained_acoustic=bool(options.acoustic)).to(options.device)
+    material = Captured(options.data) if options.data else Taught(options.corpus)
+    config = replace(material.config(options.acoustic), **dict(options.changes))
+    weights = material.loss_weights(options.weights)
+    model = options.build(config, pretrained_acoustic=bool(options.acoustic)).to(options.device)
     # The basis spans all that the teacher can show; moving it would only cost time.
-    basis = model.outputs["histalk"].basis.requires_grad_(False)
+    basis = model.outputs[config.topologies[0][0]].basis.requires_grad_(False)
     optimiser = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], options.learning_rate, (0.9, 0.98), weight_decay=0.01
     )
@@ -103,8 +134,9 @@ def train(options: TrainOptions) -> Path:
         optimiser.load_state_dict(state["optimiser"])
         elapsed, step, heard = state["elapsed"], state["step"], state["heard"]
     else:
-        basis.data.copy_(first_basis(head, clips, config.dense_components, options.seed))
-    space = motion_space(head, basis.detach().cpu()).to(options.device)
+        basis.data.copy_(material.first_basis(config.dense_components, options.seed))
+    space, clips = material.lesson(basis.detach().cpu())
+    space = space.to(options.device)
     loader = iter(
         DataLoader(
             SpeechBatches(clips, options.lengths, options.seconds, config.fps, options.seed + step),
@@ -128,7 +160,7 @@ def train(options: TrainOptions) -> Path:
             wave, units, phones = (part.to(options.device) for part in next(loader))
             with torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=options.half):
                 out = model.components(wave).float()
-            parts = losses(out, units, phones, space, options.weights)
+            parts = losses(out, units, phones, space, weights)
             total = sum(parts.values())
             optimiser.zero_grad()
             total.backward()
@@ -148,12 +180,12 @@ def train(options: TrainOptions) -> Path:
                 log.flush()
                 bar.set_postfix({k: f"{v:.3f}" for k, v in running.items()}, refresh=False)
             if time.monotonic() - saved > 60 * options.save_minutes:
-                _save(model, optimiser, options, elapsed, step, heard)
+                _save(model, optimiser, options, elapsed, step, heard, material.notes)
                 saved = time.monotonic()
     finally:
         bar.close()
         log.close()
-        path = _save(model, optimiser, options, elapsed, step, heard)
+        path = _save(model, optimiser, options, elapsed, step, heard, material.notes)
     return path
 
 
@@ -161,7 +193,7 @@ def _schedule(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 200) * max(0.02, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
 
-def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, heard: float) -> Path:
+def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, heard: float, notes: dict) -> Path:
     state = {
         "model": model.state_dict(), "optimiser": optimiser.state_dict(),
         "elapsed": elapsed, "step": step, "heard": heard,
@@ -170,9 +202,10 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
     torch.save(state, temporary)
     os.replace(temporary, options.out / "state.pt")
     path = options.out / f"histalk-{'base' if options.acoustic else 'small'}.safetensors"
-    notes = {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
+    notes = notes | {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
     export = copy.deepcopy(model)
-    set_flame_output(export)
+    if "histalk" in export.outputs:
+        set_flame_output(export)
     save_checkpoint(export, path, notes=notes)
     return path
 

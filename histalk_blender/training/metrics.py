@@ -1,24 +1,50 @@
-"""Metrics of speech animation (method.md section 7; closure as issue 3 states it)."""
+"""Metrics of speech animation as the field computes them (method.md section 7), and what it lacks: lips in time.
+
+All take one clip; `evaluate.score` pools them. Lengths are in the data's own unit, metres where it has one.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..head import INNER_LIP_PAIRS
 from .phones import BILABIALS, LABIODENTALS
 
 CLOSED = 0.001  # metres above the resting opening below which the lips count as closed
+RAISED = 0.002  # metres that the lower lip may lie below its rest and still touch the upper teeth
 RECALL_REACH = 0.04  # seconds around a /p b m/ within which the lips must close
 PRECISION_REACH = 0.06  # seconds by which a closed stretch may miss a /p b m f v/
+READABLE = 0.1  # of the mouth's width, the largest error of lips that can still be read: about 5 mm
+TURN = 0.1  # of a track's range that it must turn back by to have had an extremum
+WARP = 0.4  # seconds that time may be warped by
+
+
+def lip_errors(truth: np.ndarray, predicted: np.ndarray, lips: np.ndarray) -> np.ndarray:
+    """The largest squared error over lip vertices of each frame.
+
+    Args:
+        truth, predicted: [T, V, 3]; lips: vertex indices.
+
+    Returns:
+        [T] squared lengths.
+    """
+    return np.square(truth[:, lips] - predicted[:, lips]).sum(-1).max(1)
 
 
 def lve(truth: np.ndarray, predicted: np.ndarray, lips: np.ndarray) -> float:
-    """Mean over frames of the largest squared error over lip vertices, in square metres.
+    """Lip vertex error: the mean of `lip_errors` over frames, a squared length."""
+    return float(lip_errors(truth, predicted, lips).mean())
+
+
+def lrp(truth: np.ndarray, predicted: np.ndarray, lips: np.ndarray, mouth_width: float) -> float:
+    """Lip readability percentage as a share: frames in which no lip vertex is off by more than a tenth of the mouth.
+
+    The field prints LRP without a definition; this one is ours, and needs no unit.
 
     Args:
-        truth, predicted: [T, V, 3] metres; lips: vertex indices.
+        truth, predicted: [T, V, 3]; lips: vertex indices; mouth_width: of the neutral face.
     """
-    error = np.square(truth[:, lips] - predicted[:, lips]).sum(-1)
-    return float(error.max(1).mean())
+    return float((lip_errors(truth, predicted, lips) <= (READABLE * mouth_width) ** 2).mean())
 
 
 def fdd(truth: np.ndarray, predicted: np.ndarray, upper_face: np.ndarray) -> float:
@@ -32,12 +58,31 @@ def fdd(truth: np.ndarray, predicted: np.ndarray, upper_face: np.ndarray) -> flo
 
 
 def vertex_error(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean distance over frames and vertices, in metres."""
+    """Mean distance over frames and vertices."""
     return float(np.linalg.norm(truth - predicted, axis=-1).mean())
 
 
-def closures(opening: np.ndarray, phones: list, fps: float = 30.0) -> tuple[int, int, int, int]:
-    """Count met closures of /p b m/ and justified closed stretches.
+def jitter(motion: np.ndarray) -> float:
+    """Mean size of the third difference in time, [T, V, 3] -> a length; what counts is its ratio to the reference's."""
+    return float(np.linalg.norm(np.diff(motion, 3, axis=0), axis=-1).mean()) if len(motion) > 3 else 0.0
+
+
+def lower_lip_drop(landmarks: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+    """How far the lower lip's inner points lie below their rest, along the line from chin to nose.
+
+    Args:
+        landmarks: [T, 68, 3]; neutral: [68, 3].
+
+    Returns:
+        [T] lengths.
+    """
+    up = neutral[27] - neutral[8]
+    lower = [pair[1] for pair in INNER_LIP_PAIRS]
+    return ((neutral - landmarks)[:, lower] @ (up / np.linalg.norm(up))).mean(1)
+
+
+def closures(opening: np.ndarray, phones: list, fps: float = 30.0) -> np.ndarray:
+    """Met closures of /p b m/ and justified closed stretches.
 
     Args:
         opening: [T] inner-lip opening above rest in metres.
@@ -46,15 +91,27 @@ def closures(opening: np.ndarray, phones: list, fps: float = 30.0) -> tuple[int,
     Returns:
         found, all /p b m/; justified, all closed stretches outside silence.
     """
-    closed = opening < CLOSED
-    time = np.arange(len(opening)) / fps
+    return _met(opening < CLOSED, phones, BILABIALS, fps)
+
+
+def bites(drop: np.ndarray, phones: list, fps: float = 30.0) -> np.ndarray:
+    """As `closures`, for /f v/: met where the lower lip is up at the teeth; a stretch of it may also be a /p b m/.
+
+    Args:
+        drop: [T] `lower_lip_drop` in metres; phones: (ARPAbet, start s, end s).
+    """
+    return _met(drop < RAISED, phones, LABIODENTALS, fps)
+
+
+def _met(state: np.ndarray, phones: list, wanted: frozenset, fps: float) -> np.ndarray:
+    time = np.arange(len(state)) / fps
     found = total = 0
     for phone, start, end in phones:
-        if phone in BILABIALS:
+        if phone in wanted:
             near = (time >= start - RECALL_REACH) & (time <= end + RECALL_REACH)
             if near.any():
                 total += 1
-                found += bool(closed[near].any())
+                found += bool(state[near].any())
     spoken = np.zeros(len(time), bool)
     allowed = []
     for phone, start, end in phones:
@@ -62,9 +119,73 @@ def closures(opening: np.ndarray, phones: list, fps: float = 30.0) -> tuple[int,
             spoken |= (time >= start) & (time < end)
         if phone in BILABIALS | LABIODENTALS:
             allowed.append((start - PRECISION_REACH, end + PRECISION_REACH))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (closed & spoken).astype(int), [0]])))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (state & spoken).astype(int), [0]])))
     justified = stretches = 0
     for first, last in zip(edges[::2], edges[1::2] - 1):
         stretches += 1
         justified += any(time[first] <= end and time[last] >= start for start, end in allowed)
-    return found, total, justified, stretches
+    return np.array([found, total, justified, stretches])
+
+
+def misalignment(truth: np.ndarray, predicted: np.ndarray, fps: float) -> tuple[float, int]:
+    """For MTM, the mean temporal misalignment of lip opening (Chae-Yeon et al. 2025): how far in time the predicted
+    track's counterpart of each extremum of the true one lies from it.
+
+    Counterparts come from derivative dynamic time warping (Keogh and Pazzani 2001) within `WARP`; an extremum is where
+    the true track turns back by `TURN` of its range.
+
+    Args:
+        truth, predicted: [T] openings; fps: frames a second.
+
+    Returns:
+        The sum of the distances in seconds and the number of extrema; no extrema where a track stands still.
+    """
+    slopes = [_slope(truth), _slope(predicted)]
+    spreads = [slope.std() for slope in slopes]
+    if len(truth) < 3 or min(spreads) < 1e-9:
+        return 0.0, 0
+    pairs = _warped(slopes[0] / spreads[0], slopes[1] / spreads[1], max(1, round(WARP * fps)))
+    extrema = _extrema(truth, TURN * np.ptp(truth))
+    apart = [abs(pairs[pairs[:, 0] == i, 1].mean() - i) for i in extrema]
+    return float(sum(apart)) / fps, len(extrema)
+
+
+def _slope(track: np.ndarray) -> np.ndarray:
+    """Keogh and Pazzani's estimate: the mean of the slope to the left and the slope across."""
+    padded = np.pad(track, 1, mode="edge")
+    return ((padded[1:-1] - padded[:-2]) + (padded[2:] - padded[:-2]) / 2) / 2
+
+
+def _warped(a: np.ndarray, b: np.ndarray, reach: int) -> np.ndarray:
+    """The cheapest warping path of two tracks [T], as pairs of frames [P, 2]."""
+    T, far = len(a), float("inf")
+    cost = [[far] * (T + 1) for _ in range(T + 1)]
+    cost[0][0] = 0.0
+    b = b.tolist()
+    for i, value in enumerate(a.tolist()):
+        before, row = cost[i], cost[i + 1]
+        for j in range(max(0, i - reach), min(T, i + reach + 1)):
+            row[j + 1] = (value - b[j]) ** 2 + min(before[j], before[j + 1], row[j])
+    i = j = T
+    path = []
+    while i and j:
+        path.append((i - 1, j - 1))
+        # The diagonal comes first: where all cost the same, time is not warped.
+        i, j = min(((i - 1, j - 1), (i - 1, j), (i, j - 1)), key=lambda at: cost[at[0]][at[1]])
+    return np.array(path[::-1])
+
+
+def _extrema(track: np.ndarray, turn: float) -> list[int]:
+    """Frames at which [T] turns back by `turn` or more, low and high in turn; the ends are none."""
+    found, best, way = [], 0, 0
+    for i, value in enumerate(track):
+        change = value - track[best]
+        if way == 0:
+            if abs(change) >= turn:
+                best, way = i, int(np.sign(change))
+        elif change * way > 0:
+            best = i
+        elif -change * way >= turn:
+            found.append(best)
+            best, way = i, -way
+    return found

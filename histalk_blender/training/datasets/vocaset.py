@@ -1,0 +1,134 @@
+"""VOCASET: twelve people, forty sentences each, FLAME's 5023 vertices in metres; both layouts that users have.
+
+A: wav/SUBJECT_sentenceNN.wav, vertices_npy/SUBJECT_sentenceNN.npy (T × 15069), templates.pkl.
+B, VOCA's own: data_verts.npy, raw_audio_fixed.pkl, subj_seq_to_idx.pkl, templates.pkl.
+
+Motion is captured at 60 frames a second and halved, as all do. It is turned to Blender's axes, the network's own.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from ...audio import read_audio
+from ...errors import HiSTalkError
+from ...flame import VERTICES, load_flame_map
+from ...head import load_head
+from .base import (
+    RATE, DataSet, Recording, Topology, VertexLandmarks, frame_step, read_frames, read_templates, template_of,
+)  # fmt: skip
+from .pickles import read_pickle
+
+ALL, LATER = range(1, 41), range(21, 41)
+# The official split (method.md section 6): subjects and sentences.
+SPLITS = {
+    "train": (
+        ("170728_03272", "170904_00128", "170725_00137", "170915_00223", "170811_03274", "170913_03279",
+         "170904_03276", "170912_03278"), ALL,
+    ),
+    "val": (("170811_03275", "170908_03277"), LATER),
+    "test": (("170809_00138", "170731_00024"), LATER),
+}  # fmt: skip
+RATES = {60.0: 2, 30.0: 1}  # as captured; as some have halved it before
+FILES = ("data_verts.npy", "raw_audio_fixed.pkl", "subj_seq_to_idx.pkl")
+
+
+def upright(points: np.ndarray) -> np.ndarray:
+    """FLAME's axes (Y up, the face along +Z) to Blender's (Z up, the face along -Y): [..., 3]."""
+    return np.stack([points[..., 0], -points[..., 2], points[..., 1]], -1).astype(np.float32)
+
+
+def flame_topology() -> Topology:
+    """FLAME with our own masks, as FLAME's state no licence: where its vertices lie on the bundled head."""
+    flame, head = load_flame_map(), load_head()
+    member = np.zeros(len(head.vertices))
+    member[head.regions["upper_face"]] = 1
+    upper = np.flatnonzero((member[flame.corners] * flame.weights).sum(1) > 0.5)
+    masks = (
+        ("lips", f"{len(flame.lips)} vertices, flame.npz"), ("upper_face", f"{len(upper)} vertices, flame.npz"),
+        ("landmarks", "iBUG's 68, nearest vertices, flame.npz"),
+    )  # fmt: skip
+    marks = VertexLandmarks(flame.landmarks)
+    return Topology("flame", VERTICES, 30.0, True, flame.lips, upper, marks, masks=masks)
+
+
+class Vocaset(DataSet):
+    """A folder in either layout."""
+
+    name = "vocaset"
+    splits = ("train", "val", "test")
+    sizes = {split: len(subjects) * len(sentences) for split, (subjects, sentences) in SPLITS.items()}
+
+    def __init__(self, root: Path, **indices: Path | None):
+        self.root = root
+        self.topology = flame_topology().with_indices(**indices)
+        self.original = (root / FILES[0]).exists()
+
+    @cached_property
+    def _templates(self) -> dict[str, np.ndarray]:
+        faces = read_templates(self.root / "templates.pkl", VERTICES)
+        return {subject: upright(face) for subject, face in faces.items()}
+
+    @cached_property
+    def _original(self) -> tuple[np.ndarray, dict, dict]:
+        verts, audio, index = (self.root / name for name in FILES)
+        return read_frames(verts, VERTICES), read_pickle(audio), read_pickle(index)
+
+    def recordings(self, split: str) -> list[Recording]:
+        """See `DataSet`. A few sentences were never captured; a subject without any is an error."""
+        self.check_split(split)
+        subjects, sentences = SPLITS[split]
+        found = []
+        for subject in (f"FaceTalk_{name}_TA" for name in subjects):
+            have = list((self._from_original if self.original else self._from_files)(subject, sentences))
+            neutral = template_of(self._templates, subject, self.root / "templates.pkl")
+            for sentence, samples, positions in have:
+                moved = self._displacements(positions, samples, neutral, f"{subject}_{sentence}")
+                found.append(Recording(f"{subject}_{sentence}", subject, split, neutral, samples, moved))
+        return found
+
+    def _displacements(self, positions, samples, neutral: np.ndarray, called: str):
+        def read() -> np.ndarray:
+            frames = positions()
+            step = frame_step(called, len(frames), len(samples()) / RATE, RATES)
+            return upright(np.asarray(frames[::step])) - neutral
+
+        return read
+
+    def _from_files(self, subject: str, sentences: range):
+        names = [f"sentence{number:02}" for number in sentences]
+        paths = {name: self.root / "vertices_npy" / f"{subject}_{name}.npy" for name in names}
+        paths = {name: path for name, path in paths.items() if path.exists()}
+        if not paths:
+            raise HiSTalkError(
+                f"'{self.root / 'vertices_npy' / f'{subject}_{names[0]}.npy'}' is missing, as are all sentences of this "
+                "subject and VOCA's data_verts.npy: put the data set's own files there."
+            )
+        for name, path in paths.items():
+            sound = self.root / "wav" / f"{subject}_{name}.wav"
+            if not sound.exists():
+                raise HiSTalkError(f"'{sound}' is missing, though its vertices are there: copy it too.")
+            yield name, lambda sound=sound: read_audio(sound), lambda path=path: read_frames(path, VERTICES)
+
+    def _from_original(self, subject: str, sentences: range):
+        verts, audio, index = self._original
+        names = [f"sentence{n:02}" for n in sentences if f"sentence{n:02}" in index.get(subject, {})]
+        if not names:
+            raise HiSTalkError(f"'{self.root / FILES[2]}' has no sentence of '{subject}': use VOCASET's own file.")
+        for name in names:
+            if name not in audio.get(subject, {}):
+                raise HiSTalkError(f"'{self.root / FILES[1]}' lacks {subject} {name}, though its vertices are there.")
+            rows = [row for _, row in sorted(index[subject][name].items())]
+            if max(rows) >= len(verts):
+                raise HiSTalkError(f"'{self.root / FILES[0]}' ends before {subject} {name}: copy or download it again.")
+            yield name, lambda sound=audio[subject][name]: _resampled(sound), lambda rows=rows: verts[rows]
+
+
+def _resampled(sound: dict) -> np.ndarray:
+    samples = np.asarray(sound["audio"])
+    wave = samples.astype(np.float32) / (32768 if samples.dtype.kind == "i" else 1)
+    return soxr.resample(wave, sound["sample_rate"], RATE)

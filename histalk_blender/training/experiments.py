@@ -1,0 +1,162 @@
+"""The paper's experiments on our corpus: every variant at an equal budget over several seeds, one table, one picture."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..audio import normalise_level
+from ..network import HiSTalk
+from ..network.hierarchy import LEVELS
+from .datasets import open_data_set
+from .evaluate import evaluate
+from .loop import Taught, TrainOptions, train
+from .report import check_drawing
+from .rivals import Autoregressive, PerFrame
+
+# Variant -> changes of the config, and what builds the network.
+VARIANTS: dict[str, tuple[dict, type[HiSTalk]]] = {
+    "full": ({}, HiSTalk),
+    "frame level only": ({"levels": ("frame",)}, HiSTalk),
+    **{f"without {gone}": ({"levels": tuple(x for x in LEVELS if x != gone)}, HiSTalk) for gone in LEVELS},
+    "without gating": ({"gating": False}, HiSTalk),
+    "one branch": ({"single_branch": True}, HiSTalk),
+    "without fusion": ({"fusion": False}, HiSTalk),
+    "without CMG": ({"coarse": False}, HiSTalk),
+    "autoregressive": ({}, Autoregressive),
+    "per frame": ({}, PerFrame),
+}
+COLUMNS = {
+    "vertex_error_mm": "vertex error mm", "root_lve_mm": "root LVE mm", "opening_correlation": "opening correlation",
+    "closure_recall": "closure recall", "closure_precision": "precision", "mtm_ms": "MTM ms", "jitter": "jitter",
+}  # fmt: skip
+# iBUG's landmarks by facial region.
+REGIONS = {
+    "jaw line": range(17), "brows": range(17, 27), "nose": range(27, 36), "eyes": range(36, 48),
+    "outer lips": range(48, 60), "inner lips": range(60, 68),
+}  # fmt: skip
+HEARD = 40  # recordings that the gates are averaged over
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run."""
+
+    corpus: Path
+    out: Path
+    options: TrainOptions  # the budget of a run
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    seeds: int = 3
+    most: int = 60  # recordings of a group at the most
+
+
+def run(plan: Plan) -> list[Path]:
+    """Train and score what is not scored yet; a killed run goes on where it was.
+
+    Returns:
+        table.md and gates.png.
+
+    Raises:
+        HiSTalkError: the corpus is missing.
+    """
+    draw = check_drawing()
+    data = open_data_set("corpus", plan.corpus)
+    todo = [(variant, seed) for seed in range(plan.seeds) for variant in plan.variants]
+    for variant, seed in tqdm(todo, desc="experiments", unit="run", disable=None):
+        folder = plan.out / f"{variant.replace(' ', '-')}-{seed}"
+        if (folder / "scores.json").exists():
+            continue
+        changes, build = VARIANTS[variant]
+        options = replace(plan.options, out=folder, seed=seed, build=build, changes=tuple(changes.items()))
+        train(options)
+        model = trained(options)
+        found = evaluate(data, model, most=plan.most, baselines=False, device=options.device)
+        told = {"weights": sum(p.numel() for p in model.parameters() if p.requires_grad)}
+        told["groups"] = {group: scores["network"].row for group, scores in found.groups.items()}
+        if variant == "full":
+            told["gates"] = gates(model, data.recordings("test")[:HEARD], options.device)
+        temporary = folder / "scores.json.part"
+        temporary.write_text(json.dumps(told, indent=1))
+        os.replace(temporary, folder / "scores.json")
+    scores = {
+        variant: [
+            json.loads((plan.out / f"{variant.replace(' ', '-')}-{seed}" / "scores.json").read_text())
+            for seed in range(plan.seeds)
+        ]
+        for variant in plan.variants
+    }
+    paths = [plan.out / "table.md"]
+    paths[0].write_text(table(scores) + "\n")
+    if "full" in scores:
+        paths.append(plan.out / "gates.png")
+        _draw(draw, [told["gates"] for told in scores["full"]], paths[-1])
+    return paths
+
+
+def trained(options: TrainOptions) -> HiSTalk:
+    """The network of a finished run, from its state: `load_checkpoint` knows no rivals."""
+    config = replace(Taught(options.corpus).config(options.acoustic), **dict(options.changes))
+    model = options.build(config)
+    model.load_state_dict(torch.load(options.out / "state.pt", weights_only=True, map_location="cpu")["model"])
+    return model.to(options.device).eval()
+
+
+def table(scores: dict[str, list[dict]]) -> str:
+    """Mean and spread over seeds; known voices and strangers apart, groups of one kind pooled by their clips."""
+    lines = []
+    for kind, title in (("test_known", "Known voices, new sentences"), ("test_stranger", "Strangers")):
+        lines += [f"{title}\n", f"| | weights M | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
+        for variant, runs in scores.items():
+            cells = [f"{runs[0]['weights'] / 1e6:.1f}"]
+            for key in COLUMNS:
+                values = [value for told in runs if (value := _pooled(told["groups"], kind, key)) is not None]
+                digits = 0 if key == "mtm_ms" else 3
+                cells.append(f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}" if values else "–")
+            lines.append(f"| {variant} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _pooled(groups: dict[str, dict], kind: str, key: str) -> float | None:
+    rows = [row for group, row in groups.items() if group.startswith(kind) and row[key] is not None]
+    return float(np.average([row[key] for row in rows], weights=[row["clips"] for row in rows])) if rows else None
+
+
+def gates(model: HiSTalk, recordings: list, device: str) -> dict[str, list]:
+    """Each level's mean gate, and its share of the landmarks' motion, by facial region: [4][regions] each.
+
+    A gate alone misleads where its level hardly moves: the share weighs x·F_x.
+    """
+    opened, moved = [], []
+    for recording in recordings:
+        with torch.inference_mode():
+            out = model.components(torch.from_numpy(normalise_level(recording.samples()))[None].to(device))
+        opened.append(out.gates[0].mean(1).cpu().numpy())  # [4, 68]
+        moved.append(out.levels[0].norm(dim=-1).mean(1).cpu().numpy())
+    opened, moved = np.mean(opened, 0), np.mean(moved, 0)
+    by_region = [[values[:, list(marks)].mean(1) for marks in REGIONS.values()] for values in (opened, moved)]
+    mean, size = (np.array(values).T for values in by_region)
+    return {"gate": mean.tolist(), "share": (size / np.maximum(size.sum(0), 1e-12)).tolist()}
+
+
+def _draw(draw, runs: list[dict], path: Path) -> None:
+    figure, axes = draw.subplots(1, 2, figsize=(12, 3.4))
+    for axis, key, title in zip(axes, ("gate", "share"), ("mean gate", "share of the motion")):
+        values = np.mean([run[key] for run in runs], 0)
+        spread = np.std([run[key] for run in runs], 0)
+        axis.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            colour = "w" if value < 0.6 else "k"
+            axis.text(j, i, f"{value:.2f} ± {spread[i, j]:.2f}", ha="center", va="center", fontsize=8, color=colour)
+        axis.set_xticks(range(len(REGIONS)), REGIONS, fontsize=8)
+        axis.set_yticks(range(len(LEVELS)), LEVELS, fontsize=8)
+        axis.set_title(title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    draw.close(figure)

@@ -1,0 +1,120 @@
+"""The table says what a predictor did, on every data set, and a checkpoint trained on one is measured on it."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from histalk_blender.cli import main
+from histalk_blender.network import HiSTalk, save_checkpoint, small
+from histalk_blender.synthesis import WEIGHTS
+from histalk_blender.training.datasets import open_data_set
+from histalk_blender.training.evaluate import network, score
+from histalk_blender.training.loop import TrainOptions, train
+
+
+def histalk(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def test_a_perfect_answer_has_no_error_and_a_shifted_one_what_it_was_shifted_by(corpus):
+    data = open_data_set("corpus", corpus)
+    clips = data.recordings("test")
+    row = score(clips, lambda clip: clip.motion(), data.topology).row
+    assert row["vertex_error_mm"] == row["root_lve_mm"] == row["fdd"] == row["mtm_ms"] == 0
+    assert row["lrp"] == row["jitter"] == row["closure_recall"] == 1 and row["opening_correlation"] == pytest.approx(1)
+    shifted = score(clips, lambda clip: clip.motion() + np.float32([0.003, 0, 0.004]), data.topology).row
+    assert shifted["vertex_error_mm"] == pytest.approx(5, rel=1e-3) and shifted["root_lve_mm"] == pytest.approx(5, rel=1e-3)
+    assert shifted["lve"] == pytest.approx(25e-6, rel=1e-3) and shifted["mtm_ms"] == 0
+    still = score(clips, lambda clip: 0 * clip.motion(), data.topology).row
+    assert still["opening_correlation"] is None and still["mtm_ms"] is None and still["jitter"] == 0
+
+
+def test_the_corpus_gives_one_table_json_and_pictures(corpus, tmp_path):
+    done = histalk("evaluate", "--root", corpus, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "test_known prompts (1 clips)" in done.output and "lips: 425 vertices, head.npz" in done.output
+    names = re.findall(r"^\| ([a-z ]+) \| \d", done.output, re.M)
+    assert names == ["network", "mean face", "loudness jaw", "linear mel", "the teacher"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json", "scores.png", "lips.png", "errors.png"}
+    told = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    rows = told["groups"]["test_known prompts"]
+    assert rows["network"]["opening_correlation"] > 0.8 > rows["loudness jaw"]["opening_correlation"]
+    assert rows["network"]["vertex_error_mm"] < rows["mean face"]["vertex_error_mm"]
+    assert told["masks"]["lips"] and "third difference" in told["definitions"]["jitter"]
+
+
+def test_the_command_of_the_model_card_still_works(corpus, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "histalk_blender.training.evaluate", "--corpus", corpus, "--weights", WEIGHTS, "--most", "2",
+         "--out", tmp_path / "table.json"], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| | vertex error mm | root LVE mm | opening correlation | closure recall | precision |" in done.stdout
+    assert json.loads((tmp_path / "table.json").read_text())["test_known prompts"]["the teacher"]["vertex_error_mm"] == 0
+
+
+def test_the_bundled_weights_are_measured_on_vocaset_at_the_size_of_each_head(vocaset_files, model):
+    data = open_data_set("vocaset", vocaset_files)
+    predict = network(model, data.topology)
+    plain, larger = data.recordings("train")[0], data.recordings("train")[4]
+    object.__setattr__(larger, "samples", plain.samples)
+    a, b = predict(plain), predict(larger)
+    assert a.shape == (24, 5023, 3)
+    np.testing.assert_allclose(1.04 * a, b, atol=1e-4)
+    done = histalk("evaluate", "--dataset", "vocaset", "--root", vocaset_files)
+    assert done.exit_code == 0 and "LVE 1e-5 m²" in done.output and "| loudness |" in done.output
+
+
+def test_weights_trained_on_biwi_are_measured_on_both_its_halves(biwi_files, tmp_path):
+    data = open_data_set("biwi", biwi_files)
+    path = train(
+        TrainOptions(data.root, tmp_path, data=data, steps=1, warm_minutes=0, lengths=(1.0,), seconds=1.0, workers=0,
+                     device="cpu")
+    )  # fmt: skip
+    done = histalk("evaluate", "--dataset", "biwi", "--root", biwi_files, "--weights", path, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "test-a (6 of 24 clips)" in done.output and "test-b (8 of 32 clips)" in done.output and "LVE 1e-4 unit²" in done.output
+    assert not (tmp_path / "out" / "lips.png").exists(), "no landmarks, no lip tracks"
+    rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())["groups"]["test-a"]
+    assert rows["network"]["closure_recall"] is None and rows["the reference"]["lve"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ((), "--root"),
+        (("--root", "{tmp}/none"), "No folder at"),
+        (("--root", "{tmp}"), "holds no corpus"),
+        (("--dataset", "vocaset", "--root", "{tmp}"), "sentence21.npy' is missing"),
+        (("--dataset", "biwi", "--root", "{biwi}"), "no output for 'biwi'"),
+        (("--dataset", "biwi", "--root", "{biwi}", "--split", "dev"), "test-a, test-b"),
+        (("--dataset", "biwi", "--root", "{biwi}", "--weights", "{tmp}/none.safetensors"), "No weights at"),
+        (("--dataset", "biwi", "--root", "{biwi}", "--out", "{biwi}/templates.pkl"), "--out names a folder"),
+    ],
+)
+def test_wrong_input_ends_with_one_sentence_and_code_2(biwi_files, tmp_path, arguments, says):
+    done = histalk("evaluate", *(a.format(tmp=tmp_path, biwi=biwi_files) for a in arguments))
+    assert done.exit_code == 2 and says in done.output and done.output.count("\n") == 1, done.output
+
+
+def test_training_says_what_is_missing_too(tmp_path):
+    for arguments in (
+        (), ("--dataset", "vocaset", "--root", tmp_path), ("--dataset", "biwi", "--corpus", tmp_path),
+        ("--corpus", tmp_path, "--lips", "lips.txt"),
+    ):  # fmt: skip
+        done = histalk("train", "--out", tmp_path / "run", *arguments)
+        assert done.exit_code == 2 and done.output.count("\n") == 1
+
+
+def test_another_rate_than_the_datas_is_resampled(biwi_files, tmp_path):
+    model = HiSTalk(small(0).with_topology("biwi", 23370)).eval()
+    torch.nn.init.normal_(model.outputs["biwi"].basis)
+    save_checkpoint(model, tmp_path / "w.safetensors")
+    data = open_data_set("biwi", biwi_files)
+    assert len(network(model, data.topology)(data.recordings("val")[0])) == 20
