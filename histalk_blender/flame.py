@@ -1,22 +1,26 @@
 """FLAME's 5023 vertices as points on the bundled head, so that one motion drives both.
 
-The map (tools/build_flame_map.py) holds no FLAME positions or triangles: a point of our head for each vertex.
+The map (tools/build_flame_map.py) holds no FLAME positions or triangles: a point of our head for each vertex, and
+about the mouth weights of our vertices. When it changes, tools/compose_flame.py brings a checkpoint up to it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from .errors import HiSTalkError
-from .head import Head
+from .head import Head, load_head
+from .units import ARKIT_UNITS
 
 BUNDLED = Path(__file__).parent / "data" / "flame.npz"
 VERTICES = 5023
 RIGID = np.r_[27:31, 36:48]  # landmarks that no speech moves: the bridge of the nose and the eyes
+# Shares by which pressing units are eased at the lips' rims.
+PRESSES = {"mouthPressLeft": 0.75, "mouthPressRight": 0.75, "mouthRollUpper": 0.5}
 FURTHEST = 0.025  # metres between the landmarks of two heads of one size, beyond which the order is not FLAME's
 
 
@@ -30,16 +34,50 @@ class FlameMap:
     eyes: np.ndarray  # vertex indices
     lips: np.ndarray  # vertex indices
 
+    mouth: np.ndarray  # [M] vertex indices about the mouth, where motion is read from more vertices than three
+    mouth_corners: np.ndarray  # [M, 24] vertices of our head
+    mouth_weights: np.ndarray  # [M, 24], sums of one
+    near_rim: np.ndarray  # [M] from 1 on the rims of the lips to 0 at 12 mm from them
+
     def read(self, points: np.ndarray) -> np.ndarray:
-        """Our head's positions or displacements [..., V, 3] at FLAME's vertices: [..., 5023, 3]."""
+        """Where FLAME's vertices lie on our head: positions [..., V, 3] -> [..., 5023, 3]."""
         return np.einsum("...vkc,vk->...vc", points[..., self.corners, :], self.weights)
+
+    def move(self, displacements: np.ndarray) -> np.ndarray:
+        """Our head's motion at FLAME's vertices, linear in it: [..., V, 3] -> [..., 5023, 3], both in metres.
+
+        About the mouth it is smooth, where our coarser mesh would crease FLAME's lips, and what presses the lips
+        into each other is eased: FLAME's touch at rest where ours leave room in depth, and would pass through.
+        """
+        out = self.read(displacements)
+        smooth = np.zeros((*out.shape[:-2], len(self.mouth), 3), out.dtype)
+        for corner, weight in zip(self.mouth_corners.T, self.mouth_weights.T):
+            smooth += displacements[..., corner, :] * weight[:, None]
+        pressed = displacements.reshape(*displacements.shape[:-2], -1) @ self._press_found
+        out[..., self.mouth, :] = smooth - np.tensordot(pressed, self._press_eased, 1)
+        return out
+
+    @cached_property
+    def _press_found(self) -> np.ndarray:
+        """[V * 3, presses]: how much of each pressing unit a displacement of our head holds, by least squares."""
+        units = load_head().unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
+        gram = units @ units.T
+        gram[np.diag_indices_from(gram)] += 1e-3 * gram.diagonal()
+        return np.linalg.solve(gram, units)[[ARKIT_UNITS.index(name) for name in PRESSES]].T.astype(np.float32)
+
+    @cached_property
+    def _press_eased(self) -> np.ndarray:
+        """[presses, M, 3] metres that are taken off for each pressing unit at weight one."""
+        units = load_head().unit_deltas()[[ARKIT_UNITS.index(name) for name in PRESSES]]
+        moved = np.einsum("umkc,mk->umc", units[:, self.mouth_corners], self.mouth_weights)
+        return np.array(list(PRESSES.values()), np.float32)[:, None, None] * self.near_rim[:, None] * moved
 
 
 @lru_cache(maxsize=1)
 def load_flame_map() -> FlameMap:
     """The bundled map."""
     with np.load(BUNDLED, allow_pickle=False) as data:
-        return FlameMap(*(data[name] for name in ("corners", "weights", "landmarks", "eyes", "lips")))
+        return FlameMap(**{field.name: data[field.name] for field in fields(FlameMap)})
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -100,4 +138,4 @@ def carry(displacements: np.ndarray, vertices: np.ndarray, head: Head) -> np.nda
         HiSTalkError: the vertices are not FLAME's, or not in FLAME's order.
     """
     scale, rotation = pose_of(vertices, head)
-    return (load_flame_map().read(displacements) @ (scale * rotation).T).astype(np.float32)
+    return (load_flame_map().move(displacements) @ (scale * rotation).T).astype(np.float32)

@@ -50,7 +50,7 @@ class Take:
         if topology == "flame":
             scale, rotation = flame.pose_of(rest, head)
             shapes = self.performance.outputs["flame"]
-            units = flame.load_flame_map().read(head.unit_deltas())
+            units = flame.load_flame_map().move(head.unit_deltas())
         else:
             scale, rotation = bundled_pose(rest, head)
             shapes, units = self.performance.motion.shapes, head.unit_deltas()

@@ -213,4 +213,4 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
 def set_flame_output(model: HiSTalk) -> None:
     """FLAME's output layer: that of the bundled head, read at FLAME's points on it."""
     basis = model.outputs["histalk"].basis.detach().float().cpu().numpy()
-    model.set_output("flame", torch.from_numpy(load_flame_map().read(basis)).float())
+    model.set_output("flame", torch.from_numpy(load_flame_map().move(basis)).float())
