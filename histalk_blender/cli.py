@@ -128,10 +128,15 @@ def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) ->
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
 @click.option("--acoustic", default="", help="Folder or hub name of wav2vec2-base's weights: trains `base`, not `small`.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--init", type=click.Path(path_type=Path), help="A .safetensors checkpoint to start from.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
-def train(corpus: Path, out: Path, minutes: float, acoustic: str, seed: int, resume: bool) -> None:
+def train(corpus: Path, out: Path, minutes: float, acoustic: str, seed: int, init, rate: float, resume: bool) -> None:
     """Train a preset; a killed run goes on when called again."""
     from .training.loop import TrainOptions
     from .training.loop import train as run
 
-    click.echo(run(TrainOptions(corpus, out, minutes=minutes, acoustic=acoustic, seed=seed, resume=resume)))
+    options = TrainOptions(
+        corpus, out, minutes=minutes, acoustic=acoustic, seed=seed, init=init, learning_rate=rate, resume=resume
+    )
+    click.echo(run(options))
