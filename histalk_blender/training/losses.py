@@ -22,6 +22,7 @@ class LossWeights:
     velocity: float = 2.0
     opening: float = 1.0
     closed: float = 0.4
+    closed_stress: float = 1.5  # a missed closure beside a false one: eyes forgive the false one sooner
     phones: float = 0.6
     closure_sharpness: float = 400.0  # a metre: an opening of 2.5 mm counts 1/e of a closure's
     open_floor: float = 0.5  # what a wide opening counts beside a closure's 1 + this: too little, and doubt closes lips
@@ -124,7 +125,7 @@ def losses(
     # Whether the lips meet is yes or no: a mean error would leave them half open wherever it cannot tell.
     shut, parted = (true - rest < weights.closed_below).float(), (true - rest > weights.open_above).float()
     logit = (weights.threshold - (shown - rest)) / weights.softness
-    meets = shut * F.softplus(-logit) + parted * F.softplus(logit)
+    meets = weights.closed_stress * shut * F.softplus(-logit) + parted * F.softplus(logit)
 
     def lips(gap: Tensor) -> Tensor:
         return mean((gap - true).abs() * stress) / 0.003
