@@ -148,8 +148,10 @@ def _root(path: Path | None) -> Path:
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
 @click.option("--acoustic", default="", help="Folder or hub name of wav2vec2-base's weights: trains `base`, not `small`.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--init", type=click.Path(path_type=Path), help="A .safetensors checkpoint to start from.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
-def train(corpus, dataset, root, lips, landmarks, out, minutes, acoustic, seed, resume) -> None:
+def train(corpus, dataset, root, lips, landmarks, out, minutes, acoustic, seed, init, rate, resume) -> None:
     """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
     from .training.datasets import open_data_set
     from .training.loop import TrainOptions
@@ -161,7 +163,9 @@ def train(corpus, dataset, root, lips, landmarks, out, minutes, acoustic, seed, 
         raise HiSTalkError(f"--corpus names our own corpus: give the folder of '{dataset}' with --root alone.")
     root = _root(corpus or root)
     data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
-    options = TrainOptions(root, out, data=data, minutes=minutes, acoustic=acoustic, seed=seed, resume=resume)
+    options = TrainOptions(
+        root, out, data=data, minutes=minutes, acoustic=acoustic, seed=seed, init=init, learning_rate=rate, resume=resume
+    )
     click.echo(run(options))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,13 @@ from .teacher import unit_track
 
 RATE = 16_000
 # Of what a batch holds: people count more than the hours that they spoke, machines fill in what people did not say.
-SHARES = {"commands": 0.22, "kathleen": 0.18, "prompts": 0.2, "wakewords": 0.1, "digits": 0.05}
-SYNTHETIC_SHARE = 0.08  # of any other source
+SHARES = {
+    "readers": 0.3, "commands": 0.14, "kathleen": 0.13, "prompts": 0.12, "wakewords": 0.07, "digits": 0.03,
+    "lang-de": 0.04, "lang-es": 0.03, "lang-fr": 0.03, "lang-it": 0.03,
+}  # fmt: skip
+SYNTHETIC_SHARE = 0.04  # of any other source
+BABBLE = 0.12  # of the pieces have somebody else talk in the background
+DOUBTED = -100  # the phone class of what the labels do not know; cross entropy ignores it
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Clip:
     phone_ids: np.ndarray  # [P] indices into ARPABET
     units: np.ndarray  # [T, 52] float16 at the teacher's fps
     phones: list
+    unsure: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))  # [U, 2] seconds of doubted labels
 
     @property
     def seconds(self) -> float:
@@ -70,6 +76,7 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
                         sound[row["offset"] : row["offset"] + row["samples"]],
                         np.array([end for _, _, end in phones], np.float32),
                         np.array([index[name] for name, _, _ in phones]), units, phones,
+                        np.array(row.get("unsure", []), np.float32).reshape(-1, 2),
                     )
                 )  # fmt: skip
     return clips
@@ -104,7 +111,10 @@ class SpeechBatches(IterableDataset):
         self.chances = np.cumsum(weight / weight.sum())
 
     def __iter__(self):
-        """Yields wave [B, N], the clips' units [B, T, 52] and phone ids [B, M] (one a 40 ms token)."""
+        """Yields wave [B, N], units [B, T, 52], phone ids [B, M] (one a 40 ms token) and how sure each frame is [B, T].
+
+        Doubted frames are 0, others 1; the phones of doubted tokens are `DOUBTED`.
+        """
         worker = torch.utils.data.get_worker_info()
         random = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
@@ -119,10 +129,11 @@ class SpeechBatches(IterableDataset):
         wave = np.zeros(N, np.float32)
         units = np.zeros((len(frame_times), self.clips[0].units.shape[1]), np.float32)
         phones = np.full(len(token_times), ARPABET.index("SIL"))
+        sure = np.ones(len(frame_times), np.float32)
         place = 0.0
         while place < seconds - 0.3:
-            clip = self.clips[min(np.searchsorted(self.chances, random.random()), len(self.clips) - 1)]
-            speed = float(np.exp(random.normal(0, 0.09)))
+            clip = self._any(random)
+            speed = float(np.exp(random.normal(0, 0.1)))
             room = seconds - place
             start = random.uniform(0, max(0.0, clip.seconds - room * speed)) if place == 0 else 0.0
             if place == 0 and clip.seconds < room * speed:
@@ -131,18 +142,37 @@ class SpeechBatches(IterableDataset):
             piece = piece.astype(np.float32) / 32768
             if abs(speed - 1) > 0.005 and len(piece) > 64:
                 piece = soxr.resample(piece, RATE * speed, RATE, quality="LQ")
+            piece = piece + self._babble(random, piece)
             piece = augment(piece, RATE, random)[: N - round(place * RATE)]
             at = round(place * RATE)
             wave[at : at + len(piece)] += piece
             inside = (frame_times >= place) & (frame_times < place + len(piece) / RATE)
             source = (frame_times[inside] - place) * speed + start
             units[inside] = _interpolate(clip.units, source * self.fps)
+            sure[inside] = ~_within(source, clip.unsure)
             inside = (token_times >= place) & (token_times < place + len(piece) / RATE)
             source = (token_times[inside] - place) * speed + start
             which = np.searchsorted(clip.phone_ends, source, side="right")
-            phones[inside] = clip.phone_ids[np.minimum(which, len(clip.phone_ids) - 1)]
+            classes = clip.phone_ids[np.minimum(which, len(clip.phone_ids) - 1)]
+            phones[inside] = np.where(_within(source, clip.unsure), DOUBTED, classes)
             place += len(piece) / RATE + random.uniform(0.0, 0.3)
-        return wave, units, phones
+        return wave, units, phones, sure
+
+    def _any(self, random: np.random.Generator) -> Clip:
+        return self.clips[min(np.searchsorted(self.chances, random.random()), len(self.clips) - 1)]
+
+    def _babble(self, random: np.random.Generator, piece: np.ndarray) -> np.ndarray | float:
+        """Another clip, 8 to 25 dB below, as long as `piece`; mostly nothing."""
+        if random.random() >= BABBLE:
+            return 0.0
+        other = np.resize(np.asarray(self._any(random).samples), len(piece)).astype(np.float32)
+        level = np.sqrt(np.mean(piece**2) / (np.mean(other**2) + 1.0))
+        return other * level * np.float32(10 ** (-random.uniform(8, 25) / 20))
+
+
+def _within(times: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """[S] seconds, [U, 2] spans -> [S] booleans: inside any."""
+    return ((times[:, None] >= spans[:, 0]) & (times[:, None] <= spans[:, 1])).any(1)
 
 
 def _interpolate(track: np.ndarray, index: np.ndarray) -> np.ndarray:

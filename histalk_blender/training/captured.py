@@ -134,4 +134,5 @@ class Captured:
 
     def loss_weights(self, weights: LossWeights) -> LossWeights:
         """No phones are known, and no lips where nobody has marked them."""
-        return replace(weights, phones=0.0, opening=weights.opening if self.topology.landmarks else 0.0)
+        weights = replace(weights, phones=0.0)
+        return weights if self.topology.landmarks else replace(weights, opening=0.0, closed=0.0)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ..errors import HiSTalkError
 from ..flame import load_flame_map
 from ..head import load_head
-from ..network import HiSTalk, HiSTalkConfig, base, save_checkpoint, small
+from ..network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small
 from .batches import Clip, SpeechBatches, load_clips
 from .captured import Captured
 from .datasets import DataSet
@@ -46,6 +46,7 @@ class TrainOptions:
     resume: bool = True
     save_minutes: float = 2.0
     workers: int = 1
+    init: Path | None = None  # a checkpoint to start from, instead of chance and the warm start
     acoustic: str = ""  # folder or hub name of wav2vec2-base: trains the `base` preset; "" = `small`, from nothing
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     half: bool = field(default_factory=torch.cuda.is_available)  # bfloat16 where it pays
@@ -110,7 +111,8 @@ def train(options: TrainOptions) -> Path:
         Path of the half-precision checkpoint.
 
     Raises:
-        HiSTalkError: the corpus or the acoustic weights are missing, or the folder holds a run of the other preset.
+        HiSTalkError: the corpus or the weights to start from are missing or do not fit, or the folder holds a run of
+            the other preset.
     """
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -133,6 +135,8 @@ def train(options: TrainOptions) -> Path:
             raise HiSTalkError(f"'{state_path}' is a run of another network: name another --out.") from error
         optimiser.load_state_dict(state["optimiser"])
         elapsed, step, heard = state["elapsed"], state["step"], state["heard"]
+    elif options.init:
+        _start_from(model, options.init)
     else:
         basis.data.copy_(material.first_basis(config.dense_components, options.seed))
     space, clips = material.lesson(basis.detach().cpu())
@@ -144,7 +148,7 @@ def train(options: TrainOptions) -> Path:
         )
     )  # fmt: skip
     model.train()
-    if step == 0 and options.warm_minutes and not options.acoustic:
+    if step == 0 and options.warm_minutes and not (options.acoustic or options.init):
         error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
         print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
     log = (options.out / "log.jsonl").open("a")
@@ -157,10 +161,10 @@ def train(options: TrainOptions) -> Path:
             rate = options.learning_rate * _schedule(elapsed / (options.minutes * 60), step)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            wave, units, phones = (part.to(options.device) for part in next(loader))
+            wave, units, phones, sure = (part.to(options.device) for part in next(loader))
             with torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=options.half):
                 out = model.components(wave).float()
-            parts = losses(out, units, phones, space, weights)
+            parts = losses(out, units, phones, space, weights, sure)
             total = sum(parts.values())
             optimiser.zero_grad()
             total.backward()
@@ -189,8 +193,17 @@ def train(options: TrainOptions) -> Path:
     return path
 
 
+def _start_from(model: HiSTalk, path: Path) -> None:
+    """Take over a checkpoint's weights, its basis included, so that its phones and motion are not unlearnt."""
+    given = load_checkpoint(path).state_dict()
+    own = model.state_dict()
+    if any(name not in given or given[name].shape != value.shape for name, value in own.items()):
+        raise HiSTalkError(f"'{path}' is of another network or another head: leave --init out.")
+    model.load_state_dict({name: given[name] for name in own})
+
+
 def _schedule(progress: float, step: int) -> float:
-    return min(1.0, (step + 1) / 200) * max(0.02, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
+    return min(1.0, (step + 1) / 200) * max(0.005, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
 
 def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, heard: float, notes: dict) -> Path:

@@ -21,8 +21,15 @@ class LossWeights:
     coarse: float = 0.5
     velocity: float = 2.0
     opening: float = 1.0
-    phones: float = 0.3
+    closed: float = 0.4
+    closed_stress: float = 1.5  # a missed closure beside a false one: eyes forgive the false one sooner
+    phones: float = 0.6
     closure_sharpness: float = 400.0  # a metre: an opening of 2.5 mm counts 1/e of a closure's
+    open_floor: float = 0.5  # what a wide opening counts beside a closure's 1 + this: too little, and doubt closes lips
+    closed_below: float = 0.0007  # metres above rest: surely shut
+    open_above: float = 0.0015  # metres above rest: surely parted
+    threshold: float = 0.001  # metres above rest at which the lips count as met
+    softness: float = 0.0005  # metres
 
 
 @dataclass(frozen=True)
@@ -83,14 +90,26 @@ def opening(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
 
 
 def losses(
-    out: HiSTalkComponents, units: Tensor, phones: Tensor, space: MotionSpace, weights: LossWeights
+    out: HiSTalkComponents,
+    units: Tensor,
+    phones: Tensor,
+    space: MotionSpace,
+    weights: LossWeights,
+    sure: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Every loss, weighted; their sum is what training minimises.
 
     Args:
         out: the model's output, components not yet expanded.
-        units: [B, T, 52] the teacher's unit weights; phones: [B, M] classes a 40 ms token.
+        units: [B, T, 52] the teacher's unit weights; phones: [B, M] classes a 40 ms token, -100 = unknown.
+        sure: [B, T] how far each frame's target is believed, 0 to 1; None = all of them.
     """
+    sure = torch.ones_like(units[..., 0]) if sure is None else sure
+    both = sure[:, 1:] * sure[:, :-1]
+
+    def mean(x: Tensor, weight: Tensor = sure) -> Tensor:
+        return (x * weight).sum() / weight.sum().clamp(min=1e-6)
+
     target = units @ space.from_units
     target_landmarks = torch.einsum("btk,klc->btlc", target, space.landmarks)
     dense = out.fine + out.coarse
@@ -101,20 +120,27 @@ def losses(
     motion_landmarks = target_landmarks[:, 1:] - target_landmarks[:, :-1]
     rest = opening(torch.zeros_like(space.neutral), space.neutral)
     true = opening(target_landmarks, space.neutral)
-    stress = 0.25 + torch.exp(-weights.closure_sharpness * (true - rest).clamp(min=0))
+    stress = weights.open_floor + torch.exp(-weights.closure_sharpness * (true - rest).clamp(min=0))
+    shown = opening(dense_landmarks, space.neutral)
+    # Whether the lips meet is yes or no: a mean error would leave them half open wherever it cannot tell.
+    shut, parted = (true - rest < weights.closed_below).float(), (true - rest > weights.open_above).float()
+    logit = (weights.threshold - (shown - rest)) / weights.softness
+    meets = weights.closed_stress * shut * F.softplus(-logit) + parted * F.softplus(logit)
 
-    def lips(landmarks: Tensor) -> Tensor:
-        return ((opening(landmarks, space.neutral) - true).abs() * stress).mean() / 0.003
+    def lips(gap: Tensor) -> Tensor:
+        return mean((gap - true).abs() * stress) / 0.003
 
     return {
-        "dense": weights.dense * space.error(dense - target).mean() / scale,
-        "coarse": weights.coarse * space.error(out.coarse - target).mean() / scale,
-        "sparse": weights.sparse * (out.sparse - target_landmarks).square().mean() / landmark_scale,
+        "dense": weights.dense * mean(space.error(dense - target)) / scale,
+        "coarse": weights.coarse * mean(space.error(out.coarse - target)) / scale,
+        "sparse": weights.sparse * mean((out.sparse - target_landmarks).square().mean((-2, -1))) / landmark_scale,
         "velocity": weights.velocity
         * (
-            space.error(dense[:, 1:] - dense[:, :-1] - motion).mean() / scale
-            + (out.sparse[:, 1:] - out.sparse[:, :-1] - motion_landmarks).square().mean() / landmark_scale
+            mean(space.error(dense[:, 1:] - dense[:, :-1] - motion), both) / scale
+            + mean((out.sparse[:, 1:] - out.sparse[:, :-1] - motion_landmarks).square().mean((-2, -1)), both)
+            / landmark_scale
         ),
-        "opening": weights.opening * (lips(dense_landmarks) + 0.5 * lips(out.sparse)),
+        "opening": weights.opening * (lips(shown) + 0.5 * lips(opening(out.sparse, space.neutral))),
+        "closed": weights.closed * mean(meets, sure * (shut + parted)),
         "phones": weights.phones * F.cross_entropy(out.phone_logits.flatten(0, 1), phones.flatten()),
     }

@@ -54,7 +54,9 @@ _TONGUE = {"T", "D", "N", "L", "K", "G", "NG", "HH", "TH", "DH"}
 _ROUND = {"UW", "W", "UH", "AO", "R", "ER", "SH", "ZH", "CH", "JH"}
 REACH = 0.045  # seconds to fall to 1/e outside the phone
 ROUND_REACH = 0.12  # rounding is anticipated by about this
-SILENT_REACH = 0.06
+SILENT_REACH = 0.05
+PARTED_AFTER, PARTED_BEFORE = 0.10, 0.08  # seconds: lips part before a phrase and come to rest after its last sound
+PAUSE = 0.25  # a silence shorter than this is no rest: the mouth waits as it is
 
 TRANSITION = 0.050  # seconds a closure takes to make or release
 JAW_CLOSED = 0.10  # jaw weight below which closed lips need little help
@@ -141,9 +143,14 @@ def unit_track(
         target = np.array(_TARGETS.get(phone, _TARGETS["AH"]))
         strength = np.full(7, 1.0)
         reach = np.full(7, REACH)
+        plateau = 0.5
         if phone == "SIL":
+            # A rest is as firm as a phone but does not reach the further the longer it lasts: resting lips touch, and
+            # a last /t/ or /k/ must not be spoken with closed ones.
             reach[:] = SILENT_REACH
-            strength[:] = 1.0 if end - start > 0.15 else 0.3
+            strength[:] = 1.0 if end - start > PAUSE else 0.1
+            start, end = start + PARTED_AFTER * (start > 0), end - PARTED_BEFORE * (end < seconds)
+            start, end, plateau = min(start, end), max(start, end), 1.0
         elif phone in _TONGUE:
             strength[:] = (0.6, 0.05, 0.05, 0.25, 0.3, 0.3, 1.0)
         elif phone in _VOWELS:
@@ -156,8 +163,8 @@ def unit_track(
             strength[1:3], reach[1:3] = 1.5, ROUND_REACH
         low, high = np.searchsorted(times, [start - 0.5, end + 0.5])
         middle, half = (start + end) / 2, (end - start) / 2
-        outside = np.maximum(np.abs(times[low:high] - middle) - 0.5 * half, 0)[:, None]
-        pull = strength * np.exp(-((outside / (reach + 0.5 * half)) ** 2))
+        outside = np.maximum(np.abs(times[low:high] - middle) - plateau * half, 0)[:, None]
+        pull = strength * np.exp(-((outside / (reach + (1 - plateau) * half)) ** 2))
         weight[low:high] += pull
         total[low:high] += pull * target
     jaw, round_, protrude, spread, upper, lower, tongue = (total / weight).T

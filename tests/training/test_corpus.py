@@ -5,12 +5,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import soundfile as sf
 
 from histalk_blender.training.batches import load_clips
-from histalk_blender.training.corpus import real
+from histalk_blender.training.corpus import languages, readers, real
 from histalk_blender.training.corpus.align import words_of
-from histalk_blender.training.corpus.shards import held_out_speakers, sentence_split, shifted
+from histalk_blender.training.corpus.shards import (
+    Utterance, held_out_speakers, sentence_split, shifted, write_shard, write_splits,
+)  # fmt: skip
 from histalk_blender.training.corpus.symbols import ESPEAK_US, US, to_arpabet
 from histalk_blender.training.phones import ARPABET
 
@@ -79,6 +82,47 @@ def test_a_folder_of_real_speech_is_split_by_speaker_and_cropped(tmp_path):
     for clip in clips:
         assert abs(len(clip.samples) / 16_000 - (0.5 + 2 * real.MARGIN)) < 0.02
         assert abs(clip.phones[1][1] - real.MARGIN) < 0.01 and clip.phones[1][0] == "B"
+
+
+def test_recognisers_are_compared_word_by_word():
+    heard = [("Chapter", 0.9), ("12,", 0.9), ("Avenly", 0.2), ("road", 0.3)]
+    words, both, sure = readers.agreement(heard, "a chapter twelve the lee road".split())
+    assert words == ["chapter", "twelve", "avenly", "road"]
+    assert both == [True, True, False, True] and sure == [True, True, False, True]
+
+
+def test_only_long_stretches_of_agreement_are_tested():
+    spans = [("a", 0.0, 1.0, 0), ("b", 1.0, 2.0, 0), ("c", 2.0, 2.5, 0), ("d", 2.5, 3.0, 0)]
+    assert readers.stretches(spans, [True, True, False, True]) == [(0.0, 2.0)]
+
+
+def test_other_languages_take_the_nearest_english_phone():
+    assert languages.spelt("βwˈenos") == ["V", "W", "EH", "N", "AO", "S"]
+    assert languages.spelt("t‍ʃˈys") == ["CH", "UW", "S"]
+    assert languages.spelt("œ̃") == ["ER"] and languages.spelt("(en)bˈɒs(es)") == ["B", "AO", "S"]
+    assert languages.spelt("ɧ") is None
+    assert {phone for value in languages.IPA.values() for phone in value.split()} <= set(ARPABET)
+
+
+def test_a_closure_that_nobody_hears_is_doubted(aligned):
+    samples, phones = aligned
+    plosives = [row for row in phones if row[0] == "P"]
+    assert len(languages.closures_unheard(samples, phones)) <= 1
+    vowel = next(row for row in phones if row[0] in ("IY", "AO", "AH", "IH") and row[2] - row[1] > 0.08)
+    wrong = [("P", vowel[1], vowel[2])]
+    assert languages.closures_unheard(samples, plosives + wrong)[-1] == wrong[0][1:]
+
+
+def test_splits_are_written_and_no_voice_is_on_both_sides(tmp_path):
+    sound, phones = np.zeros(1600, np.int16), [("AA", 0.0, 0.1)]
+    write_shard(tmp_path, "a", [Utterance("1", "s", "x", "train", sound, phones, [(0.0, 0.05)])])
+    write_shard(tmp_path, "b", [Utterance("2", "s", "y", "test_stranger", sound, phones)])
+    assert write_splits(tmp_path) == {"test_stranger": 1, "train": 1}
+    assert (tmp_path / "splits.tsv").read_text().splitlines()[1:] == ["1\ts\tx\ttrain", "2\ts\ty\ttest_stranger"]
+    assert load_clips(tmp_path, {"train"})[0].unsure.tolist() == [[0.0, pytest.approx(0.05)]]
+    write_shard(tmp_path, "c", [Utterance("3", "s", "y", "train", sound, phones)])
+    with pytest.raises(ValueError, match="trained on"):
+        write_splits(tmp_path)
 
 
 def test_shards_give_back_what_was_written(corpus, aligned):

@@ -10,8 +10,9 @@ import torch
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head import lip_opening
 from histalk_blender.network import load_checkpoint
-from histalk_blender.training.augment import augment
-from histalk_blender.training.batches import SpeechBatches, load_clips
+from histalk_blender.synthesis import WEIGHTS
+from histalk_blender.training.augment import augment, with_formants
+from histalk_blender.training.batches import DOUBTED, SpeechBatches, load_clips
 from histalk_blender.training.loop import TrainOptions, first_basis, motion_space, train
 from histalk_blender.training.losses import LossWeights, losses
 from histalk_blender.training.phones import ARPABET
@@ -50,6 +51,18 @@ def test_a_killed_run_goes_on_and_ends_in_a_checkpoint_that_speaks(corpus, tmp_p
         assert load_checkpoint(path)(torch.randn(1, 16_000)).displacements.isfinite().all()
 
 
+def test_a_run_starts_from_given_weights(corpus, tmp_path, model):
+    kept = TrainOptions(
+        corpus, tmp_path, steps=1, learning_rate=0.0, init=WEIGHTS, lengths=(2.0,), seconds=4.0, workers=0, device="cpu"
+    )
+    own = load_checkpoint(train(kept)).state_dict()
+    for name, value in model.state_dict().items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(own[name], value)
+    with pytest.raises(HiSTalkError, match="nowhere"):
+        train(dataclasses.replace(kept, out=tmp_path / "other", init=tmp_path / "nowhere.safetensors"))
+
+
 def test_half_precision_trains_too(corpus, tmp_path):
     train(dataclasses.replace(options(corpus, tmp_path, 2), half=True))
     (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
@@ -62,12 +75,19 @@ def test_training_without_a_corpus_says_how_to_make_one(tmp_path):
 
 
 def test_batches_keep_sound_and_phones_together(clips):
-    wave, units, phones = next(iter(SpeechBatches(clips, (4.0,), 16.0, 30.0, seed=3)))
+    wave, units, phones, sure = next(iter(SpeechBatches(clips, (4.0,), 16.0, 30.0, seed=3)))
+    assert sure.shape == (4, 120) and sure.min() == 1
     assert wave.shape == (4, 64_000) and units.shape == (4, 120, 52) and phones.shape == (4, 101)
     level = wave.unfold(1, 640, 640).square().mean(-1)
     silent = phones[:, : level.shape[1]] == ARPABET.index("SIL")
     assert level[~silent].median() > 10 * level[silent].median()
     assert units.min() >= 0 and units.max() <= 1 and units.std() > 0.01
+
+
+def test_what_the_labels_do_not_know_is_marked(clips):
+    doubted = dataclasses.replace(clips[0], unsure=np.array([[0.0, 1e3]], np.float32))
+    _, _, phones, sure = next(iter(SpeechBatches([doubted], (4.0,), 8.0, 30.0, seed=3)))
+    assert (phones == DOUBTED).float().mean() > 0.7 and sure.mean() < 0.3
 
 
 def test_batches_are_the_same_for_a_seed_and_others_for_another(clips):
@@ -84,6 +104,17 @@ def test_augmentation_leaves_the_sound_where_it_was(speech, random):
         envelopes = [(e - e.mean()) / e.std() for e in envelopes]
         lags = [np.mean(envelopes[0] * np.roll(envelopes[1], -lag)) for lag in range(-10, 11)]
         assert abs(int(np.argmax(lags)) - 10) <= 2
+
+
+def test_formants_move_and_pitch_and_tempo_stay():
+    time = np.arange(16_000) / 16_000
+    pulses = np.sum([np.cos(2 * np.pi * 125 * k * time) for k in range(1, 60)], 0)
+    size = np.exp(-(((np.fft.rfftfreq(16_000, 1 / 16_000) - 1000) / 300) ** 2))
+    voice = np.fft.irfft(np.fft.rfft(pulses) * size).astype(np.float32)
+    np.testing.assert_allclose(with_formants(voice, 1.0), voice, atol=1e-4)
+    spectrum = np.abs(np.fft.rfft(with_formants(voice, 1.25)))[:3000]
+    assert 1150 < np.average(np.arange(3000), weights=spectrum**2) < 1350
+    assert set(np.argsort(spectrum)[-3:] % 125) <= {0, 1, 124}
 
 
 def perfect(space, units):
@@ -109,6 +140,8 @@ def test_losses_vanish_at_the_teacher_and_punish_an_open_bilabial_most(head, cli
     phones = torch.zeros(1, 5, dtype=torch.long)
     best = losses(perfect(space, units), units, phones, space, LossWeights())
     assert all(float(best[name]) < 1e-6 for name in ("dense", "sparse", "velocity", "opening"))
+    doubted = losses(perfect(space, units * 0), units, phones - 100, space, LossWeights(), torch.zeros(units.shape[:2]))
+    assert float(sum(doubted[name] for name in doubted if name != "phones")) == 0
     gap = lip_opening(head.landmarks(head.vertices + head.pose(units[0].numpy())))
     closed, wide = int(gap.argmin()), int(gap.argmax())
 
@@ -118,6 +151,8 @@ def test_losses_vanish_at_the_teacher_and_punish_an_open_bilabial_most(head, cli
         wrong[0, frame, ARKIT_UNITS.index("jawOpen")] = 0.3
         return float(losses(perfect(space, wrong), units, phones, space, LossWeights())["opening"])
 
+    wrong = units * 0  # a mouth that never opens
+    assert float(losses(perfect(space, wrong), units, phones, space, LossWeights())["closed"]) > 2 * float(best["closed"])
     assert opening_loss(closed) > 2 * opening_loss(wide) > 0
 
 

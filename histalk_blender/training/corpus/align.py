@@ -14,6 +14,7 @@ PAD = 0.3  # seconds of faint noise on each side, so that edge phones do not swa
 SPELT = {
     "iax": "IY K S", "ivr": "AY V IY AA R", "xray": "EH K S R EY", "forevermore": "F ER EH V ER M AO R",
     "lowercase": "L OW ER K EY S", "uppercase": "AH P ER K EY S", "rerecord": "R IY R IH K AO R D",
+    "mr": "M IH S T ER", "mrs": "M IH S IH Z", "dr": "D AA K T ER", "st": "S EY N T",
 }  # fmt: skip
 
 
@@ -28,9 +29,14 @@ def words_of(text: str) -> list[str]:
 
 
 class Aligner:
-    """Holds one decoder and the words that it was taught."""
+    """Holds one decoder, the words that it was taught, and how the last alignment went.
+
+    Attributes:
+        spans: (word, start s, end s, mean log score a frame) of the last alignment, silences left out.
+    """
 
     def __init__(self):
+        self.spans: list[tuple[str, float, float, float]] = []
         from pocketsphinx import Decoder
 
         # Beams this wide never lose the transcript, however poor the sound.
@@ -38,11 +44,22 @@ class Aligner:
             lm=None, bestpath=False, loglevel="FATAL", samprate=RATE, beam=1e-100, wbeam=1e-80, pbeam=1e-100
         )
 
-    def align(self, samples: np.ndarray, words: list[str]) -> list[tuple[str, float, float]] | None:
-        """int16 samples at 16 kHz -> (ARPAbet or SIL, start s, end s); None where no path fits."""
+    def align(
+        self, samples: np.ndarray, words: list[str], spelt: dict[str, str] = SPELT
+    ) -> list[tuple[str, float, float]] | None:
+        """Phones with times.
+
+        Args:
+            samples: [N] int16 at 16 kHz.
+            words: what is said.
+            spelt: ARPAbet of words that the dictionary lacks; what is in neither is spelt by flite's rules.
+
+        Returns:
+            (ARPAbet or SIL, start s, end s); None where no path fits.
+        """
         for word in words:
             if self.decoder.lookup_word(word) is None:
-                self.decoder.add_word(word, SPELT.get(word) or " ".join(phones_of(word)), True)
+                self.decoder.add_word(word, spelt.get(word) or " ".join(phones_of(word)), True)
         noise = np.random.default_rng(0).normal(0, 3, round(PAD * RATE)).round().astype("<i2")
         data = np.concatenate([noise, samples.astype("<i2"), noise]).tobytes()
         self.decoder.set_align_text(" ".join(words))
@@ -52,11 +69,16 @@ class Aligner:
         self.decoder.set_alignment()
         self._process(data)
         # To be read while iterating: a list of the alignment holds freed memory.
-        phones = []
+        phones, self.spans = [], []
         for word in self.decoder.get_alignment() or ():
+            first, score = len(phones), 0
             for phone in word:
                 start, end = phone.start / 100 - PAD + EARLY, (phone.start + phone.duration) / 100 - PAD + EARLY
                 phones.append((phone.name if phone.name.isalpha() else "SIL", start, end))
+                score += phone.score
+            if phones[first:] and phones[first][0] != "SIL":
+                start, end = phones[first][1], phones[-1][2]
+                self.spans.append((word.name.split("(")[0], start, end, score / (100 * (end - start))))
         return _trimmed(phones, samples) or None
 
     def _process(self, data: bytes) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from . import espeak, festival, flite, prompts, real
-from .shards import write_shard
+from . import espeak, festival, flite, languages, prompts, readers, real
+from .shards import write_shard, write_splits
 from .texts import sentences
 
 SECONDS = 3.0  # of speech in one of our sentences, about
 SHARES = {"flite": 0.5, "espeak": 0.35, "festival-kal_diphone": 0.1, "festival-cmu_us_slt_arctic_hts": 0.05}
+HEARD = "librispeech.heard.json"  # in the corpus' folder, written by `recognise`
 MEND = "apt-get install flite festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts espeak-ng"
 
 
@@ -28,6 +29,10 @@ def _make(out: Path, name: str, real_folder: Path | None, count: int, seed: int)
         clips = espeak.speak(sentences(count, seed + 1), seed)
     elif kind == "festival":
         clips = festival.speak(voice, sentences(count, seed + 2 + len(voice)))
+    elif kind == "lang":
+        clips = languages.speak(voice, real_folder)
+    elif kind == "readers":
+        clips = readers.speak(real_folder, out / HEARD)
     elif kind == "prompts":
         clips = prompts.speak()
     else:
@@ -35,7 +40,7 @@ def _make(out: Path, name: str, real_folder: Path | None, count: int, seed: int)
     return name, write_shard(out, name, clips)
 
 
-def _plan(real_folder: Path | None, hours: float) -> tuple[dict[str, int], list[str]]:
+def _plan(out: Path, real_folder: Path | None, hours: float) -> tuple[dict[str, int], list[str]]:
     """Shard -> sentences to speak, and what is missing here."""
     plan, missing = {}, []
     count = round(hours * 3600 / SECONDS)
@@ -53,6 +58,21 @@ def _plan(real_folder: Path | None, hours: float) -> tuple[dict[str, int], list[
             "the recorded prompts are left out (apt-get install asterisk-core-sounds-en asterisk-core-sounds-en-g722 "
             "ffmpeg flite)"
         )
+    for language in languages.PROMPTS if shutil.which("ffmpeg") and shutil.which("espeak-ng") else ():
+        if (languages.SOUNDS / language).exists() and Path(languages.TEXTS.format(language)).exists():
+            plan[f"lang-{language}"] = 0
+        else:
+            missing.append(f"the '{language}' prompts are left out (apt-get install asterisk-core-sounds-{language}-g722)")
+    if real_folder and (real_folder / "german.json").exists() and shutil.which("espeak-ng"):
+        plan["lang-de"] = 0
+    if real_folder and (real_folder / "librispeech.json").exists():
+        if (out / HEARD).exists():
+            plan["readers"] = 0
+        else:
+            missing.append(
+                f"the readers are left out: python -m histalk_blender.training.corpus.recognise "
+                f"{real_folder / 'librispeech'} {out / HEARD}"
+            )
     for name in real.FOLDERS if real_folder else ():
         if (real_folder / f"{name}.json").exists():
             plan[f"real-{name}"] = 0
@@ -71,12 +91,13 @@ def main(out: Path, real_folder: Path | None, hours: float, seed: int) -> None:
 
     Synthetic speech and the Asterisk prompts need only Debian packages. REAL holds, for each of kathleen, commands,
     wakewords, digits and ljspeech, NAME/*.opus and NAME.json (clip -> text, score, phones [[ARPAbet, start, end]],
-    speaker). Their sound is public: rhasspy/dataset-voice-kathleen (CC0), Picovoice/speech-to-intent-benchmark and
+    speaker); german and librispeech have text or guessed words in place of phones. Their sound is public:
+    rhasspy/dataset-voice-kathleen and -kerstin (CC0), Picovoice/speech-to-intent-benchmark and
     Picovoice/wake-word-benchmark (Apache-2.0), Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0), LJ Speech (public
-    domain); phones come from corpus/align.py.
+    domain), LibriSpeech (CC BY 4.0); phones come from corpus/align.py. OUT/splits.tsv tells who is for testing.
     """
     out.mkdir(parents=True, exist_ok=True)
-    plan, missing = _plan(real_folder, hours)
+    plan, missing = _plan(out, real_folder, hours)
     for sentence in missing:
         click.echo(f"corpus: {sentence}", err=True)
     todo = {name: count for name, count in plan.items() if not (out / f"{name}.jsonl").exists()}
@@ -85,6 +106,7 @@ def main(out: Path, real_folder: Path | None, hours: float, seed: int) -> None:
         for job in tqdm(as_completed(jobs), total=len(jobs), unit="shard", disable=None):
             name, made = job.result()
             tqdm.write(f"{name}: {made:.2f} h", file=sys.stdout)
+    click.echo(f"clips by split: {write_splits(out)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Utterance:
     split: str  # "train", "test_known" (a new sentence of a known voice) or "test_stranger"
     samples: np.ndarray  # [N] int16 at 16 kHz
     phones: list[tuple[str, float, float]]  # ARPAbet, start s, end s
+    unsure: Sequence[tuple[float, float]] = ()  # start s, end s of what training should not believe
 
 
 def sentence_split(sentence: str) -> str:
@@ -33,10 +34,34 @@ def sentence_split(sentence: str) -> str:
     return "test_known" if zlib.crc32(kept.encode()) % 100 < TEST_PERCENT else "train"
 
 
-def held_out_speakers(speakers: Iterable) -> set:
-    """A tenth of the speakers, at least one, chosen by a checksum of their names."""
+def held_out_speakers(speakers: Iterable, percent: int = TEST_PERCENT) -> set:
+    """A tenth (or `percent`) of the speakers, at least one, chosen by a checksum of their names."""
     ordered = sorted(set(speakers), key=lambda speaker: zlib.crc32(str(speaker).encode()))
-    return set(ordered[: max(1, round(len(ordered) * TEST_PERCENT / 100))])
+    return set(ordered[: max(1, round(len(ordered) * percent / 100))])
+
+
+def write_splits(folder: Path) -> dict[str, int]:
+    """Write splits.tsv (clip, source, speaker, split) of all shards and see that no voice is on both sides.
+
+    Returns:
+        Split -> clips.
+
+    Raises:
+        ValueError: a stranger is trained on.
+    """
+    rows = []
+    for table in sorted(folder.glob("*.jsonl")):
+        for line in table.open():
+            row = json.loads(line)
+            rows.append([row[key] for key in ("id", "source", "speaker", "split")])
+    sides = {side: {(row[1], row[2]) for row in rows if row[3] == side} for side in {row[3] for row in rows}}
+    crossed = sides.get("test_stranger", set()) & (sides.get("train", set()) | sides.get("test_known", set()))
+    if crossed:
+        raise ValueError(f"strangers who are trained on: {sorted(crossed)}")
+    temporary = folder / "splits.tsv.part"
+    temporary.write_text("clip\tsource\tspeaker\tsplit\n" + "".join("\t".join(row) + "\n" for row in rows))
+    os.replace(temporary, folder / "splits.tsv")
+    return {side: sum(row[3] == side for row in rows) for side in sorted(sides)}
 
 
 def write_shard(folder: Path, name: str, utterances: Iterable[Utterance]) -> float:
@@ -50,6 +75,8 @@ def write_shard(folder: Path, name: str, utterances: Iterable[Utterance]) -> flo
         row = {"id": u.id, "source": u.source, "speaker": u.speaker, "split": u.split}
         row |= {"offset": offset, "samples": len(u.samples)}
         row["phones"] = [(phone, round(start, 4), round(end, 4)) for phone, start, end in u.phones]
+        if u.unsure:
+            row["unsure"] = [(round(start, 3), round(end, 3)) for start, end in u.unsure]
         lines.append(json.dumps(row))
         sounds.append(u.samples.astype(np.int16))
         offset += len(u.samples)
