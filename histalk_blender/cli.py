@@ -43,9 +43,11 @@ def _progress(name: str):
 def _listen(audio: Path, weights: Path | None, device: str):
     """Audio file -> take."""
     from .audio import read_audio
+    from .quiet import quiet
     from .take import listen
 
-    samples = read_audio(audio)
+    with quiet(2):  # libmpg123 has remarks of its own on many an mp3
+        samples = read_audio(audio)
     with _progress(audio.name) as progress:
         take = listen(samples, weights, device, lambda stage, share: progress(share if stage == "Listening" else 1.0))
     for remark in take.remarks:
@@ -66,7 +68,7 @@ def _writable(path: Path, *suffixes: str) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--arkit", type=click.Path(path_type=Path), help="Also write the 52 ARKit units: .csv or .json.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None, device: str) -> None:
     """Write the motion of AUDIO to OUT (.npz): displacements in metres, landmarks, gates."""
     from .arkit import write_units
@@ -91,7 +93,7 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
 @click.option("--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True, help="mm, for basis keys.")
 @click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) -> None:
     """Make a .blend in which the bundled head speaks AUDIO."""
     try:

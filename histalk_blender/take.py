@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,11 +115,11 @@ def listen(
     Args:
         samples: [N] float32 at 16 kHz.
         weights: a checkpoint; None = the bundled one.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "cuda:N".
         say: called with the stage's name and the share of it done; what it raises ends the work.
 
     Raises:
-        HiSTalkError: the weights cannot be read, or there is no CUDA device where one was asked for.
+        HiSTalkError: the weights cannot be read, or there is no such device.
     """
     say("Listening", 0.0)
     load_network()
@@ -133,14 +134,19 @@ def pick_device(name: str) -> str:
     """The torch device for "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        HiSTalkError: CUDA was asked for and there is none.
+        HiSTalkError: there is no such device, or CUDA was asked for and there is none.
     """
     import torch
 
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+        raise HiSTalkError(f"There is no device '{name}': choose auto, cpu, cuda or cuda:N.")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise HiSTalkError("No CUDA device is usable here: choose the CPU, or the device automatically.")
+    count = torch.cuda.device_count() if ":" in name else 0
+    if ":" in name and int(name[5:]) >= count:
+        raise HiSTalkError(f"There is no device '{name}': the last one here is cuda:{count - 1}.")
     return name
 
 

@@ -1,15 +1,23 @@
 """The command line as a stranger uses it."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
 import soundfile as sf
 from assets import SPEECH
+
+from histalk_blender.cli import main
+
+
+# For a child in another folder.
+HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 def histalk(*arguments):
@@ -62,21 +70,97 @@ def test_bake_writes_a_file_in_which_the_head_speaks(tmp_path, performance):
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "nan"])
-def test_wrong_audio_ends_with_one_sentence_code_2_and_no_output(tmp_path, kind):
-    audio, out = tmp_path / "in.wav", tmp_path / "out.npz"
-    if kind == "folder":
-        audio.mkdir()
-    elif kind == "empty":
-        audio.write_bytes(b"")
-    elif kind == "text":
-        audio.write_text("no audio")
-    elif kind == "nan":
-        sf.write(audio, np.full(16_000, np.nan, np.float32), 16_000, subtype="FLOAT")
-    done = histalk("synthesize", audio, out)
+def test_wrong_audio_ends_with_one_sentence_code_2_and_no_output(tmp_path):
+    done = histalk("synthesize", tmp_path / "in.wav", tmp_path / "out.npz")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "in.wav" in done.stderr and "Traceback" not in done.stderr
-    assert not out.exists()
+    assert not (tmp_path / "out.npz").exists()
+
+
+def here(capfd, *arguments):
+    """As `histalk`, but without a process of its own: code, stdout and stderr, C libraries' lines among them."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    return left.value.code, *capfd.readouterr()
+
+
+def wrong(folder, kind):
+    if kind in ("wav", "flac", "ogg", "mp3"):
+        path = folder / f"in.{kind}"
+        sf.write(path, np.random.default_rng(0).normal(0, 0.1, 105_304), 16_000)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        return path
+    path = folder / "in.wav"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("no audio")
+    elif kind == "nan":
+        sf.write(path, np.full(16_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    elif kind == "short":
+        sf.write(path, np.full(1599, 0.1), 16_000)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "nan", "short", "wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("command", ["synthesize", "bake"])
+def test_stderr_holds_our_sentence_alone_whatever_is_wrong_with_the_audio(tmp_path, capfd, kind, command):
+    audio = wrong(tmp_path, kind)
+    before = sorted(tmp_path.iterdir())
+    out = (tmp_path / "out.npz",) if command == "synthesize" else ("--blend", tmp_path / "out.blend")
+    code, stdout, stderr = here(capfd, command, audio, *out)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("histalk: ") and stderr.count("\n") == 1 and audio.name in stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_silence_gives_a_resting_face_and_a_tenth_of_a_second_is_enough(tmp_path, capfd, model):
+    silent, shortest, out = tmp_path / "silent.mp3", tmp_path / "shortest.wav", tmp_path / "out.npz"
+    sf.write(silent, np.zeros(16_000), 16_000)
+    assert here(capfd, "synthesize", silent, out) == (0, f"{out}\n", "")
+    with np.load(out) as data:
+        assert len(data["displacements"]) == 30 and not data["displacements"].any()
+    sf.write(shortest, np.random.default_rng(0).normal(0, 0.1, 4410), 44_100)
+    assert here(capfd, "synthesize", shortest, out) == (0, f"{out}\n", "")
+    with np.load(out) as data:
+        assert len(data["displacements"]) == 3 and np.isfinite(data["displacements"]).all()
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:7", "cuda:", "cuda:x", "CPU", ""])
+@pytest.mark.parametrize("command", ["synthesize", "bake"])
+def test_a_device_that_there_is_not_is_refused(tmp_path, capfd, monkeypatch, device, command):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    out = (tmp_path / "out.npz",) if command == "synthesize" else ("--blend", tmp_path / "out.blend")
+    code, stdout, stderr = here(capfd, command, SPEECH, *out, "--device", device)
+    assert (code, stdout) == (2, "")
+    assert stderr.count("\n") == 1 and f"no device '{device}'" in stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_a_bake_is_saved_leaves_no_half_written_file(tmp_path, capfd, monkeypatch, model):
+    from histalk_blender.bake import scene
+
+    audio, saved = tmp_path / "in.wav", []
+    sf.write(audio, np.zeros(16_000), 16_000)
+
+    def interrupted(temporary, path):
+        saved.append(temporary.stat().st_size)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.os, "replace", interrupted)
+        code, _, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
+    assert saved and code == 1
+    assert list(tmp_path.iterdir()) == [audio]
+    code, stdout, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
+    assert code == 0 and "30 frames" in stdout, "silence is baked as a face at rest"
+    bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
 def test_a_wrong_output_place_is_refused_before_the_work(tmp_path):
@@ -91,15 +175,19 @@ def test_wrong_weights_are_refused(tmp_path):
     assert done.returncode == 2 and "No weights at" in done.stderr
 
 
-def test_ctrl_c_leaves_no_half_written_file(tmp_path):
+@pytest.mark.parametrize(
+    "command, out, moments",
+    [("synthesize", "out.npz", (0.3, 6.0, 9.0)), ("bake", "--blend=out.blend", (8.0,))],
+)
+def test_ctrl_c_leaves_no_half_written_file(tmp_path, command, out, moments):
     long = tmp_path / "long.wav"
     samples, rate = sf.read(SPEECH)
     sf.write(long, np.tile(samples, 60), rate)
     code = "import sys; from histalk_blender.cli import main; print('begun', flush=True); main()"
-    for late in (0.0, 6.0, 9.0):
+    for late in moments:
         child = subprocess.Popen(
-            [sys.executable, "-c", code, "synthesize", long, tmp_path / "out.npz"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-c", code, command, long, out],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=HERE,
         )  # fmt: skip
         child.stdout.readline()
         time.sleep(late)

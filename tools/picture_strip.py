@@ -14,9 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from histalk_blender.audio import read_audio
 from histalk_blender.bake import build_scene
-from histalk_blender.bake.scene import quiet, use_workbench
+from histalk_blender.bake.scene import use_workbench
 from histalk_blender.head import load_head
 from histalk_blender.network import load_checkpoint
+from histalk_blender.quiet import quiet
 from histalk_blender.synthesis import WEIGHTS, synthesize
 from histalk_blender.training.corpus.align import Aligner
 from histalk_blender.training.corpus.shards import at_16k
@@ -54,7 +55,7 @@ def main() -> None:
             obj.data.vertices.foreach_set("co", vertices.ravel())
             obj.data.update()
             scene.render.filepath = str(Path(folder, "tile.png"))
-            with quiet():
+            with quiet(1):
                 bpy.ops.render.render(write_still=True)
             x, y = SIDE * (i % COLUMNS), (SIDE + 34) * (i // COLUMNS)
             strip.paste(Image.open(scene.render.filepath).convert("RGB"), (x, y))

@@ -137,5 +137,5 @@ def basis_of(
         else:
             low = middle + 1
     scale = np.maximum(np.abs(weights[:, :low]).max(0, initial=0.0), 1e-12)
-    signed = (shapes[:low] * scale[:, None]).reshape(low, -1, 3)
+    signed = (shapes[:low] * scale[:, None]).reshape(low, motion.shapes.shape[1], 3)
     return Motion((weights[:, :low] / scale).astype(np.float32), signed.astype(np.float32), motion.fps), error(low)

@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
 
 from ..errors import HiSTalkError
 from ..head import Head
+from ..quiet import quiet
 from ..units import ARKIT_UNITS
 
 
@@ -92,21 +92,6 @@ def add_head(head: Head, units: bool = False):
     return obj
 
 
-@contextmanager
-def quiet():
-    """Keep Blender's own lines off standard output, which belongs to what the command prints."""
-    sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
-
-
 def save_blend(path: Path) -> None:
     """Save the open scene, under a temporary name until it is whole; paths in it become relative.
 
@@ -117,7 +102,7 @@ def save_blend(path: Path) -> None:
     temporary = path.with_name(path.stem + ".part.blend")
     try:
         bpy.context.preferences.filepaths.save_version = 0
-        with quiet():
+        with quiet(1):
             # Only a saved file has a place that paths can be relative to.
             bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
             bpy.ops.file.make_paths_relative()
@@ -187,7 +172,7 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
 
     bpy.app.handlers.render_post.append(frame_done)
     try:
-        with quiet():
+        with quiet(1):
             bpy.ops.render.render(animation=True)
         os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
