@@ -28,7 +28,8 @@ def read_audio(source: Path | bytes, start: float = 0.0, duration: float | None 
     """Decode, mix down and resample a file or a stretch of it; only the result is held whole.
 
     Of a file that was cut off, a stretch that lies in what is left of it is read; anything that reaches further is
-    refused. So is a whole mp3 of which libsndfile would leave out the end. Where the channels cancel each other out, the loudest is taken instead of their mean.
+    refused. So is a whole mp3 of which libsndfile would leave out the end. Where the channels cancel each other out,
+    the loudest is taken instead of their mean.
 
     Args:
         source: a file, or its bytes: whatever libsndfile reads (wav, flac, ogg, mp3), any rate and channel count.

@@ -54,7 +54,7 @@ spec.loader.exec_module(module)
 module.register(); module.unregister()
 print({{"torch", "transformers"}} & set(sys.modules))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert done.stdout.strip().endswith("set()"), done.stderr
 
 

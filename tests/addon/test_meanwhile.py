@@ -223,5 +223,5 @@ settings.audio, settings.file = "FILE", {str(SPEECH)!r}
 running.begin(orders.order_for(bpy.context, bpy.context.object))
 print("quitting", flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0 and "quitting" in done.stdout, done.stderr
