@@ -28,7 +28,8 @@ def read_audio(source: Path | bytes, start: float = 0.0, duration: float | None 
     """Decode, mix down and resample a file or a stretch of it; only the result is held whole.
 
     Of a file that was cut off, a stretch that lies in what is left of it is read; anything that reaches further is
-    refused. So is a whole mp3 of which libsndfile would leave out the end. Where the channels cancel each other out, the loudest is taken instead of their mean.
+    refused. So is a whole mp3 of which libsndfile would leave out the end. Where the channels cancel each other out,
+    the loudest is taken instead of their mean.
 
     Args:
         source: a file, or its bytes: whatever libsndfile reads (wav, flac, ogg, mp3), any rate and channel count.
@@ -157,11 +158,16 @@ class _Pages(mmap.mmap):
 def _sized(source: Path | bytes, start: int) -> BytesIO | _Pages:
     """A wav whose sound has the size 0, with one that libsndfile reads to the end of the file."""
     if isinstance(source, bytes):
-        return BytesIO(source[: start - 4] + b"\xff" * 4 + source[start:])
+        return BytesIO(_form(source) + source[4 : start - 4] + b"\xff" * 4 + source[start:])
     with open(source, "rb") as file:
         pages = _Pages(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    pages[start - 4 : start] = b"\xff" * 4
+    pages[:4], pages[start - 4 : start] = _form(pages), b"\xff" * 4
     return pages
+
+
+def _form(wav: bytes | _Pages) -> bytes:
+    """RIFF also for RF64, which has another place for its size."""
+    return b"RIFF" if wav[:4] == b"RF64" else wav[:4]
 
 
 def _why(error: Exception) -> str:
