@@ -158,11 +158,16 @@ class _Pages(mmap.mmap):
 def _sized(source: Path | bytes, start: int) -> BytesIO | _Pages:
     """A wav whose sound has the size 0, with one that libsndfile reads to the end of the file."""
     if isinstance(source, bytes):
-        return BytesIO(source[: start - 4] + b"\xff" * 4 + source[start:])
+        return BytesIO(_form(source) + source[4 : start - 4] + b"\xff" * 4 + source[start:])
     with open(source, "rb") as file:
         pages = _Pages(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    pages[start - 4 : start] = b"\xff" * 4
+    pages[:4], pages[start - 4 : start] = _form(pages), b"\xff" * 4
     return pages
+
+
+def _form(wav: bytes | _Pages) -> bytes:
+    """RIFF also for RF64, which has another place for its size."""
+    return b"RIFF" if wav[:4] == b"RF64" else wav[:4]
 
 
 def _why(error: Exception) -> str:

@@ -57,7 +57,7 @@ def _sound_chunk(file: BinaryIO) -> tuple[int, int]:
     while len(head := file.read(8)) == 8:
         name, length = struct.unpack(order + "4sI", head)
         if name in (b"data", b"SSND"):
-            if length == 0xFFFFFFFF and large:
+            if length == 0xFFFFFFFF and large is not None:
                 return file.tell(), large if large < 1 << 62 else -1
             return file.tell(), length if length < STREAMED else -1
         start = file.tell()

@@ -157,6 +157,15 @@ def test_a_wav_from_a_pipe_does_not_know_its_size(tmp_path, size, packed):
     assert len(read_audio(path.read_bytes() if packed else path)) == 105_304
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_nor_does_a_large_one(tmp_path, packed):
+    path = cut(tmp_path / "a.rf64", 1.0)
+    data = path.read_bytes()
+    assert data[12:16] == b"ds64"
+    path.write_bytes(data[:20] + bytes(24) + data[44:])
+    assert len(read_audio(path.read_bytes() if packed else path)) == 105_304
+
+
 def test_a_wav_of_odd_size_without_its_pad_byte_is_whole(tmp_path):
     sf.write(tmp_path / "a.wav", np.zeros(16_001), 16_000, subtype="PCM_U8")
     data = (tmp_path / "a.wav").read_bytes()
