@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # A Debian with Blender 4.3 and a virtual screen, to look at the panel in a real window: 2 GB, some minutes, as root.
 #   tests/window/make_chroot.sh FOLDER [MIRROR]; then HISTALK_WINDOW=FOLDER make test
+# Called again it mounts what a restart has unmounted.
 set -euo pipefail
 root=${1:?name the folder to make}
-debootstrap --variant=minbase --include=ca-certificates trixie "$root" "${2:-http://deb.debian.org/debian}"
+[ -e "$root/etc/debian_version" ] || debootstrap --variant=minbase --include=ca-certificates trixie "$root" "${2:-http://deb.debian.org/debian}"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 cp /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
