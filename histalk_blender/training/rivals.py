@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,7 +17,7 @@ WIDTH, LAYERS, HEADS = 384, 3, 4  # with these the two have about as many weight
 WINDOW = 17  # frames that a per-frame design sees, VOCA's half a second
 
 
-class Rival(HiSTalk):
+class Rival(HiSTalk, ABC):
     """A network with HiSTalk's inputs and outputs and another middle; landmarks are read off its components."""
 
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
@@ -44,9 +46,9 @@ class Rival(HiSTalk):
         none = torch.zeros_like(sparse)[:, None].expand(-1, 4, -1, -1, -1)
         return HiSTalkComponents(fine, torch.zeros_like(fine), sparse, none, none[..., 0], self.phone_head(pairs))
 
+    @abstractmethod
     def motion(self, speech: Tensor) -> Tensor:
         """[B, T, WIDTH] at frame rate -> [B, T, components]."""
-        raise NotImplementedError
 
 
 class PerFrame(Rival):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +77,7 @@ class Recording:
     units: Callable[[], np.ndarray] | None = None  # -> [T, 52] ARKit weights, where a teacher made the motion
 
 
-class DataSet:
+class DataSet(ABC):
     """A folder of recordings."""
 
     name: str
@@ -85,13 +86,13 @@ class DataSet:
     sizes: dict[str, int] = {}  # recordings of each group where all are there, as far as that is known
     topology: Topology
 
+    @abstractmethod
     def recordings(self, split: str) -> list[Recording]:
         """All recordings of a split.
 
         Raises:
             HiSTalkError: the split is unknown, or a file is missing or not what it should be.
         """
-        raise NotImplementedError
 
     def check_split(self, split: str) -> None:
         """Refuse a split that the data set does not have."""
