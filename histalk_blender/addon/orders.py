@@ -46,8 +46,8 @@ def topology_of(obj, kind: str) -> str:
     topology = recognised(obj)
     if not topology:
         raise HiSTalkError(
-            f"'{obj.name}' has {len(obj.data.vertices)} vertices, a FLAME head 5023, HiSTalk's own 5123: choose one of those, or "
-            "bake as ARKit curves."
+            f"'{obj.name}' has {len(obj.data.vertices)} vertices, a FLAME head 5023, HiSTalk's own 5123: choose one of "
+            "those, or bake as ARKit curves."
         )
     return topology
 

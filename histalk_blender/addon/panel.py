@@ -120,7 +120,7 @@ class _Style(_Settings):
                 label = {"smoothing": "Smoothing (ms)", "delay": "Delay (ms)"}.get(name)
                 column.prop(settings, name, text=label)
         if has_bake(context.object) and context.object.session_uid not in running.baked:
-            sentence(layout, context, "Opened from a file: sliders take effect with the next Bake.", "INFO")
+            sentence(layout, context, "Sliders take effect with the next Bake.", "INFO")
 
 
 class _Output(_Settings):

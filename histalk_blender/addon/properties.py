@@ -92,7 +92,7 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
         name="Bake As",
         items=(
             ("basis", "Basis Keys", "A few signed shape keys with F-curves: easy to edit, small, within the tolerance"),
-            ("cache", "Mesh Cache", "A PC2 file and a modifier: exact, plays fastest, best for long clips. A later bake overwrites the file"),
+            ("cache", "Mesh Cache", "A PC2 file, overwritten by the next bake, and a modifier: exact, fast, for long clips"),
             ("keys", "Shape Keys", "One shape key a frame: exact, for other programs and clips of up to 3000 frames"),
             ("arkit", "ARKit Curves", "F-curves on the mesh's own shape keys with ARKit names, whatever its topology"),
         ),

@@ -37,7 +37,8 @@ def finish(obj) -> str:
     error = f", at most {job.report.max_error_mm:.2f} mm off" if job.report.kind in ("basis", "arkit") else ""
     obj.histalk.report = f"{job.report.frames} frames as {what}{error}, in {job.seconds:.1f} s"
     # What hides a bake may be mended at any time: the panel looks for it by itself.
-    lasting = [warning for warning in job.report.warnings if warning not in why_nothing_moves(obj)]
+    passing = why_nothing_moves(obj)
+    lasting = [warning for warning in job.report.warnings if warning not in passing]
     obj.histalk.warnings = "\n".join([*job.take.remarks, *lasting])
     return obj.histalk.report
 

@@ -17,12 +17,14 @@ from ..motion import Motion
 from ..units import ARKIT_UNITS
 from .checks import refresh, why_nothing_moves
 from .make import Made, make
-from .ownership import CACHE, KEPT, MADE, MARK, curve_bags, key_path, play_curves, remove_bake, remove_unfinished, set_curve
+from .ownership import (
+    CACHE, KEPT, MADE, MARK, curve_bags, key_path, play_curves, remove_bake, remove_unfinished, set_curve,
+)  # fmt: skip
 from .plan import check_object, plan_bake
 
 SLICE = 16  # shape keys made before the window may draw again
-MANY_KEYS = 1000  # from here on Blender itself is slow
-RENAMED = 1000  # more keys keep the ".001" of a second bake, as each renaming walks through all curves
+# More keys make Blender itself slow, and keep the ".001" of a second bake, as each renaming walks through all curves.
+MANY_KEYS = 1000
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def report(obj, made: Made) -> BakeReport:
     if kind != "cache" and obj.data.users > 1:
         warnings.append(f"Mesh '{obj.data.name}' is shared, so {obj.data.users} objects speak: make it single-user.")
     if counts["keys"] > MANY_KEYS and kind == "keys":
-        warnings.append(f"{counts['keys']} shape keys make Blender slow: basis keys or a mesh cache hold the same motion.")
+        warnings.append(f"{counts['keys']} shape keys make Blender slow: basis keys or a cache hold the same motion.")
     return BakeReport(kind, len(made.motion), counts[kind], made.max_error_mm, warnings)
 
 
@@ -120,11 +122,12 @@ def _why_not_as_baked(obj, made: Made) -> list[str]:
     keys, plan = obj.data.shape_keys, made.plan
     if plan.kind == "cache" and keys is not None:
         animation = keys.animation_data
-        curves = [*(curve for bag in curve_bags(animation) for curve in bag.fcurves), *(animation.drivers if animation else ())]
-        moved = {curve.data_path for curve in curves}
-        names = [key.name for key in keys.key_blocks[1:] if key_path(key.name) in moved or (key.vertex_group and key.value)]
+        moved = {curve.data_path for bag in curve_bags(animation) for curve in bag.fcurves}
+        moved |= {driver.data_path for driver in animation.drivers} if animation else set()
+        own = keys.key_blocks[1:]
+        names = [key.name for key in own if key_path(key.name) in moved or (key.vertex_group and key.value)]
         if names:
-            return [f"The mesh cache plays in place of shape keys, so {_listed(names)} no longer move: bake as basis keys."]
+            return [f"A mesh cache plays in place of shape keys: {_listed(names)} no longer move. Basis keys keep them."]
     if plan.kind == "arkit":
         most = dict(zip(ARKIT_UNITS, made.motion.weights.max(0, initial=0.0), strict=True))
         short = [name for unit, name in plan.keys.items() if most[unit] > keys.key_blocks[name].slider_max + 1e-3]
@@ -199,7 +202,7 @@ def _apply_keys(obj, made: Made) -> Iterator[float]:
     remove_bake(obj, but=new)
     play_curves(obj)
     keys = obj.data.shape_keys
-    if len(new) < RENAMED:
+    if len(new) <= MANY_KEYS:
         for i, name in enumerate(new):
             if "." in name:  # an older bake had the name
                 keys.key_blocks[name].name = name.partition(".")[0]

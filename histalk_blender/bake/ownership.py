@@ -137,8 +137,8 @@ def remove_unfinished(obj, new: Iterable[str] = ()) -> None:
 
 
 def _our_curves(keys, waiting: bool) -> list:
-    bags = curve_bags(keys.animation_data)
-    return [curve for bag in bags for curve in bag.fcurves if is_our_curve(curve) and (curve.array_index == WAITING) == waiting]
+    curves = [curve for bag in curve_bags(keys.animation_data) for curve in bag.fcurves if is_our_curve(curve)]
+    return [curve for curve in curves if (curve.array_index == WAITING) == waiting]
 
 
 def _remove_curves(keys, waiting: bool) -> None:
