@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from histalk_blender.head import lip_opening, load_head
+from histalk_blender.training.metrics import CLOSED, RAISED, lower_lip_drop
+from histalk_blender.training.prosody import VOICED, pitch_track
 from histalk_blender.training.teacher import MAX_SPEED, unit_track
+from histalk_blender.units import ARKIT_UNITS
 
 FPS = 30.0
 
@@ -97,3 +100,122 @@ def test_units_stay_in_range_and_within_the_stated_speed():
     assert track.dtype == np.float32 and track.shape == (round(at * FPS), 52)
     assert track.min() >= 0 and track.max() <= 1
     assert np.abs(np.diff(track, axis=0)).max() <= MAX_SPEED / FPS + 1e-6
+
+
+NEIGHBOURS = ("AA", "AE", "IY", "UW", "AO", "OW", "S", "SH", "R", "W", "TH", "L", "T")
+INDEX = ARKIT_UNITS.index
+MOTION = load_head().landmarks(load_head().unit_deltas())
+
+
+def between(phone, before, after, length):
+    """Landmarks of [EH before phone after AA] while `phone` may be heard, a frame around it allowed."""
+    names = ("EH", before, phone, after, "AA")
+    phones = [[name, 0.3 + i * length, 0.3 + (i + 1) * length] for i, name in enumerate(names)]
+    end = phones[-1][2]
+    track = unit_track([["SIL", 0.0, 0.3], *phones, ["SIL", end, end + 0.5]], end + 0.5, fps=FPS)
+    times = np.arange(len(track)) / FPS
+    _, start, stop = phones[2]
+    head = load_head()
+    marks = head.landmarks(head.vertices) + np.tensordot(track, MOTION, 1)
+    return marks[(times >= start - 0.02) & (times <= stop + 0.02)]
+
+
+@pytest.mark.parametrize("length", [0.05, 0.09, 0.14])
+@pytest.mark.parametrize("before", NEIGHBOURS)
+def test_lips_meet_and_bite_between_any_neighbours(before, length, rest):
+    for after in NEIGHBOURS:
+        shut = lip_opening(between("M", before, after, length)) - lip_opening(rest)
+        assert shut.min() < CLOSED, f"/m/ before {after}"
+        bitten = between("F", before, after, length)
+        drop = lower_lip_drop(bitten, rest)
+        assert drop.min() < RAISED / 2, f"/f/ before {after}"
+        # At the teeth, not only as high as they are.
+        assert bitten[drop.argmin(), 66, 1] > rest[66, 1] + 0.001, f"/f/ before {after} draws the lip in"
+
+
+@pytest.mark.parametrize("phone, widest", [("S", 0.09), ("CH", 0.11), ("W", 0.13), ("TH", 0.2)])
+def test_a_loud_vowel_does_not_open_a_narrow_phone(phone, widest):
+    phones, span, seconds = spoken(phone)
+    jaw = unit_track(phones, seconds, np.full(round(seconds * 16_000), 0.3, np.float32))[:, INDEX("jawOpen")]
+    assert jaw[frames(span)].min() < widest
+    assert jaw.max() > 0.4
+
+
+def test_a_short_vowel_opens_less_than_a_long_one():
+    short = [["SIL", 0, 0.3], ["T", 0.3, 0.38], ["AH", 0.38, 0.43], ["T", 0.43, 0.51], ["SIL", 0.51, 1.2]]
+    long = [["SIL", 0, 0.3], ["T", 0.3, 0.38], ["AH", 0.38, 0.52], ["T", 0.52, 0.60], ["SIL", 0.60, 1.2]]
+    jaws = [unit_track(phones, 1.2, fps=100.0)[:, INDEX("jawOpen")].max() for phones in (short, long)]
+    assert jaws[0] < 0.8 * jaws[1]
+
+
+BROWS = [INDEX(name) for name in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")]
+SYLLABLES, VOWEL, MURMUR, BEGIN = 14, 0.16, 0.07, 0.3
+ACCENTED = 6
+
+
+def babble(semitones, noise=0.0):
+    """Fourteen "na" with pitch raised by `semitones` in the seventh: phones, sound at 16 kHz, that vowel's middle."""
+    phones, at = [["SIL", 0.0, BEGIN]], BEGIN
+    for _ in range(SYLLABLES):
+        phones += [["N", at, at + MURMUR], ["AA", at + MURMUR, at + MURMUR + VOWEL]]
+        at += MURMUR + VOWEL
+    phones.append(["SIL", at, at + 0.5])
+    middle = BEGIN + ACCENTED * (MURMUR + VOWEL) + MURMUR + VOWEL / 2
+    time = np.arange(round((at + 0.5) * 16_000)) / 16_000
+    # A voice that falls by one semitone a second.
+    tones = -time + semitones * np.exp(-(((time - middle) / 0.09) ** 2))
+    phase = 2 * np.pi * np.cumsum(130 * 2 ** (tones / 12)) / 16_000
+    sound = sum(np.sin(n * phase) / n for n in range(1, 13)) * 0.1 * ((time > BEGIN) & (time < at))
+    random = np.random.default_rng(1)
+    return phones, (sound + noise * random.normal(size=len(time))).astype(np.float32), middle
+
+
+def brows(phones, sound):
+    return unit_track(phones, len(sound) / 16_000, sound, FPS)[:, BROWS]
+
+
+def test_brows_rise_with_a_pitch_accent_and_only_there():
+    phones, sound, middle = babble(6.0)
+    track = brows(phones, sound)
+    moving = np.flatnonzero(track[:, 0] > 0.005) / FPS
+    assert 0.15 <= track[:, 0].max() <= 0.4
+    assert abs(track[:, 0].argmax() / FPS - middle) < 0.1
+    assert moving.min() > middle - 0.2 and moving.max() < middle + 0.45 and len(moving) >= 0.3 * FPS
+    assert moving.min() < middle - 0.05, "brows start before the pitch peaks"
+    assert 0 < track[:, 1].max() < track[:, 0].max()
+    assert np.array_equal(track[:, 1], track[:, 2])
+
+
+def test_a_higher_accent_raises_the_brows_more():
+    low, high = (brows(*babble(tones)[:2]).max() for tones in (4.0, 7.0))
+    assert 0.1 < low < high - 0.05
+
+
+def test_brows_stay_still_without_an_accent():
+    phones, flat, _ = babble(0.0)
+    hiss = np.random.default_rng(0).normal(size=len(flat)).astype(np.float32) * 0.1
+    for sound in (flat, babble(1.0)[1], hiss, np.zeros_like(flat), babble(0.0, noise=0.1)[1]):
+        assert brows(phones, sound).max() == 0
+    assert unit_track(phones, len(flat) / 16_000)[:, BROWS].max() == 0
+
+
+def test_brows_do_not_move_the_mouth():
+    tracks = []
+    for tones in (0.0, 6.0):
+        phones, sound, _ = babble(tones)
+        tracks.append(unit_track(phones, len(sound) / 16_000, sound, FPS))
+    rest_of_face = [i for i in range(52) if i not in BROWS]
+    assert np.abs(tracks[0] - tracks[1])[:, rest_of_face].max() < 0.05
+    upper = [i for i in range(52) if ARKIT_UNITS[i].startswith(("brow", "eye", "cheek")) and i not in BROWS]
+    assert tracks[1][:, upper].max() == 0
+
+
+def test_pitch_of_a_voice_of_any_height_is_found():
+    time = np.arange(16_000) / 16_000
+    for hertz in (85.0, 130.0, 220.0, 350.0):
+        # Low voices lack their fundamental, as on a telephone.
+        sound = sum(np.sin(2 * np.pi * n * hertz * time) / n for n in range(1 if hertz > 200 else 2, 13))
+        found, periodicity = pitch_track(sound.astype(np.float32))
+        middle = slice(10, 90)
+        assert (periodicity[middle] > VOICED).all()
+        assert np.abs(12 * np.log2(found[middle] / hertz)).max() < 0.3, hertz
