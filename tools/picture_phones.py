@@ -3,7 +3,7 @@
     pip install pillow==12.0.0 && python tools/picture_phones.py phones.png "AA p AA" "IY M UW" "W AY t"
     python tools/picture_phones.py clip.png CORPUS/real-kathleen.jsonl 12 0.5 1.7
 
-In a phone sequence the phones in lower case are drawn, front above and three-quarter below, a diphthong at both parts.
+The phones in lower case are drawn, front above and three-quarter below, diphthongs at both parts; --face shows it whole.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ from histalk_blender.training.phones import DIPHTHONGS
 from histalk_blender.training.teacher import unit_track
 
 FPS = 30.0
-LENGTHS = {"SIL": 0.3}
 CONSONANT, VOWEL, DIPHTHONG = 0.08, 0.12, 0.20  # seconds
 SIDE, COLUMNS, LABEL = 200, 8, 20
-MOUTH, FACE = (48, 54, 8), (27, 8, 8)
 ANGLES = (0.0, 40.0)  # degrees
 
 
