@@ -1,4 +1,7 @@
-"""Acoustic feature extractor: wav2vec 2.0, raw audio -> frame-level features (paper: F̂_f)."""
+"""Acoustic feature extractor: wav2vec 2.0, raw audio -> frame-level features (paper: F̂_f).
+
+`whisper.py` holds the other kind; `acoustic_extractor` gives the one that a config names.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 from ..errors import HiSTalkError
 from .config import HiSTalkConfig
 from .masks import valid_mask
+from .whisper import WhisperExtractor
 
 
 class MaskedGroupNorm(nn.Module):
@@ -173,3 +177,8 @@ class AcousticExtractor(nn.Module):
         for layer in encoder.layers:
             hidden = layer(hidden, attention_mask=mask[:, None])
         return hidden
+
+
+def acoustic_extractor(config: HiSTalkConfig, pretrained: bool = False) -> AcousticExtractor | WhisperExtractor:
+    """What `config.acoustic` names; both take ([B, N] sound, [B] lengths) and give ([B, M, width], [B] tokens)."""
+    return WhisperExtractor(config) if config.acoustic == "whisper" else AcousticExtractor(config, pretrained)

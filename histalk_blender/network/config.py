@@ -21,7 +21,9 @@ class HiSTalkConfig:
     landmarks: int = 68  # iBUG scheme, method.md section 4
     landmark_scale: float = 0.01  # metres; keeps the landmark heads' raw outputs near one
 
-    # wav2vec 2.0. The defaults are the bundled `small` preset: a front end of three convolutions whose first
+    acoustic: str = "wav2vec2"  # the extractor: "wav2vec2" on the waveform, or "whisper" on mel bands
+
+    # wav2vec 2.0. The defaults are the `wave` preset: a front end of three convolutions whose first
     # is a 25 ms filter bank, because seven narrow ones cost ten times as much on a CPU.
     conv_dim: tuple[int, ...] = (256, 256, 256)
     conv_kernel: tuple[int, ...] = (400, 4, 3)
@@ -35,7 +37,7 @@ class HiSTalkConfig:
     acoustic_span: int = 100  # tokens each way that attention reaches, 2 s; 0 = all: then windows no longer agree
     acoustic_position_kernel: int = 64  # tokens; 1.28 s
     acoustic_dropout: float = 0.05  # half of wav2vec2-base's, as the network is small
-    acoustic_source: str = ""  # folder or hub name of pre-trained weights, used by `base` only
+    acoustic_source: str = ""  # folder or hub name of wav2vec 2.0's pre-trained weights, used by `base` only
 
     # SpeechFormer++ (method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
     hierarchy_width: int = 256  # as the acoustic features; its feed-forward is half of it, as published
@@ -138,7 +140,14 @@ class HiSTalkConfig:
 
 
 def small(vertices: int) -> HiSTalkConfig:
-    """The bundled preset for our own head of `vertices` vertices."""
+    """The bundled preset for our own head of `vertices` vertices: it hears with an encoder of Whisper tiny's size."""
+    return HiSTalkConfig(
+        acoustic="whisper", acoustic_width=384, acoustic_layers=4, acoustic_heads=6, acoustic_feed_forward=1536
+    ).with_topology("histalk", vertices)
+
+
+def wave(vertices: int) -> HiSTalkConfig:
+    """wav2vec 2.0 at a third of its base's width, on the waveform itself, for our own head."""
     return HiSTalkConfig().with_topology("histalk", vertices)
 
 
@@ -158,3 +167,8 @@ def base(vertices: int, source: str = "facebook/wav2vec2-base-960h") -> HiSTalkC
         hierarchy_layers=(2, 2, 4, 4),
         branch_width=256,
     ).with_topology("histalk", vertices)
+
+
+def preset(name: str, vertices: int, source: str = "") -> HiSTalkConfig:
+    """`small`, `wave` or `base`; `source` is where `base` finds its wav2vec 2.0."""
+    return base(vertices, source) if name == "base" else {"small": small, "wave": wave}[name](vertices)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .acoustic import AcousticExtractor
+from .acoustic import acoustic_extractor
 from .coarse import CoarseMotionGenerator
 from .config import HiSTalkConfig
 from .decoder import distance_bias
@@ -63,7 +63,7 @@ class HiSTalk(nn.Module):
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
         super().__init__()
         self.config = config
-        self.acoustic = AcousticExtractor(config, pretrained_acoustic)
+        self.acoustic = acoustic_extractor(config, pretrained_acoustic)
         self.hierarchy = HierarchicalExtractor(config)
         self.phone_head = nn.Linear(config.hierarchy_width, config.phones)
         self.hsf2s = HSF2S(config)

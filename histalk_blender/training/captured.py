@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..audio import normalise_level
-from ..network import HiSTalkConfig, base, small
+from ..network import HiSTalkConfig, preset
 from .batches import Clip
 from .datasets import DataSet, Recording
 from .datasets.base import VertexLandmarks
@@ -99,11 +99,10 @@ class Captured:
         marks = "marked" if self.topology.landmarks else "68 spread vertices"
         return {"data": f"{self.data.name} train", "landmarks": marks}
 
-    def config(self, acoustic: str) -> HiSTalkConfig:
+    def config(self, name: str, acoustic: str) -> HiSTalkConfig:
         """The preset at the data's rate, for its topology alone."""
-        preset = base(0, acoustic) if acoustic else small(0)
-        preset = replace(preset, fps=self.topology.fps, dense_components=COMPONENTS)
-        return preset.with_topology(self.topology.name, self.topology.vertices)
+        config = replace(preset(name, 0, acoustic), fps=self.topology.fps, dense_components=COMPONENTS)
+        return config.with_topology(self.topology.name, self.topology.vertices)
 
     def first_basis(self, size: int, seed: int) -> Tensor:
         """The output layer's start [size, V, 3]."""
@@ -133,6 +132,6 @@ class Captured:
         return space, clips
 
     def loss_weights(self, weights: LossWeights) -> LossWeights:
-        """No phones are known, and no lips where nobody has marked them."""
-        weights = replace(weights, phones=0.0)
-        return weights if self.topology.landmarks else replace(weights, opening=0.0, closed=0.0)
+        """No phones are known, faces are never quite still, and no lips are known where nobody has marked them."""
+        weights = replace(weights, phones=0.0, rest=0.0)
+        return weights if self.topology.landmarks else replace(weights, opening=0.0, closed=0.0, bite=0.0)

@@ -19,12 +19,14 @@ from tqdm import tqdm
 from ..errors import HiSTalkError
 from ..flame import load_flame_map
 from ..head import load_head
-from ..network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small
+from ..network import HiSTalk, HiSTalkConfig, load_checkpoint, preset, save_checkpoint
+from ..synthesis import WEIGHTS
 from .batches import Clip, SpeechBatches, load_clips
 from .captured import Captured
 from .datasets import DataSet
 from .losses import LossWeights, MotionSpace, losses, principal_basis
 from .warm_start import warm_start
+from .whisper import take_over
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,11 @@ class TrainOptions:
     resume: bool = True
     save_minutes: float = 2.0
     workers: int = 1
+    preset: str = "small"  # or "wave" or "base"
     init: Path | None = None  # a checkpoint to start from, instead of chance and the warm start
-    acoustic: str = ""  # folder or hub name of wav2vec2-base: trains the `base` preset; "" = `small`, from nothing
+    hearing: Path | None = WEIGHTS  # a checkpoint whose acoustic extractor is taken where it is of the preset's kind
+    acoustic: str = ""  # what `small` (a Whisper's folder) or `base` (a wav2vec2-base) learn to hear from instead
+    acoustic_rate: float = 0.1  # share of the rate at which an extractor that hears already learns
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     half: bool = field(default_factory=torch.cuda.is_available)  # bfloat16 where it pays
     weights: LossWeights = LossWeights()
@@ -86,10 +91,9 @@ class Taught:
     def __init__(self, corpus: Path):
         self.clips, self.head = load_clips(corpus, {"train"}), load_head()
 
-    def config(self, acoustic: str) -> HiSTalkConfig:
+    def config(self, name: str, acoustic: str) -> HiSTalkConfig:
         """The preset for the bundled head."""
-        vertices = len(self.head.vertices)
-        return base(vertices, acoustic) if acoustic else small(vertices)
+        return preset(name, len(self.head.vertices), acoustic)
 
     def first_basis(self, size: int, seed: int) -> torch.Tensor:
         """The output layer's start [size, V, 3]."""
@@ -117,14 +121,17 @@ def train(options: TrainOptions) -> Path:
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     material = Captured(options.data) if options.data else Taught(options.corpus)
-    config = replace(material.config(options.acoustic), **dict(options.changes))
+    config = replace(material.config(options.preset, options.acoustic), **dict(options.changes))
     weights = material.loss_weights(options.weights)
-    model = options.build(config, pretrained_acoustic=bool(options.acoustic)).to(options.device)
+    model = options.build(config, pretrained_acoustic=bool(config.acoustic_source)).to(options.device)
     # The basis spans all that the teacher can show; moving it would only cost time.
     basis = model.outputs[config.topologies[0][0]].basis.requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad], options.learning_rate, (0.9, 0.98), weight_decay=0.01
-    )
+    hears = config.acoustic != "wav2vec2" or bool(config.acoustic_source)
+    groups = [
+        {"params": [p for p in model.acoustic.parameters() if p.requires_grad], "share": options.acoustic_rate if hears else 1.0},
+        {"params": [p for name, p in model.named_parameters() if p.requires_grad and not name.startswith("acoustic.")], "share": 1.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, options.learning_rate, (0.9, 0.98), weight_decay=0.01)
     state_path = options.out / "state.pt"
     elapsed, step, heard = 0.0, 0, 0.0
     if options.resume and state_path.exists():
@@ -148,9 +155,8 @@ def train(options: TrainOptions) -> Path:
         )
     )  # fmt: skip
     model.train()
-    if step == 0 and options.warm_minutes and not (options.acoustic or options.init):
-        error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
-        print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
+    if step == 0 and not options.init:
+        _teach_to_hear(model, options, loader)
     log = (options.out / "log.jsonl").open("a")
     running: dict[str, float] = {}
     began, saved = time.monotonic() - elapsed, time.monotonic()
@@ -160,7 +166,7 @@ def train(options: TrainOptions) -> Path:
         while going:
             rate = options.learning_rate * _schedule(elapsed / (options.minutes * 60), step)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
             wave, units, phones, sure = (part.to(options.device) for part in next(loader))
             with torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=options.half):
                 out = model.components(wave).float()
@@ -193,6 +199,30 @@ def train(options: TrainOptions) -> Path:
     return path
 
 
+def _teach_to_hear(model: HiSTalk, options: TrainOptions, loader) -> None:
+    """Give the acoustic extractor its start: what the preset can take over, or a warm start."""
+    config = model.config
+    if config.acoustic == "whisper" and options.acoustic:
+        waves = (wave for wave, *_ in loader)
+        error = take_over(model.acoustic, Path(options.acoustic), waves, options.warm_minutes)
+        print(f"Whisper's features: error {error:.2f} of the variance", flush=True)
+    elif config.acoustic == "whisper" and options.hearing:
+        _take_hearing(model, options.hearing)
+    elif options.warm_minutes and not config.acoustic_source:
+        error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
+        print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
+
+
+def _take_hearing(model: HiSTalk, path: Path) -> None:
+    given = load_checkpoint(path).acoustic.state_dict()
+    try:
+        model.acoustic.load_state_dict(given)
+    except RuntimeError as error:
+        raise HiSTalkError(
+            f"'{path}' hears in another way than the preset: name another checkpoint, or Whisper's folder with --acoustic."
+        ) from error
+
+
 def _start_from(model: HiSTalk, path: Path) -> None:
     """Take over a checkpoint's weights, its basis included, so that its phones and motion are not unlearnt."""
     given = load_checkpoint(path).state_dict()
@@ -214,7 +244,7 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
     temporary = options.out / "state.pt.part"
     torch.save(state, temporary)
     os.replace(temporary, options.out / "state.pt")
-    path = options.out / f"histalk-{'base' if options.acoustic else 'small'}.safetensors"
+    path = options.out / f"histalk-{options.preset}.safetensors"
     notes = notes | {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
     export = copy.deepcopy(model)
     if "histalk" in export.outputs:

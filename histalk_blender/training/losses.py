@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from ..head import INNER_LIP_PAIRS
 from ..network.model import HiSTalkComponents
+from .metrics import CLOSED, RAISED
+
+STILL = 0.01  # unit weight below which the teacher's face rests
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class LossWeights:
     open_floor: float = 0.5  # what a wide opening counts beside a closure's 1 + this: too little, and doubt closes lips
     closed_below: float = 0.0007  # metres above rest: surely shut
     open_above: float = 0.0015  # metres above rest: surely parted
-    threshold: float = 0.001  # metres above rest at which the lips count as met
+    threshold: float = CLOSED  # metres above rest at which the lips count as met
+    bite: float = 0.3  # whether the lower lip is up at the teeth
+    bite_up: float = 0.0013  # metres below its rest: surely at the teeth
+    bite_down: float = 0.0027  # metres below its rest: surely away from them
+    rest: float = 0.15  # of the inner lips' motion in millimetres where the teacher's face is still
     softness: float = 0.0005  # metres
 
 
@@ -89,6 +96,13 @@ def opening(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
     return sum((gap.square().sum(-1) + 1e-10).sqrt() for gap in gaps) / len(gaps)
 
 
+def lowering(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
+    """As `metrics.lower_lip_drop`: [..., 68, 3] displacements, [68, 3] in metres -> [...] metres."""
+    up = neutral[27] - neutral[8]
+    lower = [pair[1] for pair in INNER_LIP_PAIRS]
+    return -(landmark_displacements[..., lower, :] @ (up / up.norm())).mean(-1)
+
+
 def losses(
     out: HiSTalkComponents,
     units: Tensor,
@@ -127,6 +141,13 @@ def losses(
     logit = (weights.threshold - (shown - rest)) / weights.softness
     meets = weights.closed_stress * shut * F.softplus(-logit) + parted * F.softplus(logit)
 
+    lowered, dropped = (lowering(marks, space.neutral) for marks in (target_landmarks, dense_landmarks))
+    up, down = (lowered < weights.bite_up).float(), (lowered > weights.bite_down).float()
+    logit = (RAISED - dropped) / weights.softness
+    bites = up * F.softplus(-logit) + down * F.softplus(logit)
+    still = (units.abs().amax(-1) < STILL).float()
+    stirred = (dense_landmarks[..., 60:68, :].square().sum(-1) + 1e-10).sqrt().mean(-1) / 0.001
+
     def lips(gap: Tensor) -> Tensor:
         return mean((gap - true).abs() * stress) / 0.003
 
@@ -142,5 +163,7 @@ def losses(
         ),
         "opening": weights.opening * (lips(shown) + 0.5 * lips(opening(out.sparse, space.neutral))),
         "closed": weights.closed * mean(meets, sure * (shut + parted)),
+        "bite": weights.bite * mean(bites, sure * (up + down)),
+        "rest": weights.rest * mean(stirred, sure * still),
         "phones": weights.phones * F.cross_entropy(out.phone_logits.flatten(0, 1), phones.flatten()),
     }

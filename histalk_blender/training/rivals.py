@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..network import HiSTalk, HiSTalkConfig
-from ..network.acoustic import AcousticExtractor
+from ..network.acoustic import acoustic_extractor
 from ..network.masks import at_times
 from ..network.model import DenseOutput, HiSTalkComponents
 
@@ -23,7 +23,7 @@ class Rival(HiSTalk, ABC):
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
         nn.Module.__init__(self)
         self.config = config
-        self.acoustic = AcousticExtractor(config, pretrained_acoustic)
+        self.acoustic = acoustic_extractor(config, pretrained_acoustic)
         self.enter = nn.Linear(config.acoustic_width, WIDTH)
         self.leave = nn.Linear(WIDTH, config.dense_components)
         self.marks = nn.Linear(config.dense_components, 3 * config.landmarks)

@@ -7,7 +7,8 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small
+from histalk_blender.network import HiSTalk, HiSTalkConfig, load_checkpoint, save_checkpoint
+from histalk_blender.network.config import base, small, wave
 from histalk_blender.network.acoustic import AcousticExtractor
 from histalk_blender.network.hierarchy import stage_mask
 

@@ -11,7 +11,8 @@ import torch
 from click.testing import CliRunner
 
 from histalk_blender.cli import main
-from histalk_blender.network import HiSTalk, save_checkpoint, small
+from histalk_blender.network import HiSTalk, save_checkpoint
+from histalk_blender.network.config import small
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.evaluate import network, score

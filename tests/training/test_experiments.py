@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from histalk_blender.cli import main
-from histalk_blender.network import small
+from histalk_blender.network.config import small
 from histalk_blender.training import experiments
 from histalk_blender.training.experiments import VARIANTS, Plan, run
 from histalk_blender.training.loop import TrainOptions
