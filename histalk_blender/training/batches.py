@@ -125,7 +125,7 @@ class SpeechBatches(IterableDataset):
     def _row(self, random: np.random.Generator, seconds: float):
         N = round(seconds * RATE)
         frame_times = np.arange(round(seconds * self.fps)) / self.fps
-        token_times = (np.arange(-(-(N // 320 + 1) // 2)) * 2 + 0.5) * 0.02
+        token_times = pair_times(N // 320 + 1)
         wave = np.zeros(N, np.float32)
         units = np.zeros((len(frame_times), self.clips[0].units.shape[1]), np.float32)
         phones = np.full(len(token_times), ARPABET.index("SIL"))
@@ -148,13 +148,9 @@ class SpeechBatches(IterableDataset):
             wave[at : at + len(piece)] += piece
             inside = (frame_times >= place) & (frame_times < place + len(piece) / RATE)
             source = (frame_times[inside] - place) * speed + start
-            units[inside] = _interpolate(clip.units, source * self.fps)
-            sure[inside] = ~_within(source, clip.unsure)
+            units[inside], sure[inside] = motion_at(clip, source, self.fps)
             inside = (token_times >= place) & (token_times < place + len(piece) / RATE)
-            source = (token_times[inside] - place) * speed + start
-            which = np.searchsorted(clip.phone_ends, source, side="right")
-            classes = clip.phone_ids[np.minimum(which, len(clip.phone_ids) - 1)]
-            phones[inside] = np.where(_within(source, clip.unsure), DOUBTED, classes)
+            phones[inside] = phones_at(clip, (token_times[inside] - place) * speed + start)
             place += len(piece) / RATE + random.uniform(0.0, 0.3)
         return wave, units, phones, sure
 
@@ -168,6 +164,23 @@ class SpeechBatches(IterableDataset):
         other = np.resize(np.asarray(self._any(random).samples), len(piece)).astype(np.float32)
         level = np.sqrt(np.mean(piece**2) / (np.mean(other**2) + 1.0))
         return other * level * np.float32(10 ** (-random.uniform(8, 25) / 20))
+
+
+def pair_times(tokens: int) -> np.ndarray:
+    """Seconds at which the phones of so many acoustic tokens stand, one a pair of them."""
+    return (np.arange(-(-tokens // 2)) * 2 + 0.5) * 0.02
+
+
+def motion_at(clip: Clip, times: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """[S] seconds of a clip -> units [S, 52], and how sure they are [S]: 0 where labels are doubted, else 1."""
+    return _interpolate(clip.units, times * fps), 1.0 - _within(times, clip.unsure)
+
+
+def phones_at(clip: Clip, times: np.ndarray) -> np.ndarray:
+    """[S] seconds of a clip -> [S] phone classes; `DOUBTED` where labels are."""
+    which = np.searchsorted(clip.phone_ends, times, side="right")
+    classes = clip.phone_ids[np.minimum(which, len(clip.phone_ids) - 1)]
+    return np.where(_within(times, clip.unsure), DOUBTED, classes)
 
 
 def _within(times: np.ndarray, spans: np.ndarray) -> np.ndarray:
