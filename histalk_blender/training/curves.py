@@ -19,7 +19,7 @@ from .report import check_drawing
 
 SPEAKERS = (1, 4, 16, 64)  # and all
 HOURS = (0.05, 0.2, 0.8, 3.2)  # and all
-SPOKEN = 0.3  # hours of speech at each number of speakers: what the few who said much each have
+SPOKEN = 0.75  # hours of speech at each number of speakers: a sentence of each of all, or what few said alone
 SCORES = {
     "opening_correlation": "opening correlation", "closure_recall": "closure recall", "closure_precision": "precision",
     "phone_accuracy": "phones",
@@ -30,14 +30,16 @@ def by_speakers(clips: list[Clip], seed: int) -> dict[int, np.ndarray]:
     """Number of real speakers -> places of their clips; whoever is in a smaller set is in all larger ones.
 
     Each set holds `SPOKEN` hours, or what there is, as evenly of its speakers as they allow: more speakers are not
-    more speech. The first speaker is one who said that much alone.
+    more speech. The first speaker is one who said that much alone, and who said more tends to come sooner: one long
+    speaker and three sentences of others would not be four speakers.
     """
     random = np.random.default_rng(seed)
     said: dict[tuple[str, str], list[int]] = {}
     for place in random.permutation(_real(clips)):
         said.setdefault((clips[place].source, clips[place].speaker), []).append(int(place))
     length = {who: sum(clips[i].seconds for i in places) for who, places in said.items()}
-    order = [sorted(said)[i] for i in random.permutation(len(said))]
+    turn = {who: random.exponential() / length[who] for who in sorted(said)}
+    order = sorted(said, key=turn.get)
     first = next((who for who in order if length[who] >= 3600 * SPOKEN), max(order, key=length.get))
     order = [first, *(who for who in order if who != first)]
     sets = {}
@@ -114,7 +116,8 @@ def table(curves: dict[str, dict[float, list[dict]]]) -> str:
         head = ["speakers", "hours", *SCORES.values()]
         lines += [f"{title}\n", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for runs in curves[kind].values():
-            cells = [f"{np.mean([told['speakers'] for told in runs]):.0f}", f"{np.mean([told['speech'] for told in runs]):.2f}"]
+            size = [np.mean([told[key] for told in runs]) for key in ("speakers", "speech")]
+            cells = [f"{size[0]:.0f}", f"{size[1]:.2f}"]
             cells += [cell([pooled(told["groups"], "test_stranger", key) for told in runs], 3) for key in SCORES]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
