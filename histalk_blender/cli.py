@@ -202,20 +202,30 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
 @main.command()
 @click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, table.md and gates.png.")
-@click.option("--minutes", type=click.FloatRange(0), default=30.0, show_default=True, help="Of training, for each run.")
-@click.option("--steps", type=click.IntRange(0), default=0, show_default=True, help="Stop sooner, after so many.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--hearing", type=click.Path(path_type=Path), help="All share this checkpoint's frozen acoustic extractor.")
+@click.option("--minutes", type=click.FloatRange(0), help="Of training, for each run; 30 when not given. Not with --hearing.")
+@click.option("--steps", type=click.IntRange(0), help="Stop sooner, after so many; with --hearing, of each run: 400.")
+@click.option("--seeds", type=click.IntRange(1), help="3 when not given, 2 for curves.")
 @click.option("--variant", "variants", multiple=True, help="One of them, may be repeated; all when not given.")
+@click.option("--curves", is_flag=True, help="By speakers and by hours of training, in place of the variants.")
 @click.option("--most", type=click.IntRange(1), default=60, show_default=True, help="Recordings of a group at the most.")
-def experiments(corpus, out, minutes, steps, seeds, variants, most) -> None:
+def experiments(corpus, out, hearing, minutes, steps, seeds, variants, curves, most) -> None:
     """Re-run the paper's ablations and two older designs on a corpus; a killed run goes on when called again."""
+    from .training import curves as learning
     from .training.experiments import VARIANTS, Plan, run
     from .training.loop import TrainOptions
+    from .training.middle import STEPS
 
     for name in set(variants) - set(VARIANTS):
         raise HiSTalkError(f"There is no variant '{name}': choose among {', '.join(VARIANTS)}.")
-    budget = TrainOptions(corpus, out, minutes=minutes, steps=steps)
-    paths = run(Plan(corpus, out, budget, variants or tuple(VARIANTS), seeds, most))
+    if hearing and minutes is not None:
+        raise HiSTalkError("With --hearing runs are of equal steps, not minutes: give --steps.")
+    if curves and (not hearing or variants):
+        raise HiSTalkError("--curves are of the full network on a shared extractor: give --hearing and no --variant.")
+    steps = (steps or STEPS) if hearing else (steps or 0)
+    budget = TrainOptions(corpus, out, minutes=30.0 if minutes is None else minutes, steps=steps)
+    plan = Plan(corpus, out, budget, variants or tuple(VARIANTS), seeds or (2 if curves else 3), most, hearing)
+    paths = learning.run(plan) if curves else run(plan)
     click.echo(paths[0].read_text())
     for path in paths:
         click.echo(path)

@@ -100,6 +100,16 @@ class HiSTalk(nn.Module):
         T = config.frames(N)
         frames = (lengths / config.sample_rate * config.fps).round().long().clamp(1, T)
         acoustic, tokens = self.acoustic(waveform, lengths)
+        return self.from_features(acoustic, tokens, frames, T)
+
+    def from_features(self, acoustic: Tensor, tokens: Tensor, frames: Tensor, T: int) -> HiSTalkComponents:
+        """`components` after the acoustic extractor.
+
+        Args:
+            acoustic: [B, M, acoustic width] as the extractor gives it, zero where invalid.
+            tokens: [B] valid tokens; frames: [B] valid frames, of T.
+        """
+        config = self.config
         levels, valids = self.hierarchy(acoustic, tokens)
         features = self.hierarchy.at_frame_rate(levels, valids, T)
         sparse, weighted, gates = self.hsf2s(features, frames)
@@ -107,7 +117,7 @@ class HiSTalk(nn.Module):
         fine = self.s2d(sparse, weighted, features, bias)
         coarse = torch.zeros_like(fine)
         if self.cmg is not None:
-            time = torch.arange(T, device=waveform.device, dtype=torch.float32) / config.fps
+            time = torch.arange(T, device=acoustic.device, dtype=torch.float32) / config.fps
             at_frames = at_times(acoustic, tokens, time * config.sample_rate / config.hop)
             coarse = self.cmg(at_frames, bias)
         return HiSTalkComponents(fine, coarse, sparse, weighted, gates, self.phone_head(levels[1]))

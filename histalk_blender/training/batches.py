@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ import torch
 from torch.utils.data import IterableDataset
 
 from ..errors import HiSTalkError
+from . import phones as rules
+from . import prosody, teacher
 from .augment import augment
 from .phones import ARPABET
 from .teacher import unit_track
@@ -24,6 +28,8 @@ SHARES = {
 }  # fmt: skip
 SYNTHETIC_SHARE = 0.04  # of any other source
 BABBLE = 0.12  # of the pieces have somebody else talk in the background
+PAUSED, PAUSES = 0.15, (0.3, 1.5)  # so many of the gaps between pieces are so many seconds long
+ROOM = 0.5  # of the rows are heard in a room that is not silent
 DOUBTED = -100  # the phone class of what the labels do not know; cross entropy ignores it
 
 
@@ -83,9 +89,11 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
 
 
 def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.ndarray:
-    path = table.with_suffix(".units.npy")
+    path = table.with_suffix(f".units-{_teacher():08x}.npy")
     if path.exists() and path.stat().st_mtime > table.stat().st_mtime:
         return np.load(path, mmap_mode="r")
+    for stale in table.parent.glob(f"{table.stem}.units*.npy"):
+        stale.unlink()
     tracks = [
         unit_track(
             row["phones"], row["samples"] / RATE,
@@ -95,6 +103,12 @@ def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.
     ]  # fmt: skip
     np.save(path, np.concatenate(tracks).astype(np.float16))
     return np.load(path, mmap_mode="r")
+
+
+@cache
+def _teacher() -> int:
+    """A checksum of the rules: tracks made by other rules are not those that a run asks for."""
+    return zlib.crc32(b"".join(Path(part.__file__).read_bytes() for part in (teacher, prosody, rules)))
 
 
 class SpeechBatches(IterableDataset):
@@ -125,7 +139,7 @@ class SpeechBatches(IterableDataset):
     def _row(self, random: np.random.Generator, seconds: float):
         N = round(seconds * RATE)
         frame_times = np.arange(round(seconds * self.fps)) / self.fps
-        token_times = (np.arange(-(-(N // 320 + 1) // 2)) * 2 + 0.5) * 0.02
+        token_times = pair_times(N // 320 + 1)
         wave = np.zeros(N, np.float32)
         units = np.zeros((len(frame_times), self.clips[0].units.shape[1]), np.float32)
         phones = np.full(len(token_times), ARPABET.index("SIL"))
@@ -148,15 +162,21 @@ class SpeechBatches(IterableDataset):
             wave[at : at + len(piece)] += piece
             inside = (frame_times >= place) & (frame_times < place + len(piece) / RATE)
             source = (frame_times[inside] - place) * speed + start
-            units[inside] = _interpolate(clip.units, source * self.fps)
-            sure[inside] = ~_within(source, clip.unsure)
+            units[inside], sure[inside] = motion_at(clip, source, self.fps)
             inside = (token_times >= place) & (token_times < place + len(piece) / RATE)
-            source = (token_times[inside] - place) * speed + start
-            which = np.searchsorted(clip.phone_ends, source, side="right")
-            classes = clip.phone_ids[np.minimum(which, len(clip.phone_ids) - 1)]
-            phones[inside] = np.where(_within(source, clip.unsure), DOUBTED, classes)
-            place += len(piece) / RATE + random.uniform(0.0, 0.3)
-        return wave, units, phones, sure
+            phones[inside] = phones_at(clip, (token_times[inside] - place) * speed + start)
+            place += len(piece) / RATE + random.uniform(*(PAUSES if random.random() < PAUSED else (0.0, 0.3)))
+        return self._with_room(random, wave), units, phones, sure
+
+    def _with_room(self, random: np.random.Generator, wave: np.ndarray) -> np.ndarray:
+        """The row with a room's even hiss or hum, pauses included: a face must rest in them all the same."""
+        if random.random() >= ROOM:
+            return wave
+        noise = np.fft.rfft(random.normal(0, 1, len(wave)))
+        noise *= (np.arange(len(noise)) + 10.0) ** -random.uniform(0, 1)
+        noise = np.fft.irfft(noise, len(wave))
+        level = np.sqrt(np.mean(wave**2)) * 10 ** (-random.uniform(15, 45) / 20)
+        return wave + (noise * level / (np.sqrt(np.mean(noise**2)) + 1e-9)).astype(np.float32)
 
     def _any(self, random: np.random.Generator) -> Clip:
         return self.clips[min(np.searchsorted(self.chances, random.random()), len(self.clips) - 1)]
@@ -168,6 +188,23 @@ class SpeechBatches(IterableDataset):
         other = np.resize(np.asarray(self._any(random).samples), len(piece)).astype(np.float32)
         level = np.sqrt(np.mean(piece**2) / (np.mean(other**2) + 1.0))
         return other * level * np.float32(10 ** (-random.uniform(8, 25) / 20))
+
+
+def pair_times(tokens: int) -> np.ndarray:
+    """Seconds at which the phones of so many acoustic tokens stand, one a pair of them."""
+    return (np.arange(-(-tokens // 2)) * 2 + 0.5) * 0.02
+
+
+def motion_at(clip: Clip, times: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """[S] seconds of a clip -> units [S, 52], and how sure they are [S]: 0 where labels are doubted, else 1."""
+    return _interpolate(clip.units, times * fps), 1.0 - _within(times, clip.unsure)
+
+
+def phones_at(clip: Clip, times: np.ndarray) -> np.ndarray:
+    """[S] seconds of a clip -> [S] phone classes; `DOUBTED` where labels are."""
+    which = np.searchsorted(clip.phone_ends, times, side="right")
+    classes = clip.phone_ids[np.minimum(which, len(clip.phone_ids) - 1)]
+    return np.where(_within(times, clip.unsure), DOUBTED, classes)
 
 
 def _within(times: np.ndarray, spans: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +14,14 @@ import torch
 from tqdm import tqdm
 
 from ..audio import normalise_level
+from ..errors import HiSTalkError
 from ..network import HiSTalk
 from ..network.hierarchy import LEVELS
-from .datasets import open_data_set
+from ..network.model import HiSTalkComponents
+from .datasets import DataSet, open_data_set
 from .evaluate import evaluate
 from .loop import Taught, TrainOptions, train
+from .middle import Bench
 from .report import check_drawing
 from .rivals import Autoregressive, PerFrame
 
@@ -34,7 +39,8 @@ VARIANTS: dict[str, tuple[dict, type[HiSTalk]]] = {
 }
 COLUMNS = {
     "vertex_error_mm": "vertex error mm", "root_lve_mm": "root LVE mm", "opening_correlation": "opening correlation",
-    "closure_recall": "closure recall", "closure_precision": "precision", "mtm_ms": "MTM ms", "jitter": "jitter",
+    "closure_recall": "closure recall", "closure_precision": "precision", "phone_accuracy": "phones",
+    "mtm_ms": "MTM ms", "jitter": "jitter",
 }  # fmt: skip
 # iBUG's landmarks by facial region.
 REGIONS = {
@@ -50,53 +56,110 @@ class Plan:
 
     corpus: Path
     out: Path
-    options: TrainOptions  # the budget of a run
+    options: TrainOptions  # the budget of a run; with `hearing`, its steps and its device
     variants: tuple[str, ...] = tuple(VARIANTS)
     seeds: int = 3
     most: int = 60  # recordings of a group at the most
+    hearing: Path | None = None  # the checkpoint whose acoustic extractor all share; None = each learns to hear
 
 
 def run(plan: Plan) -> list[Path]:
     """Train and score what is not scored yet; a killed run goes on where it was.
 
+    With a shared extractor a run is a matter of minutes, so one that was killed begins anew; its features are kept.
+
     Returns:
         table.md and gates.png.
 
     Raises:
-        HiSTalkError: the corpus is missing.
+        HiSTalkError: corpus or weights are missing, or the folder holds runs of another budget.
     """
     draw = check_drawing()
-    data = open_data_set("corpus", plan.corpus)
+    if plan.hearing:
+        bench = Bench(plan.hearing, plan.corpus, plan.out, plan.most, plan.options.device)
+        budget = budget_of(plan, bench)
+    else:
+        data = open_data_set("corpus", plan.corpus)
+        budget = {"minutes": plan.options.minutes, "steps": plan.options.steps, "most": plan.most}
+    scores: dict[str, list[dict]] = {variant: [] for variant in plan.variants}
     todo = [(variant, seed) for seed in range(plan.seeds) for variant in plan.variants]
     for variant, seed in tqdm(todo, desc="experiments", unit="run", disable=None):
         folder = plan.out / f"{variant.replace(' ', '-')}-{seed}"
-        if (folder / "scores.json").exists():
-            continue
-        changes, build = VARIANTS[variant]
-        options = replace(plan.options, out=folder, seed=seed, build=build, changes=tuple(changes.items()))
-        train(options)
-        model = trained(options)
-        found = evaluate(data, model, most=plan.most, baselines=False, device=options.device)
-        told = {"weights": sum(p.numel() for p in model.parameters() if p.requires_grad)}
-        told["groups"] = {group: scores["network"].row for group, scores in found.groups.items()}
-        if variant == "full":
-            told["gates"] = gates(model, data.recordings("test")[:HEARD], options.device)
-        temporary = folder / "scores.json.part"
-        temporary.write_text(json.dumps(told, indent=1))
-        os.replace(temporary, folder / "scores.json")
-    scores = {
-        variant: [
-            json.loads((plan.out / f"{variant.replace(' ', '-')}-{seed}" / "scores.json").read_text())
-            for seed in range(plan.seeds)
-        ]
-        for variant in plan.variants
-    }
+        if plan.hearing:
+            made = scored(folder, budget, lambda: _on_features(bench, plan.options.steps, variant, seed))
+        else:
+            made = scored(folder, budget, lambda: _from_nothing(plan, data, folder, variant, seed))
+        scores[variant].append(made)
     paths = [plan.out / "table.md"]
     paths[0].write_text(table(scores) + "\n")
     if "full" in scores:
         paths.append(plan.out / "gates.png")
         _draw(draw, [told["gates"] for told in scores["full"]], paths[-1])
     return paths
+
+
+def budget_of(plan: Plan, bench: Bench) -> dict:
+    """What runs on kept features must have in common to stand in one table."""
+    return {"hearing": bench.digest, "clips": len(bench.clips), "steps": plan.options.steps, "most": plan.most}
+
+
+def scored(folder: Path, budget: dict, make: Callable[[], dict]) -> dict:
+    """The folder's scores.json, made if it is not there yet.
+
+    Raises:
+        HiSTalkError: it was made at another budget.
+    """
+    path = folder / "scores.json"
+    if path.exists():
+        told = json.loads(path.read_text())
+        if told.get("budget") != budget:
+            raise HiSTalkError(f"'{path}' was made at another budget or with other weights: name another --out.")
+        return told
+    told = make() | {"budget": budget}
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(told, indent=1))
+    os.replace(temporary, path)
+    return told
+
+
+def _on_features(bench: Bench, steps: int, variant: str, seed: int) -> dict:
+    changes, build = VARIANTS[variant]
+    model = bench.build(build, changes, seed)
+    told = bench.train(model, seed, steps, f"{variant} {seed}")
+    told |= {"weights": _size(model), "groups": bench.scores(model)}
+    if variant == "full":
+        told["gates"] = gates(bench.components(model, place) for place in _spread(range(len(bench.tested))))
+    return told
+
+
+def _from_nothing(plan: Plan, data: DataSet, folder: Path, variant: str, seed: int) -> dict:
+    changes, build = VARIANTS[variant]
+    options = replace(plan.options, out=folder, seed=seed, build=build, changes=tuple(changes.items()))
+    began = time.process_time()
+    train(options)
+    seconds = time.process_time() - began
+    model = trained(options)
+    found = evaluate(data, model, most=plan.most, baselines=False, device=options.device)
+    rows = {group: scores["network"].row for group, scores in found.groups.items()}
+    told = {"seconds": seconds, "weights": _size(model), "groups": rows}
+    if variant == "full":
+        chosen = _spread(data.recordings("test"))
+        with torch.inference_mode():
+            told["gates"] = gates(
+                model.components(torch.from_numpy(normalise_level(recording.samples()))[None].to(options.device))
+                for recording in chosen
+            )
+    return told
+
+
+def _size(model: HiSTalk) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _spread(tested: Sequence) -> Sequence:
+    """`HEARD` of them, from every group."""
+    return tested[:: max(1, len(tested) // HEARD)][:HEARD]
 
 
 def trained(options: TrainOptions) -> HiSTalk:
@@ -111,32 +174,36 @@ def table(scores: dict[str, list[dict]]) -> str:
     """Mean and spread over seeds; known voices and strangers apart, groups of one kind pooled by their clips."""
     lines = []
     for kind, title in (("test_known", "Known voices, new sentences"), ("test_stranger", "Strangers")):
-        lines += [f"{title}\n", f"| | weights M | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
+        head = ["", "weights M", "processor s", *COLUMNS.values()]
+        lines += [f"{title}\n", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for variant, runs in scores.items():
-            cells = [f"{runs[0]['weights'] / 1e6:.1f}"]
+            cells = [f"{runs[0]['weights'] / 1e6:.1f}", f"{np.mean([told['seconds'] for told in runs]):.0f}"]
             for key in COLUMNS:
-                values = [value for told in runs if (value := _pooled(told["groups"], kind, key)) is not None]
-                digits = 0 if key == "mtm_ms" else 3
-                cells.append(f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}" if values else "–")
+                cells.append(cell([pooled(told["groups"], kind, key) for told in runs], 0 if key == "mtm_ms" else 3))
             lines.append(f"| {variant} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _pooled(groups: dict[str, dict], kind: str, key: str) -> float | None:
-    rows = [row for group, row in groups.items() if group.startswith(kind) and row[key] is not None]
+def cell(values: list[float | None], digits: int) -> str:
+    """Mean ± spread of what is known."""
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.{digits}f} ± {np.std(known):.{digits}f}" if known else "–"
+
+
+def pooled(groups: dict[str, dict], kind: str, key: str) -> float | None:
+    """One number of all groups whose name begins so, each by its clips; None where none has it."""
+    rows = [row for group, row in groups.items() if group.startswith(kind) and row.get(key) is not None]
     return float(np.average([row[key] for row in rows], weights=[row["clips"] for row in rows])) if rows else None
 
 
-def gates(model: HiSTalk, recordings: list, device: str) -> dict[str, list]:
+def gates(outs: Iterable[HiSTalkComponents]) -> dict[str, list]:
     """Each level's mean gate, and its share of the landmarks' motion, by facial region: [4][regions] each.
 
     A gate alone misleads where its level hardly moves: the share weighs x·F_x.
     """
     opened, moved = [], []
-    for recording in recordings:
-        with torch.inference_mode():
-            out = model.components(torch.from_numpy(normalise_level(recording.samples()))[None].to(device))
+    for out in outs:
         opened.append(out.gates[0].mean(1).cpu().numpy())  # [4, 68]
         moved.append(out.levels[0].norm(dim=-1).mean(1).cpu().numpy())
     opened, moved = np.mean(opened, 0), np.mean(moved, 0)

@@ -32,13 +32,10 @@ class Rival(HiSTalk, ABC):
             {name: DenseOutput(config.dense_components, vertices) for name, vertices in config.topologies}
         )
 
-    def components(self, waveform: Tensor, lengths: Tensor | None = None) -> HiSTalkComponents:
-        """As `HiSTalk.components`; gates and levels are zero."""
+    def from_features(self, acoustic: Tensor, tokens: Tensor, frames: Tensor, T: int) -> HiSTalkComponents:
+        """As `HiSTalk.from_features`; gates and levels are zero."""
         config = self.config
-        if lengths is None:
-            lengths = torch.full(waveform.shape[:1], waveform.shape[1], device=waveform.device)
-        acoustic, tokens = self.acoustic(waveform, lengths)
-        time = torch.arange(config.frames(waveform.shape[1]), device=waveform.device, dtype=torch.float32) / config.fps
+        time = torch.arange(T, device=acoustic.device, dtype=torch.float32) / config.fps
         speech = self.enter(at_times(acoustic, tokens, time * config.sample_rate / config.hop))
         fine = self.motion(speech)
         sparse = self.marks(fine).unflatten(-1, (config.landmarks, 3)) * config.landmark_scale
