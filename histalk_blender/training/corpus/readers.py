@@ -17,7 +17,6 @@ import soundfile
 from .align import Aligner, words_of
 from .shards import RATE, Utterance, at_16k, held_out_speakers
 
-PERCENT = 20  # of the readers are for testing only
 SURE = 0.5  # probability from which the first recogniser is believed alone
 WORST = 0.03  # the share of words with the lowest alignment score that is doubted
 STRETCH = 1.5  # seconds that both must agree on, for a test clip
@@ -66,7 +65,7 @@ def speak(folder: Path, heard: Path) -> Iterator[Utterance]:
     """
     table, heard_words = json.loads((folder / "librispeech.json").read_text()), json.loads(heard.read_text())
     aligner, clips = Aligner(), []
-    held_out = held_out_speakers((row["speaker"] for row in table.values()), PERCENT)
+    held_out = held_out_speakers((row["speaker"] for row in table.values()))
     for clip, row in table.items():
         words, both, sure = agreement(heard_words.get(clip, []), [word for word, _, _ in row["words"]])
         samples, rate = soundfile.read(folder / "librispeech" / f"{clip}.opus", dtype="int16")

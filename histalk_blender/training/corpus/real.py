@@ -16,7 +16,6 @@ FOLDERS = ("kathleen", "commands", "wakewords", "digits", "ljspeech")
 STRANGERS = ("ljspeech",)  # too little to learn from, and the only reader of prose: for testing alone
 ONE_VOICE = ("kathleen",)  # where no stranger can be held out, sentences are
 WORST = 0.03  # the share of clips with the lowest alignment score that is dropped
-PERCENT = 20  # of a folder's speakers are for testing only
 MARGIN = 0.3  # seconds of silence kept around speech
 
 
@@ -29,7 +28,7 @@ def speak(folder: Path, name: str) -> Iterator[Utterance]:
         clip: clip.split("_")[0] if name == "digits" else str(row.get("speaker", name)) for clip, row in table.items()
     }
     several = len(set(speakers.values())) > 1
-    held_out = held_out_speakers(speakers.values(), PERCENT) if several else set()
+    held_out = held_out_speakers(speakers.values()) if several else set()
     for clip, row in table.items():
         if row["score"] < floor or not any(phone != "SIL" for phone, _, _ in row["phones"]):
             continue
