@@ -140,11 +140,12 @@ def test_a_killed_hearing_goes_on_and_other_weights_hear_for_themselves(corpus, 
 
 def test_batches_are_the_seeds_alone_and_doubt_their_padding(corpus, hearing, tmp_path):
     bench = Bench(hearing[0], corpus, tmp_path, 60, "cpu")
-    clips = bench.clips + [dataclasses.replace(bench.clips[0], samples=bench.clips[0].samples[:20_000])]
-    copies = [Hearing(hearing[0], tmp_path).features("two", clips)]
-    chance = np.full(2, 0.5)
+    whole = bench.clips[0]
+    clips = [dataclasses.replace(whole, samples=whole.samples[:size]) for size in range(10_000, 60_000, 7_000)]
+    copies = [Hearing(hearing[0], tmp_path).features("cut", clips)]
+    chance = np.full(len(clips), 1 / len(clips))
     streams = [batches(clips, copies, chance, bench.config, seed) for seed in (3, 3, 4)]
-    drawn = [[next(stream) for _ in range(60)] for stream in streams]
+    drawn = [[next(stream) for _ in range(20)] for stream in streams]
     assert all(torch.equal(a.acoustic, b.acoustic) and torch.equal(a.units, b.units) for a, b in zip(*drawn[:2]))
     assert any(a.acoustic.shape != b.acoustic.shape for a, b in zip(drawn[0], drawn[2]))
     mixed = [batch for batch in drawn[0] if len(batch.tokens.unique()) > 1]
