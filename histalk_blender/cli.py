@@ -148,26 +148,39 @@ def _root(path: Path | None) -> Path:
 @_data_options
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and the log.")
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
-@click.option("--acoustic", default="", help="Folder or hub name of wav2vec2-base's weights: trains `base`, not `small`.")
+@click.option("--preset", type=click.Choice(["small", "wave", "base"]), default="small", show_default=True)
+@click.option("--hearing", type=click.Path(path_type=Path), help="Checkpoint whose hearing is taken over; `small`: the bundled.")
+@click.option("--warm-minutes", type=click.FloatRange(0), default=1.0, show_default=True, help="Before them, to learn to hear.")
+@click.option("--acoustic", default="", help="Whisper tiny's folder for `small`; wav2vec2-base's folder or hub name for `base`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--init", type=click.Path(path_type=Path), help="A .safetensors checkpoint to start from.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
-def train(corpus, dataset, root, lips, landmarks, out, minutes, acoustic, seed, init, rate, resume) -> None:
+def train(
+    corpus, dataset, root, lips, landmarks, out, minutes, preset, hearing, warm_minutes, acoustic, seed, init, rate, resume
+) -> None:
     """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
+    from .synthesis import WEIGHTS
     from .training.datasets import open_data_set
     from .training.loop import TrainOptions
     from .training.loop import train as run
 
+    if acoustic and preset == "wave":
+        raise HiSTalkError("The preset `wave` learns to hear from nothing: leave --acoustic out.")
+    if preset == "base" and not acoustic:
+        raise HiSTalkError("The preset `base` needs wav2vec2-base's weights: name their folder with --acoustic.")
     if dataset == "corpus" and (lips or landmarks):
         raise HiSTalkError("--lips and --landmarks go with --dataset vocaset or biwi: the bundled head has its own.")
     if corpus and (root or dataset != "corpus"):
         raise HiSTalkError(f"--corpus names our own corpus: give the folder of '{dataset}' with --root alone.")
     root = _root(corpus or root)
+    if preset == "small" and not acoustic:
+        hearing = hearing or WEIGHTS
     data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
     options = TrainOptions(
-        root, out, data=data, minutes=minutes, acoustic=acoustic, seed=seed, init=init, learning_rate=rate, resume=resume
-    )
+        root, out, data=data, minutes=minutes, warm_minutes=warm_minutes, preset=preset, hearing=hearing,
+        acoustic=acoustic, seed=seed, init=init, learning_rate=rate, resume=resume,
+    )  # fmt: skip
     click.echo(run(options))
 
 

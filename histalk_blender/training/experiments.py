@@ -164,7 +164,7 @@ def _spread(tested: Sequence) -> Sequence:
 
 def trained(options: TrainOptions) -> HiSTalk:
     """The network of a finished run, from its state: `load_checkpoint` knows no rivals."""
-    config = replace(Taught(options.corpus).config(options.acoustic), **dict(options.changes))
+    config = replace(Taught(options.corpus).config(options.preset, options.acoustic), **dict(options.changes))
     model = options.build(config)
     model.load_state_dict(torch.load(options.out / "state.pt", weights_only=True, map_location="cpu")["model"])
     return model.to(options.device).eval()

@@ -20,12 +20,11 @@ from ..errors import HiSTalkError
 from ..flame import load_flame_map
 from ..head import load_head
 from ..network import HiSTalk, HiSTalkConfig, load_checkpoint, preset, save_checkpoint
-from ..synthesis import WEIGHTS
 from .batches import Clip, SpeechBatches, load_clips
 from .captured import Captured
 from .datasets import DataSet
 from .losses import LossWeights, MotionSpace, losses, principal_basis
-from .warm_start import warm_start
+from .warm_start import follow, warm_start
 from .whisper import take_over
 
 
@@ -50,9 +49,9 @@ class TrainOptions:
     workers: int = 1
     preset: str = "small"  # or "wave" or "base"
     init: Path | None = None  # a checkpoint to start from, instead of chance and the warm start
-    hearing: Path | None = WEIGHTS  # a checkpoint whose acoustic extractor is taken where it is of the preset's kind
+    hearing: Path | None = None  # a checkpoint whose acoustic extractor is taken, or followed where it is of another kind
     acoustic: str = ""  # what `small` (a Whisper's folder) or `base` (a wav2vec2-base) learn to hear from instead
-    acoustic_rate: float = 0.1  # share of the rate at which an extractor that hears already learns
+    acoustic_rate: float = 0.2  # share of the rate at which an extractor that hears already learns
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     half: bool = field(default_factory=torch.cuda.is_available)  # bfloat16 where it pays
     weights: LossWeights = LossWeights()
@@ -206,21 +205,16 @@ def _teach_to_hear(model: HiSTalk, options: TrainOptions, loader) -> None:
         waves = (wave for wave, *_ in loader)
         error = take_over(model.acoustic, Path(options.acoustic), waves, options.warm_minutes)
         print(f"Whisper's features: error {error:.2f} of the variance", flush=True)
-    elif config.acoustic == "whisper" and options.hearing:
-        _take_hearing(model, options.hearing)
-    elif options.warm_minutes and not config.acoustic_source:
+    elif options.hearing:
+        leader = load_checkpoint(options.hearing).acoustic
+        if config.acoustic == leader.config.acoustic == "whisper":
+            model.acoustic.load_state_dict(leader.state_dict())
+            return
+        error = follow(model.acoustic, leader, loader, options.warm_minutes, options.learning_rate, options.device)
+        print(f"features of '{options.hearing}': error {error:.2f} of the variance", flush=True)
+    elif options.warm_minutes and config.acoustic == "wav2vec2" and not config.acoustic_source:
         error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
         print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
-
-
-def _take_hearing(model: HiSTalk, path: Path) -> None:
-    given = load_checkpoint(path).acoustic.state_dict()
-    try:
-        model.acoustic.load_state_dict(given)
-    except RuntimeError as error:
-        raise HiSTalkError(
-            f"'{path}' hears in another way than the preset: name another checkpoint, or Whisper's folder with --acoustic."
-        ) from error
 
 
 def _start_from(model: HiSTalk, path: Path) -> None:

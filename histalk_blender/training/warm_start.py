@@ -1,9 +1,10 @@
-"""A warm start for the waveform front end: it regresses log-mel bands, which needs no labels."""
+"""Starts for the waveform front end that need no labels: log-mel bands, or what another extractor hears."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,45 @@ def warm_start(extractor: AcousticExtractor, batches, minutes: float, rate: int,
         loss = (head(hidden)[:, : target.shape[1]] - target).square().mean()
         optimiser.zero_grad()
         loss.backward()
+        optimiser.step()
+        error = 0.95 * error + 0.05 * loss.item()
+    return error
+
+
+def follow(
+    extractor: AcousticExtractor, leader: nn.Module, batches: Iterable, minutes: float, rate: float, device: str
+) -> float:
+    """Distillation: the whole extractor learns to give, by a linear map, another extractor's features.
+
+    Args:
+        leader: any extractor of `network.acoustic`, which hears already; it is not trained.
+        batches: endless, the waveform [B, N] first.
+        rate: of learning.
+
+    Returns:
+        The last error, as a share of the features' variance.
+    """
+    leader = leader.to(device).eval()
+    head = nn.Linear(extractor.config.acoustic_width, leader.config.acoustic_width).to(device)
+    parameters = [*extractor.parameters(), *head.parameters()]
+    optimiser = torch.optim.AdamW(parameters, rate)
+    began, error = time.monotonic(), 1.0
+    extractor.train()
+    for wave, *_ in batches:
+        spent = (time.monotonic() - began) / (60 * minutes)
+        if spent >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1.0, 20 * spent + 0.05, 2 * (1 - spent))
+        wave = wave.to(device)
+        lengths = torch.full(wave.shape[:1], wave.shape[1], device=device)
+        with torch.no_grad():
+            wanted, _ = leader(wave, lengths)
+            wanted = (wanted - wanted.mean((0, 1))) / (wanted.std((0, 1)) + 1e-5)
+        loss = (head(extractor(wave, lengths)[0]) - wanted).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         error = 0.95 * error + 0.05 * loss.item()
     return error

@@ -131,8 +131,8 @@ def take_over(extractor: WhisperExtractor, source: Path, waves: Iterable[Tensor]
     Args:
         extractor: in the preset's size, on any device.
         source: see `read_encoder`.
-        waves: endless [B, N] rows of sound at 16 kHz.
-        minutes: of following.
+        waves: [B, N] rows of sound at 16 kHz.
+        minutes: of following, or until the waves end.
 
     Returns:
         The last error of the features, as a share of their variance.
@@ -154,8 +154,11 @@ def take_over(extractor: WhisperExtractor, source: Path, waves: Iterable[Tensor]
     extractor.train()
     optimiser = torch.optim.AdamW(extractor.parameters(), RATE, weight_decay=0.0)
     ends, error = time.monotonic() + 60 * minutes, float("nan")
-    while (left := ends - time.monotonic()) > 0:
-        wave = next(waves).to(device)
+    for wave in waves:
+        left = ends - time.monotonic()
+        if left <= 0:
+            break
+        wave = wave.to(device)
         M = extractor.config.tokens(wave.shape[1])
         with torch.no_grad():
             bands = extractor.log_mel(wave, M)

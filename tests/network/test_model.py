@@ -7,16 +7,15 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.network import HiSTalk, HiSTalkConfig, load_checkpoint, save_checkpoint
-from histalk_blender.network.config import base, small, wave
+from histalk_blender.network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small, wave
 from histalk_blender.network.acoustic import AcousticExtractor
 from histalk_blender.network.hierarchy import stage_mask
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[small, wave])
+def model(request):
     torch.manual_seed(0)
-    model = HiSTalk(dataclasses.replace(small(50), acoustic_layers=2)).eval()
+    model = HiSTalk(dataclasses.replace(request.param(50), acoustic_layers=2)).eval()
     torch.nn.init.normal_(model.outputs["histalk"].basis)
     return model
 

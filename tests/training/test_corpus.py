@@ -56,12 +56,12 @@ def test_shifting_labels_keeps_them_in_order_and_their_ends():
 def test_a_sentence_falls_on_the_same_side_however_it_is_written():
     sentences = [f"the {i} big pumps" for i in range(500)]
     splits = [sentence_split(s) for s in sentences]
-    assert 20 < splits.count("test_known") < 80
+    assert 60 < splits.count("test_known") < 140
     assert splits == [sentence_split(s.upper() + "!") for s in sentences]
 
 
-def test_a_tenth_of_the_speakers_is_never_trained_on():
-    assert len(held_out_speakers(range(40))) == 4
+def test_a_fifth_of_the_speakers_is_never_trained_on():
+    assert len(held_out_speakers(range(40))) == 8
     assert len(held_out_speakers(["a", "b"])) == 1
     assert held_out_speakers(range(40)) == held_out_speakers(reversed(range(40)))
 
@@ -77,7 +77,7 @@ def test_a_folder_of_real_speech_is_split_by_speaker_and_cropped(tmp_path):
     (tmp_path / "commands.json").write_text(json.dumps(table))
     clips = list(real.speak(tmp_path, "commands"))
     sides = {split: {c.speaker for c in clips if c.split == split} for split in ("train", "test_stranger")}
-    assert len(sides["test_stranger"]) == 1 and len(sides["train"]) == 9
+    assert len(sides["test_stranger"]) == 2 and len(sides["train"]) == 8
     assert not sides["train"] & sides["test_stranger"]
     for clip in clips:
         assert abs(len(clip.samples) / 16_000 - (0.5 + 2 * real.MARGIN)) < 0.02
