@@ -162,7 +162,7 @@ def unit_track(
             # A rest is as firm as a phone but does not reach the further the longer it lasts: resting lips touch, and
             # a last /t/ or /k/ must not be spoken with closed ones.
             reach[:] = SILENT_REACH
-            strength[:] = 1.0 if end - start > PAUSE else 0.1
+            strength[:] = 1.0 if end - start > PAUSE or start <= 0 or end >= seconds - 1 / fps else 0.1
             start, end = start + PARTED_AFTER * (start > 0), end - PARTED_BEFORE * (end < seconds)
             start, end, plateau = min(start, end), max(start, end), 1.0
         elif phone in _TONGUE:
