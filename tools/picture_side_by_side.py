@@ -74,11 +74,11 @@ def sentences(corpus: Path, weights: Path, clips: tuple[str, ...]) -> tuple[Head
     known = {recording.id: recording for recording in data.recordings("test")}
     rest, found = lip_opening(data.head.landmarks(data.head.vertices)), []
     for clip in clips:
-        name, _, second = clip.rpartition("@")
+        name, _, second = clip.partition("@")
         if name not in known:
             raise HiSTalkError(f"'{name}' is no clip of the corpus' test split: name another as ID@SECOND with --clip.")
         recording = known[name]
-        motions, start = (recording.motion(), predict(recording)), round(float(second) * FPS)
+        motions, start = (recording.motion(), predict(recording)), round(float(second or 0) * FPS)
         frames = min(map(len, motions))
         if start + STEP * COLUMNS > frames:
             latest = frames / FPS - STEP * COLUMNS / FPS
@@ -112,7 +112,7 @@ class Timeline:
         top, bottom = FINE * top, FINE * (top + PHONES)
         for phone, start, end, colour in self._phones():
             self.draw.rectangle((start, top, end, bottom), fill=colour or "white", outline="#cccccc", width=FINE)
-            name, letters = "–" if phone == "SIL" else phone, font(size)
+            name, letters = "-" if phone == "SIL" else phone, font(size)
             if letters.getlength(name) < end - start:
                 self.draw.text(((start + end) / 2, (top + bottom) / 2), name, INK, letters, anchor="mm")
 
@@ -179,7 +179,7 @@ def film(head: Head, found: list[Sentence], path: Path) -> None:
     Raises:
         HiSTalkError: ffmpeg is missing or fails.
     """
-    width, height = 2 * FACE, TITLE + FACE + PHONES + TRACK
+    width, height = 2 * FACE, 2 * TITLE + FACE + PHONES + TRACK
     stage = Stage(head, FACE, 100, face_of(head))
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder, "sound.wav")
@@ -209,25 +209,26 @@ def film_frames(stage: Stage, sentence: Sentence, T: int, size: tuple[int, int])
     below = Image.new("RGB", (FINE * width, FINE * height), "white")
     draw = ImageDraw.Draw(below)
     draw.text((FINE * 12, FINE * TITLE / 2), sentence.title, INK, font(20), anchor="lm")
-    for x, name, colour in ((0.5, "teacher", TEACHER), (1.5, "network", NETWORK)):
-        draw.text((FINE * (x * FACE + 90), FINE * TITLE / 2), name, colour, font(20), anchor="lm")
+    for middle, name, colour in ((0.5, "teacher", TEACHER), (1.5, "network", NETWORK)):
+        draw.text((FINE * middle * FACE, FINE * 1.5 * TITLE), name, colour, font(20), anchor="mm")
+    top = 2 * TITLE + FACE
     line = Timeline(below, sentence, 36, width - 44, 0.0, T / FPS)
-    line.phones(TITLE + FACE, 9)
-    line.tracks(TITLE + FACE + PHONES, TRACK, 14)
+    line.phones(top, 9)
+    line.tracks(top + PHONES, TRACK, 14)
     below = below.resize(size, Image.LANCZOS)
     for t in range(T):
         frame = below.copy()
         for k, motion in enumerate(sentence.motions):
-            frame.paste(stage.picture(motion[t], ANGLE), (k * FACE, TITLE))
+            frame.paste(stage.picture(motion[t], ANGLE), (k * FACE, 2 * TITLE))
         x = line.x(t / FPS) / FINE
-        ImageDraw.Draw(frame).line((x, TITLE + FACE, x, height), "#1f77b4", 2)
+        ImageDraw.Draw(frame).line((x, top, x, height), "#1f77b4", 2)
         yield frame
 
 
 @click.command()
 @click.option("--corpus", type=click.Path(path_type=Path), required=True)
 @click.option("--weights", type=click.Path(path_type=Path), default=WEIGHTS, show_default=True)
-@click.option("--clip", "clips", multiple=True, default=CLIPS, show_default=True, help="ID@SECOND that a row starts at.")
+@click.option("--clip", "clips", multiple=True, default=CLIPS, show_default=True, help="ID@SECOND that its faces start at.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .png.")
 @click.option("--film", "film_path", type=click.Path(path_type=Path), help="Also an .mp4 of the whole sentences with sound.")
 def main(corpus: Path, weights: Path, clips: tuple[str, ...], out: Path, film_path: Path | None) -> None:
