@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from histalk_blender.training.metrics import bites, closures, fdd, jitter, lower_lip_drop, lrp, lve, misalignment, vertex_error
+from histalk_blender.training.metrics import (
+    bites, closures, fdd, jitter, lower_lip_drop, lrp, lve, misalignment, phone_errors, quiet_frames, silence, vertex_error,
+)  # fmt: skip
+from histalk_blender.training.phones import ARPABET
 
 
 def test_lve_is_the_mean_of_the_largest_squared_lip_error():
@@ -93,3 +96,37 @@ def test_a_held_peak_has_one_extremum_and_a_ripple_none():
     track = np.array([0, 0, 5, 5.2, 5, 0.0, 0.1, 0.0, 0.1, 4, 0])
     _, count = misalignment(track, track, fps=30.0)
     assert count == 3  # high, low, high
+
+
+def test_silence_is_counted_away_from_sound():
+    def at(*phones):
+        return np.flatnonzero(quiet_frames(phones, 20, fps=10.0)).tolist()
+
+    said = ("AA", 0.5, 1.0)
+    assert at(("SIL", 0, 0.5), said, ("SIL", 1.0, 2.0)) == [0, 1, 2, 3, *range(12, 20)]
+    assert at(said) == [0, 1, 2, 3, *range(12, 20)], "outside all phones nobody speaks"
+    assert at(said, ("AA", 1.8, 2.0)) == [0, 1, 2, 3], "a gap between two phones is not known to be quiet"
+    assert at(said, ("SIL", 1.0, 1.3), ("AA", 1.3, 2.0)) == [0, 1, 2, 3], "a short pause has no frame far enough"
+    assert at(("AA", 0, 2.0)) == [] and at(("SIL", 0, 2.0)) == list(range(20))
+
+
+def test_silence_is_the_mean_motion_of_the_eight_inner_lip_landmarks():
+    neutral = np.random.default_rng(0).normal(size=(68, 3))
+    landmarks = np.tile(neutral, (4, 1, 1))
+    landmarks[1, 60] += [3, 4, 0]
+    landmarks[1, 67] += [0, 0, 3]
+    landmarks[1, 59] += 100  # an outer lip
+    landmarks[3] += 100  # speaks
+    assert silence(landmarks, neutral, [("SIL", 0, 3), ("AA", 3, 4)], fps=1.0) == (pytest.approx((5 + 3) / 8), 3)
+    assert silence(landmarks, neutral, [("AA", 0, 4)], fps=1.0) == (0.0, 0)
+
+
+def test_errors_are_summed_by_phone():
+    truth, predicted = np.zeros(10), np.array([1, 2, -3, 4, 5, 6, -7, 8, 9, 10.0])
+    phones = [("AA", 0, 0.3), ("B", 0.3, 0.45), ("T", 0.45, 0.48), ("AA", 0.6, 0.8), ("SIL", 0.8, 1.0)]
+    sums = phone_errors(truth, predicted, phones, fps=10.0)
+    assert sums[ARPABET.index("AA")].tolist() == [2, 5, 1 + 2 - 3 - 7 + 8, 1 + 2 + 3 + 7 + 8]
+    assert sums[ARPABET.index("B")].tolist() == [1, 2, 9, 9]
+    assert sums[ARPABET.index("SIL")].tolist() == [1, 2, 19, 19]
+    assert not sums[ARPABET.index("T")].any(), "it lies between two frames"
+    assert sums[:, 0].sum() == 4

@@ -9,18 +9,14 @@ The phones in lower case are drawn, front above and three-quarter below, diphtho
 from __future__ import annotations
 
 import json
-import math
 import sys
-import tempfile
 from pathlib import Path
 
-import bpy
 import numpy as np
+from faces import Stage, face_of, mouth_of
 from PIL import Image, ImageDraw, ImageFont
 
-from histalk_blender.bake.scene import add_head, use_workbench
-from histalk_blender.head import Head, load_head
-from histalk_blender.quiet import quiet
+from histalk_blender.head import load_head
 from histalk_blender.training.phones import DIPHTHONGS
 from histalk_blender.training.teacher import unit_track
 
@@ -56,36 +52,6 @@ def clip_tiles(table: Path, row: int, start: float, end: float) -> tuple[np.ndar
     return track[frames.start : frames.stop], [f"{frame / FPS:.2f} {phone}" for frame, phone in zip(frames, at)]
 
 
-class Camera:
-    """The bundled head under a lamp of the viewport, seen close."""
-
-    def __init__(self, head: Head, whole_face: bool):
-        bpy.ops.wm.read_factory_settings(use_empty=True)
-        self.head, self.object = head, add_head(head)
-        use_workbench(bpy.context.scene, SIDE)
-        bpy.context.scene.view_settings.view_transform = "Standard"
-        marks = head.landmarks(head.vertices)
-        self.middle = (marks[8] + marks[27]) / 2 + [0, 0.03, 0] if whole_face else marks[[48, 54]].mean(0) - [0, 0, 0.01]
-        self.eye = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
-        self.eye.data.lens = 100 if whole_face else 240
-        bpy.context.scene.collection.objects.link(self.eye)
-        bpy.context.scene.camera = self.eye
-
-    def picture(self, weights: np.ndarray, degrees: float, path: Path) -> Image.Image:
-        """[52] -> a tile."""
-        vertices = self.head.vertices + self.head.pose(weights[None])[0]
-        self.object.data.vertices.foreach_set("co", vertices.ravel())
-        self.object.data.update()
-        angle, distance = math.radians(degrees), 0.6
-        x, y, z = self.middle
-        self.eye.location = (x + distance * math.sin(angle), y - distance * math.cos(angle), z)
-        self.eye.rotation_euler = (math.pi / 2, 0, angle)
-        bpy.context.scene.render.filepath = str(path)
-        with quiet(1):
-            bpy.ops.render.render(write_still=True)
-        return Image.open(path).convert("RGB")
-
-
 def main() -> None:
     """Write the sheet."""
     out, *wanted = sys.argv[1:]
@@ -100,16 +66,16 @@ def main() -> None:
             track = unit_track(phones, seconds, fps=FPS * 4)
             weights += [track[round(time * FPS * 4)] for _, time in moments]
             labels += [label for label, _ in moments]
-    camera, font = Camera(load_head(), whole_face), ImageFont.load_default(14)
+    head, font = load_head(), ImageFont.load_default(14)
+    stage = Stage(head, SIDE, 100, face_of(head)) if whole_face else Stage(head, SIDE, 240, mouth_of(head))
     height = SIDE * len(ANGLES) + LABEL
     sheet = Image.new("RGB", (SIDE * COLUMNS, height * -(-len(labels) // COLUMNS)), "white")
     draw = ImageDraw.Draw(sheet)
-    with tempfile.TemporaryDirectory() as folder:
-        for i, (pose, label) in enumerate(zip(weights, labels)):
-            x, y = SIDE * (i % COLUMNS), height * (i // COLUMNS)
-            for k, degrees in enumerate(ANGLES):
-                sheet.paste(camera.picture(pose, degrees, Path(folder, "tile.png")), (x, y + k * SIDE))
-            draw.text((x + SIDE / 2, y + height - LABEL / 2), label, "black", font, anchor="mm")
+    for i, (pose, label) in enumerate(zip(weights, labels)):
+        x, y = SIDE * (i % COLUMNS), height * (i // COLUMNS)
+        for k, degrees in enumerate(ANGLES):
+            sheet.paste(stage.picture(head.pose(pose[None])[0], degrees), (x, y + k * SIDE))
+        draw.text((x + SIDE / 2, y + height - LABEL / 2), label, "black", font, anchor="mm")
     sheet.save(out)
 
 

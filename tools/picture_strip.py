@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
-import bpy
+from faces import Stage, face_of
 from PIL import Image, ImageDraw, ImageFont
 
 from histalk_blender.audio import read_audio
-from histalk_blender.bake import build_scene
-from histalk_blender.bake.scene import use_workbench
 from histalk_blender.head import load_head
 from histalk_blender.network import load_checkpoint
-from histalk_blender.quiet import quiet
 from histalk_blender.synthesis import WEIGHTS, synthesize
 from histalk_blender.training.corpus.align import Aligner
 from histalk_blender.training.corpus.shards import at_16k
@@ -38,28 +34,17 @@ def main() -> None:
     samples, head = read_audio(SPEECH), load_head()
     motion = synthesize(samples, load_checkpoint(weights), head).motion
     phones = Aligner().align(at_16k(samples, 16_000), WORDS)
-    obj = build_scene(head, SPEECH, len(motion))
-    scene = bpy.context.scene
-    use_workbench(scene, SIDE)
     # As near as a face is in a dialogue scene.
-    scene.camera.data.lens = 135
-    scene.camera.location.z += 0.005
+    stage = Stage(head, SIDE, 135, face_of(head) + [0, 0.02, 0.005], distance=0.75)
     rows = -(-len(SHOWN) // COLUMNS)
     strip = Image.new("RGB", (SIDE * COLUMNS, (SIDE + 34) * rows), "white")
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(22)
-    with tempfile.TemporaryDirectory() as folder:
-        for i, (name, place, label) in enumerate(SHOWN):
-            _, start, end = [row for row in phones if row[0] == name][place]
-            frame = round((start + 0.4 * (end - start)) * motion.fps)
-            vertices = head.vertices + motion.displacements(frame, frame + 1)[0]
-            obj.data.vertices.foreach_set("co", vertices.ravel())
-            obj.data.update()
-            scene.render.filepath = str(Path(folder, "tile.png"))
-            with quiet(1):
-                bpy.ops.render.render(write_still=True)
-            x, y = SIDE * (i % COLUMNS), (SIDE + 34) * (i // COLUMNS)
-            strip.paste(Image.open(scene.render.filepath).convert("RGB"), (x, y))
-            draw.text((x + SIDE / 2, y + SIDE + 17), label, "black", font, anchor="mm")
+    for i, (name, place, label) in enumerate(SHOWN):
+        _, start, end = [row for row in phones if row[0] == name][place]
+        frame = round((start + 0.4 * (end - start)) * motion.fps)
+        x, y = SIDE * (i % COLUMNS), (SIDE + 34) * (i // COLUMNS)
+        strip.paste(stage.picture(motion.displacements(frame, frame + 1)[0], degrees=18), (x, y))
+        draw.text((x + SIDE / 2, y + SIDE + 17), label, "black", font, anchor="mm")
     out.parent.mkdir(exist_ok=True)
     strip.quantize(128).save(out, optimize=True)
 

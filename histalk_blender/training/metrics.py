@@ -8,12 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..head import INNER_LIP_PAIRS
-from .phones import BILABIALS, LABIODENTALS
+from .phones import ARPABET, BILABIALS, LABIODENTALS
 
 CLOSED = 0.001  # metres above the resting opening below which the lips count as closed
 RAISED = 0.002  # metres that the lower lip may lie below its rest and still touch the upper teeth
 RECALL_REACH = 0.04  # seconds around a /p b m/ within which the lips must close
 PRECISION_REACH = 0.06  # seconds by which a closed stretch may miss a /p b m f v/
+INNER_LIPS = slice(60, 68)  # of iBUG's 68 landmarks
+QUIET_MARGIN = 0.2  # seconds from any sound; the teacher parts the lips 0.08 s before speech and rests 0.10 s after it
 READABLE = 0.1  # of the mouth's width, the largest error of lips that can still be read: about 5 mm
 TURN = 0.1  # of a track's range that it must turn back by to have had an extremum
 WARP = 0.4  # seconds that time may be warped by
@@ -125,6 +127,68 @@ def _met(state: np.ndarray, phones: list, wanted: frozenset, fps: float) -> np.n
         stretches += 1
         justified += any(time[first] <= end and time[last] >= start for start, end in allowed)
     return np.array([found, total, justified, stretches])
+
+
+def quiet_frames(phones: list, T: int, fps: float = 30.0) -> np.ndarray:
+    """Where nobody speaks: in a SIL, before the first phone or after the last, and `QUIET_MARGIN` from any sound.
+
+    What no label covers between two phones is not known to be quiet. An end of the clip needs no margin.
+
+    Args:
+        phones: (ARPAbet, start s, end s) in order; T: frames.
+
+    Returns:
+        [T] booleans.
+    """
+    time = np.arange(T) / fps
+    quiet = np.zeros(T, bool)
+    if phones:
+        quiet = (time < phones[0][1]) | (time >= phones[-1][2])
+    for phone, start, end in phones:
+        if phone == "SIL":
+            quiet |= (time >= start) & (time < end)
+    for phone, start, end in phones:
+        if phone != "SIL":
+            # A frame that lies on the margin's edge is not lost to rounding.
+            quiet &= (time <= start - QUIET_MARGIN + 1e-6) | (time >= end + QUIET_MARGIN - 1e-6)
+    return quiet
+
+
+def silence(landmarks: np.ndarray, neutral: np.ndarray, phones: list, fps: float = 30.0) -> tuple[float, int]:
+    """How far the lips are from rest while nobody speaks: the mean distance of the eight inner-lip landmarks 60..67
+    from their rest over `quiet_frames`.
+
+    The definition is ours. It is a distance and not an opening, as resting lips may also purse, press or slide.
+
+    Args:
+        landmarks: [T, 68, 3]; neutral: [68, 3]; phones: (ARPAbet, start s, end s).
+
+    Returns:
+        The sum over frames of the landmarks' mean distance, a length, and the number of frames.
+    """
+    quiet = quiet_frames(phones, len(landmarks), fps)
+    moved = np.linalg.norm(landmarks[quiet, INNER_LIPS] - neutral[INNER_LIPS], axis=-1).mean(-1)
+    return float(moved.sum()), int(quiet.sum())
+
+
+def phone_errors(truth: np.ndarray, predicted: np.ndarray, phones: list, fps: float = 30.0) -> np.ndarray:
+    """Errors of the lip opening by phone, as sums that add up over clips.
+
+    Args:
+        truth, predicted: [T] openings; phones: (ARPAbet, start s, end s).
+
+    Returns:
+        [phones in ARPABET's order, 4]: occurrences, frames inside them, the sum of predicted - true over these frames
+        (a length, positive where the mouth is too open) and that of its absolute value. A phone between two frames
+        has not occurred.
+    """
+    time = np.arange(len(truth)) / fps
+    error, sums = predicted - truth, np.zeros((len(ARPABET), 4))
+    for phone, start, end in phones:
+        inside = error[(time >= start) & (time < end)]
+        if len(inside):
+            sums[ARPABET.index(phone)] += 1, len(inside), inside.sum(), np.abs(inside).sum()
+    return sums
 
 
 def misalignment(truth: np.ndarray, predicted: np.ndarray, fps: float) -> tuple[float, int]:

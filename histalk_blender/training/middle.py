@@ -23,11 +23,11 @@ from ..network.model import HiSTalkComponents
 from .batches import DOUBTED, SHARES, SYNTHETIC_SHARE, Clip, motion_at, pair_times, phones_at
 from .datasets import Recording
 from .datasets.ours import Ours, recording_of
-from .evaluate import score
 from .features import Features, Hearing
 from .loop import first_basis, motion_space
 from .losses import LossWeights, losses
 from .phones import ARPABET
+from .scoring import score
 
 COPIES = 1  # of a training clip: in one run each, a second, augmented one gave no better scores for as much hearing again
 SPAN = 6.0  # seconds of a clip that a batch holds at the most

@@ -1,4 +1,4 @@
-"""An evaluation for people: one table, one JSON file, three pictures."""
+"""An evaluation for people: a table a group, the worst phones, one JSON file, three pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import HiSTalkError
-from .phones import BILABIALS, LABIODENTALS
+from .phones import ARPABET, BILABIALS, LABIODENTALS
+
+WORST, OFTEN = 5, 30  # phones that the printed report names, of those that occurred so often
 
 DEFINITIONS = {
     "vertex_error": "mean distance over all vertices and frames",
@@ -23,9 +25,13 @@ DEFINITIONS = {
     "closure_precision": "share of such stretches outside silence that touch a /p b m f v/ within 60 ms",
     "labiodental_recall": "share of /f v/ within 40 ms of which the lower lip is less than 2 mm below its rest",
     "labiodental_precision": "share of such stretches outside silence that touch a /p b m f v/ within 60 ms",
+    "silence_mm": "mean distance of the eight inner-lip landmarks from their rest over the silence_frames: those in a SIL or "
+    "outside all phones that are 0.2 s or more from any sound (ours)",
     "mtm_ms": "mean distance in time of an extremum of the reference's lip opening to its counterpart, found by derivative "
     "dynamic time warping within 0.4 s; an extremum turns back by a tenth of the range",
     "jitter": "mean third difference in time of lip and upper-face vertices, relative to the reference's",
+    "phones": "the network's lip opening minus the reference's over the frames inside a phone, in mm: the mean of its "
+    "absolute value, and the mean with its sign, positive where the mouth is too open",
 }
 
 
@@ -36,15 +42,16 @@ def _columns(metres: bool) -> list[tuple[str, str, float, int]]:
     return [
         (f"vertex_error_{unit}", f"vertex error {name}", 1, 3), (f"root_lve_{unit}", f"root LVE {name}", 1, 2),
         ("opening_correlation", "opening correlation", 1, 2), ("closure_recall", "closure recall", 1, 2),
-        ("closure_precision", "precision", 1, 2), ("labiodental_recall", "f v recall", 1, 2),
-        ("labiodental_precision", "f v precision", 1, 2), ("mtm_ms", "MTM ms", 1, 0), ("jitter", "jitter", 1, 2),
+        ("closure_precision", "closure precision", 1, 2), ("labiodental_recall", "f v recall", 1, 2),
+        ("labiodental_precision", "f v precision", 1, 2), ("silence_mm", "silence mm", 1, 3),
+        ("mtm_ms", "MTM ms", 1, 0), ("jitter", "jitter", 1, 2),
         ("lrp", "LRP", 1, 2), ("lve", f"LVE 1e-{powers[0]} {squared}", 10 ** powers[0], 3),
         ("fdd", f"FDD 1e-{powers[1]} {squared}", 10 ** powers[1], 3), ("abs_fdd", "abs FDD", 10 ** powers[1], 3),
     ]  # fmt: skip
 
 
 def table(found) -> str:
-    """An `evaluate.Evaluation` as Markdown, one table a group."""
+    """An `evaluate.Evaluation` as Markdown: one table a group, then the strangers' worst phones where phones are known."""
     columns = _columns(found.data.topology.metres)
     masks = dict(found.data.topology.masks)
     lines = [f"{name}: {masks.get(name, 'none, so what needs them is –')}" for name in ("lips", "upper_face", "landmarks")]
@@ -58,7 +65,40 @@ def table(found) -> str:
                 for key, _, factor, decimals in columns
             ]
             lines.append(f"| {who} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines + _worst(phone_errors(found).get("strangers", {})))
+
+
+def phone_errors(found) -> dict[str, dict[str, dict[str, float]]]:
+    """The network's errors by phone, strangers and known voices apart; nothing where no phones are known.
+
+    Returns:
+        "strangers" or "known voices" -> ARPAbet -> occurrences, frames, error_mm and signed_mm (see `DEFINITIONS`).
+    """
+    sums: dict[str, np.ndarray] = {}
+    for group, scores in found.groups.items():
+        who = "strangers" if group.startswith("test_stranger") else "known voices"
+        sums[who] = sums.get(who, 0) + scores["network"].phone_errors
+    return {
+        who: {
+            phone: {
+                "occurrences": int(row[0]), "frames": int(row[1]),
+                "error_mm": 1000 * row[3] / row[1], "signed_mm": 1000 * row[2] / row[1],
+            }
+            for phone, row in zip(ARPABET, rows.tolist()) if row[0]
+        }
+        for who, rows in sums.items() if rows.any()
+    }  # fmt: skip
+
+
+def _worst(phones: dict[str, dict[str, float]]) -> list[str]:
+    known = [(row["error_mm"], phone, row) for phone, row in phones.items() if row["occurrences"] >= OFTEN]
+    if not known:
+        return []
+    lines = ["", "The network's worst phones with strangers, by lip opening:"]
+    for error, phone, row in sorted(known, reverse=True)[:WORST]:
+        way = "too open" if row["signed_mm"] > 0 else "too shut"
+        lines.append(f"{phone}: {error:.2f} mm off, {row['signed_mm']:+.2f} on average ({way}), {row['occurrences']} times")
+    return lines
 
 
 def as_json(found) -> dict:
@@ -69,7 +109,7 @@ def as_json(found) -> dict:
         "fps": topology.fps, "unit": "metre" if topology.metres else "the data's own", "masks": dict(topology.masks),
         "whole_groups": {group: found.data.sizes.get(group) for group in found.groups},
         "groups": {group: {who: s.row for who, s in scores.items()} for group, scores in found.groups.items()},
-        "definitions": DEFINITIONS,
+        "phones": phone_errors(found), "definitions": DEFINITIONS,
     }  # fmt: skip
 
 
@@ -121,7 +161,7 @@ def _scores(found, draw):
             values = [found.groups[group][name].row[key] for group in groups]
             at = np.arange(len(groups)) + (i - len(who) / 2 + 0.5) * 0.8 / len(who)
             axis.barh(at, [factor * (v or 0) for v in values], 0.8 / len(who), label=name, color=f"C{i}")
-        axis.set_title(heading.replace("precision", key.replace("_", " ")), fontsize=9)
+        axis.set_title(heading, fontsize=9)
         axis.set_yticks(np.arange(len(groups)), groups if axis.get_subplotspec().is_first_col() else [""] * len(groups))
         axis.tick_params(labelsize=7)
         axis.invert_yaxis()

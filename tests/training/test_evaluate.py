@@ -15,8 +15,11 @@ from histalk_blender.network import HiSTalk, save_checkpoint
 from histalk_blender.network.config import small
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import open_data_set
-from histalk_blender.training.evaluate import network, score
+from histalk_blender.training.evaluate import Evaluation, evaluate, network
 from histalk_blender.training.loop import TrainOptions, train
+from histalk_blender.training.phones import ARPABET
+from histalk_blender.training.report import phone_errors, table
+from histalk_blender.training.scoring import score
 
 
 def histalk(*arguments):
@@ -50,13 +53,47 @@ def test_the_corpus_gives_one_table_json_and_pictures(corpus, tmp_path):
     assert told["masks"]["lips"] and "third difference" in told["definitions"]["jitter"]
 
 
+def test_lips_that_move_while_nobody_speaks_are_told_and_counted(corpus):
+    data = open_data_set("corpus", corpus)
+    clips = data.recordings("train")
+    frames = len(clips[0].motion())
+    object.__setattr__(clips[0], "phones", [["SIL", 0, 0.5], ["AA", 0.5, frames / 30]])
+    row = score(clips, lambda clip: 0 * clip.motion() + np.float32([0.0003, 0, 0.0004]), data.topology).row
+    assert row["silence_mm"] == pytest.approx(0.5, rel=1e-3) and row["silence_frames"] == 10, "up to 0.3 s"
+    object.__setattr__(clips[0], "phones", [["AA", 0, frames / 30]])
+    row = score(clips, lambda clip: clip.motion(), data.topology).row
+    assert row["silence_mm"] is None and row["silence_frames"] == 0
+
+
+def test_the_report_ends_with_the_worst_phones_of_strangers(corpus, model):
+    found = evaluate(open_data_set("corpus", corpus), model, "train", baselines=False)
+    assert list(phone_errors(found)) == ["known voices"] and "worst phones" not in table(found)
+    (scores,) = found.groups.values()
+    sums = np.zeros((len(ARPABET), 4))
+    for place, (phone, times) in enumerate({"AA": 29, "S": 30, "T": 30, "N": 40, "K": 50, "L": 60, "R": 70}.items()):
+        sums[ARPABET.index(phone)] = times, 100, -0.01 * place, 0.1 * (place + 1)
+    sums[ARPABET.index("R"), 2] = 0.05
+    scores["network"].phone_errors = sums
+    halves = {"test_stranger readers": scores, "test_stranger commands": scores, "test_known prompts": scores}
+    found = Evaluation(found.data, found.split, found.weights, halves, found.neutral)
+    told = phone_errors(found)
+    assert told["known voices"]["S"] == pytest.approx(
+        {"occurrences": 30, "frames": 100, "error_mm": 2.0, "signed_mm": -0.1}
+    ) and told["strangers"]["S"]["occurrences"] == 60  # fmt: skip
+    halves.pop("test_stranger commands")
+    lines = table(found).splitlines()
+    assert lines[-5] == "R: 7.00 mm off, +0.50 on average (too open), 70 times"
+    assert [line.split(":")[0] for line in lines[-5:]] == ["R", "L", "K", "N", "T"] and "too shut" in lines[-1]
+    assert "AA:" not in table(found), "29 times are too few"
+
+
 def test_the_command_of_the_model_card_still_works(corpus, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "histalk_blender.training.evaluate", "--corpus", corpus, "--weights", WEIGHTS, "--most", "2",
          "--out", tmp_path / "table.json"], capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "| | vertex error mm | root LVE mm | opening correlation | closure recall | precision |" in done.stdout
+    assert "| | vertex error mm | root LVE mm | opening correlation | closure recall | closure precision |" in done.stdout
     assert json.loads((tmp_path / "table.json").read_text())["test_known prompts"]["the teacher"]["vertex_error_mm"] == 0
 
 
