@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import cycle, islice
 
 import numpy as np
 import pytest
@@ -9,14 +10,14 @@ import torch
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head import lip_opening
-from histalk_blender.network import load_checkpoint
+from histalk_blender.network import HiSTalk, load_checkpoint, small, wave
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.augment import augment, with_formants
 from histalk_blender.training.batches import DOUBTED, SpeechBatches, load_clips
 from histalk_blender.training.loop import TrainOptions, first_basis, motion_space, train
 from histalk_blender.training.losses import LossWeights, losses
 from histalk_blender.training.phones import ARPABET
-from histalk_blender.training.warm_start import log_mel
+from histalk_blender.training.warm_start import follow, log_mel
 from histalk_blender.units import ARKIT_UNITS
 
 
@@ -61,6 +62,18 @@ def test_a_run_starts_from_given_weights(corpus, tmp_path, model):
             torch.testing.assert_close(own[name], value)
     with pytest.raises(HiSTalkError, match="nowhere"):
         train(dataclasses.replace(kept, out=tmp_path / "other", init=tmp_path / "nowhere.safetensors"))
+
+
+def test_a_waveform_extractor_follows_what_another_hears(clips):
+    batches = list(islice(SpeechBatches(clips, (2.0,), 4.0, 30.0, 0), 4))
+    leader = HiSTalk(dataclasses.replace(small(10), acoustic_layers=1)).acoustic
+
+    def error(steps):
+        torch.manual_seed(0)
+        extractor = HiSTalk(dataclasses.replace(wave(10), acoustic_layers=1)).acoustic
+        return follow(extractor, leader, islice(cycle(batches), steps), 10.0, 1e-3, "cpu")
+
+    assert error(40) < 0.8 * error(1)
 
 
 def test_half_precision_trains_too(corpus, tmp_path):
