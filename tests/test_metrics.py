@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from histalk_blender.training.metrics import (
-    bites, closures, fdd, jitter, lower_lip_drop, lrp, lve, misalignment, phone_errors, quiet_frames, silence, vertex_error,
+    bites, closures, fdd, hushed, jitter, lower_lip_drop, lrp, lve, misalignment, phone_errors, quiet_frames, silence, vertex_error,
 )  # fmt: skip
 from histalk_blender.training.phones import ARPABET
 
@@ -117,8 +117,8 @@ def test_silence_is_the_mean_motion_of_the_eight_inner_lip_landmarks():
     landmarks[1, 67] += [0, 0, 3]
     landmarks[1, 59] += 100  # an outer lip
     landmarks[3] += 100  # speaks
-    assert silence(landmarks, neutral, [("SIL", 0, 3), ("AA", 3, 4)], fps=1.0) == (pytest.approx((5 + 3) / 8), 3)
-    assert silence(landmarks, neutral, [("AA", 0, 4)], fps=1.0) == (0.0, 0)
+    assert silence(landmarks, neutral, np.array([1, 1, 1, 0], bool)) == (pytest.approx((5 + 3) / 8), 3)
+    assert silence(landmarks, neutral, np.zeros(4, bool)) == (0.0, 0)
 
 
 def test_errors_are_summed_by_phone():
@@ -130,3 +130,9 @@ def test_errors_are_summed_by_phone():
     assert sums[ARPABET.index("SIL")].tolist() == [1, 2, 19, 19]
     assert not sums[ARPABET.index("T")].any(), "it lies between two frames"
     assert sums[:, 0].sum() == 4
+
+
+def test_loud_silence_is_none():
+    tone = np.sin(np.arange(16_000))
+    tone[8_000:] *= 0.03
+    assert hushed(tone, 10, fps=10.0).tolist() == [False] * 6 + [True] * 4, "the sixth frame's window reaches the loud half"

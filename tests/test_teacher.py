@@ -219,3 +219,15 @@ def test_pitch_of_a_voice_of_any_height_is_found():
         middle = slice(10, 90)
         assert (periodicity[middle] > VOICED).all()
         assert np.abs(12 * np.log2(found[middle] / hertz)).max() < 0.3, hertz
+
+
+@pytest.mark.parametrize("phone", ["W", "UW"])
+def test_a_rounded_mouth_stays_open_however_softly_it_is_spoken(phone, rest):
+    head = load_head()
+    hiss = np.random.default_rng(0).normal(0, 0.1, 17_600).astype(np.float32)
+    hiss[7_500:9_300] *= 0.15
+    for before in NEIGHBOURS:
+        phones = [["SIL", 0, 0.3], [before, 0.3, 0.5], [phone, 0.5, 0.58], ["IY", 0.58, 0.8], ["SIL", 0.8, 1.1]]
+        marks = head.landmarks(head.vertices + head.pose(unit_track(phones, 1.1, hiss)))
+        opening = lip_opening(marks) - lip_opening(rest)
+        assert opening[15:18].min() > 1.3 * CLOSED, before

@@ -125,12 +125,7 @@ def train(options: TrainOptions) -> Path:
     model = options.build(config, pretrained_acoustic=bool(config.acoustic_source)).to(options.device)
     # The basis spans all that the teacher can show; moving it would only cost time.
     basis = model.outputs[config.topologies[0][0]].basis.requires_grad_(False)
-    hears = config.acoustic != "wav2vec2" or bool(config.acoustic_source)
-    groups = [
-        {"params": [p for p in model.acoustic.parameters() if p.requires_grad], "share": options.acoustic_rate if hears else 1.0},
-        {"params": [p for name, p in model.named_parameters() if p.requires_grad and not name.startswith("acoustic.")], "share": 1.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, options.learning_rate, (0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(_groups(model, options), options.learning_rate, (0.9, 0.98), weight_decay=0.01)
     state_path = options.out / "state.pt"
     elapsed, step, heard = 0.0, 0, 0.0
     if options.resume and state_path.exists():
@@ -196,6 +191,17 @@ def train(options: TrainOptions) -> Path:
         log.close()
         path = _save(model, optimiser, options, elapsed, step, heard, material.notes)
     return path
+
+
+def _groups(model: HiSTalk, options: TrainOptions) -> list[dict]:
+    """What is trained, and at which share of the learning rate."""
+    hears = model.config.acoustic != "wav2vec2" or bool(model.config.acoustic_source)
+    parts: tuple[list, list] = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parts[name.startswith("acoustic.")].append(parameter)
+    shares = 1.0, options.acoustic_rate if hears else 1.0
+    return [{"params": part, "share": share} for part, share in zip(parts, shares)]
 
 
 def _teach_to_hear(model: HiSTalk, options: TrainOptions, loader) -> None:

@@ -15,6 +15,7 @@ RAISED = 0.002  # metres that the lower lip may lie below its rest and still tou
 RECALL_REACH = 0.04  # seconds around a /p b m/ within which the lips must close
 PRECISION_REACH = 0.06  # seconds by which a closed stretch may miss a /p b m f v/
 INNER_LIPS = slice(60, 68)  # of iBUG's 68 landmarks
+HUSH = 25.0  # dB below a clip's loud frames at which nobody speaks
 QUIET_MARGIN = 0.2  # seconds from any sound; the teacher parts the lips 0.08 s before speech and rests 0.10 s after it
 READABLE = 0.1  # of the mouth's width, the largest error of lips that can still be read: about 5 mm
 TURN = 0.1  # of a track's range that it must turn back by to have had an extremum
@@ -154,19 +155,35 @@ def quiet_frames(phones: list, T: int, fps: float = 30.0) -> np.ndarray:
     return quiet
 
 
-def silence(landmarks: np.ndarray, neutral: np.ndarray, phones: list, fps: float = 30.0) -> tuple[float, int]:
+def hushed(samples: np.ndarray, T: int, fps: float = 30.0, rate: int = 16_000) -> np.ndarray:
+    """Where a clip's sound is `HUSH` below its loud frames or more: labels err, and loud silence is none.
+
+    Args:
+        samples: [N]; T: frames.
+
+    Returns:
+        [T] booleans.
+    """
+    half = round(rate / fps / 2)
+    power = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    middle = np.round(np.arange(T) / fps * rate).astype(int)
+    low, high = np.clip(middle - half, 0, len(samples)), np.clip(middle + half, 0, len(samples))
+    level = (power[high] - power[low]) / np.maximum(high - low, 1)
+    return level <= np.quantile(level, 0.9) * 10 ** (-HUSH / 10)
+
+
+def silence(landmarks: np.ndarray, neutral: np.ndarray, quiet: np.ndarray) -> tuple[float, int]:
     """How far the lips are from rest while nobody speaks: the mean distance of the eight inner-lip landmarks 60..67
-    from their rest over `quiet_frames`.
+    from their rest over frames that are quiet, here by label (`quiet_frames`) and by ear (`hushed`).
 
     The definition is ours. It is a distance and not an opening, as resting lips may also purse, press or slide.
 
     Args:
-        landmarks: [T, 68, 3]; neutral: [68, 3]; phones: (ARPAbet, start s, end s).
+        landmarks: [T, 68, 3]; neutral: [68, 3]; quiet: [T] booleans.
 
     Returns:
         The sum over frames of the landmarks' mean distance, a length, and the number of frames.
     """
-    quiet = quiet_frames(phones, len(landmarks), fps)
     moved = np.linalg.norm(landmarks[quiet, INNER_LIPS] - neutral[INNER_LIPS], axis=-1).mean(-1)
     return float(moved.sum()), int(quiet.sum())
 

@@ -26,7 +26,7 @@ DEFINITIONS = {
     "labiodental_recall": "share of /f v/ within 40 ms of which the lower lip is less than 2 mm below its rest",
     "labiodental_precision": "share of such stretches outside silence that touch a /p b m f v/ within 60 ms",
     "silence_mm": "mean distance of the eight inner-lip landmarks from their rest over the silence_frames: those in a SIL or "
-    "outside all phones that are 0.2 s or more from any sound (ours)",
+    "outside all phones that are 0.2 s or more from any phone and 25 dB below the clip's loud frames (ours)",
     "mtm_ms": "mean distance in time of an extremum of the reference's lip opening to its counterpart, found by derivative "
     "dynamic time warping within 0.4 s; an extremum turns back by a tenth of the range",
     "jitter": "mean third difference in time of lip and upper-face vertices, relative to the reference's",

@@ -78,7 +78,7 @@ class _Sums:
             self.jitters += [T * metrics.jitter(motion[:, self.moving]) for motion in (truth, predicted)]
 
     def _add_lips(self, recording: Recording, truth: np.ndarray, predicted: np.ndarray) -> None:
-        fps, rest = self.topology.fps, self.topology.landmarks(recording.neutral)
+        T, fps, rest = len(truth), self.topology.fps, self.topology.landmarks(recording.neutral)
         marks = [self.topology.landmarks(recording.neutral + motion) for motion in (truth, predicted)]
         both = np.stack([lip_opening(points) - lip_opening(rest) for points in marks])
         self.openings.append(both)
@@ -87,7 +87,8 @@ class _Sums:
         if recording.phones:
             self.shut += metrics.closures(both[1], recording.phones, fps)
             self.bitten += metrics.bites(metrics.lower_lip_drop(marks[1], rest), recording.phones, fps)
-            self.silence += metrics.silence(marks[1], rest, recording.phones, fps)
+            quiet = metrics.quiet_frames(recording.phones, T, fps) & metrics.hushed(recording.samples(), T, fps)
+            self.silence += metrics.silence(marks[1], rest, quiet)
             self.phones += metrics.phone_errors(*both, recording.phones, fps)
 
     def row(self) -> dict[str, float | None]:
