@@ -1,6 +1,7 @@
 """Units carried from one mesh to another; our own head serves where no FLAME head may ship."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,6 +74,23 @@ def test_lips_held_shut_meet_and_open_as_before(head, skin):
     apart = [np.abs(pairs @ np.tensordot(shut[0], moved, 1)).max() for moved in (plain, held)]
     assert apart[1] < 0.0001 < apart[0]
     assert np.linalg.norm(pairs @ held[jaw], axis=1).min() > 0.8 * np.linalg.norm(pairs @ plain[jaw], axis=1).min()
+
+
+def test_folds_and_lips_that_run_through_each_other_are_counted():
+    pytest.importorskip("torch", reason="no torch for this Python here")
+    from compare_flame import Folds
+
+    # Two triangles, one above the other.
+    rest = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.2, 0.2, 1], [0.5, 0.2, 1], [0.2, 0.5, 2]], float)
+    lips = SimpleNamespace(mouth=np.arange(6), lips=np.arange(6))
+    side = np.array([1, 1, 1, -1, -1, -1])
+    pair = SimpleNamespace(triangles=np.arange(6).reshape(2, 3), rest=rest, map=lips, side=side)
+    units = np.zeros((2, 6, 3))
+    units[0, 3:, 2] = -1.5  # the second reaches through the first: two of its edges do
+    units[1, 2, 1] = -3  # the first turns over, one corner going past the others
+    turned, creased, crossed, strain = Folds(pair).count(units, np.array([[0.0, 0], [1, 0], [0, 1]])).T
+    assert turned.tolist() == [0, 0, 1] and crossed.tolist() == [0, 2, 0]
+    assert strain[0] == strain[1] == 0 < strain[2]
 
 
 def test_the_bundled_units_are_those_solved_for_on_the_sample_head():

@@ -134,12 +134,13 @@ def closure_rows(units: np.ndarray, flame: np.ndarray) -> dict[str, str]:
         rest = (vertices @ rotation / scale)[marks]
         moved = np.tensordot(between(("P", "B", "M"))[:, CLOSURE], units[:, marks], 1)
         off = np.abs(lip_opening(rest + moved) - lip_opening(rest)) * 1000
-        best = off.argmin(1)
-        up = moved[np.arange(len(off)), best][..., 2] * 1000
-        passed = (up[:, [61, 62, 63]] - up[:, [67, 66, 65]]).max()
         rows[f"{shape}: /p b m/ off by, worst and mean, mm"] = f"{off.min(1).max():.2f}, {off.min(1).mean():.2f}"
         if shape == "sample":
-            rows["lips pass each other then by up to, mm"] = f"{max(passed, 0):.2f}"
+            # In the middle of the closure: the frame of the best distance may be one before the lips press.
+            up = moved[:, 1, :, 2] * 1000
+            parted = up[:, [61, 62, 63]] - up[:, [67, 66, 65]]
+            part, passed = max(parted.max(), 0), max(-parted.min(), 0)
+            rows["lips part then, and pass each other, by up to, mm"] = f"{part:.2f}, {passed:.2f}"
             bitten = np.tensordot(between(("F",))[:, CLOSURE], units[:, marks], 1)
             drop = np.array([lower_lip_drop(rest + track, rest).min() for track in bitten]) * 1000
             rows["/f/: lower lip below its rest, worst and mean, mm"] = f"{drop.max():.2f}, {drop.mean():.2f}"
