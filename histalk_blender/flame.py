@@ -1,7 +1,8 @@
 """FLAME's 5023 vertices as points on the bundled head, so that one motion drives both.
 
-The map (tools/build_flame_map.py) holds no FLAME positions or triangles: a point of our head for each vertex, and
-about the mouth weights of our vertices. When it changes, tools/compose_flame.py brings a checkpoint up to it.
+The map (tools/build_flame_map.py) holds no FLAME positions or triangles: a point of our head for each vertex, about
+the mouth weights of our vertices, and the 52 units as they were solved for on a FLAME head (tools/train_flame.py). When
+it changes, tools/compose_flame.py brings a checkpoint up to it.
 """
 
 from __future__ import annotations
@@ -39,12 +40,25 @@ class FlameMap:
     mouth_weights: np.ndarray  # [M, 24], sums of one
     near_rim: np.ndarray  # [M] from 1 on the rims of the lips to 0 at 12 mm from them
 
+    moved: np.ndarray  # [N] vertex indices that the solved units move
+    units: np.ndarray  # [52, N, 3] metres on our head's scale and axes; N = 0 leaves what is composed
+
     def read(self, points: np.ndarray) -> np.ndarray:
         """Where FLAME's vertices lie on our head: positions [..., V, 3] -> [..., 5023, 3]."""
         return np.einsum("...vkc,vk->...vc", points[..., self.corners, :], self.weights)
 
     def move(self, displacements: np.ndarray) -> np.ndarray:
         """Our head's motion at FLAME's vertices, linear in it: [..., V, 3] -> [..., 5023, 3], both in metres.
+
+        What is a mix of units becomes the same mix of the solved ones; what no unit explains is composed.
+        """
+        out = self.compose(displacements)
+        found = displacements.reshape(*displacements.shape[:-2], -1) @ self._units_found
+        out[..., self.moved, :] += np.tensordot(found, self._solved_less_composed, 1)
+        return out
+
+    def compose(self, displacements: np.ndarray) -> np.ndarray:
+        """As `move`, read off our head's surface alone.
 
         About the mouth it is smooth, where our coarser mesh would crease FLAME's lips, and what presses the lips
         into each other is eased: FLAME's touch at rest where ours leave room in depth, and would pass through.
@@ -53,17 +67,21 @@ class FlameMap:
         smooth = np.zeros((*out.shape[:-2], len(self.mouth), 3), out.dtype)
         for corner, weight in zip(self.mouth_corners.T, self.mouth_weights.T):
             smooth += displacements[..., corner, :] * weight[:, None]
-        pressed = displacements.reshape(*displacements.shape[:-2], -1) @ self._press_found
+        found = displacements.reshape(*displacements.shape[:-2], -1) @ self._units_found
+        pressed = found[..., [ARKIT_UNITS.index(name) for name in PRESSES]]
         out[..., self.mouth, :] = smooth - np.tensordot(pressed, self._press_eased, 1)
         return out
 
     @cached_property
-    def _press_found(self) -> np.ndarray:
-        """[V * 3, presses]: how much of each pressing unit a displacement of our head holds, by least squares."""
+    def _units_found(self) -> np.ndarray:
+        """[V * 3, 52]: how much of each unit a displacement of our head holds, by least squares."""
         units = load_head().unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
-        gram = units @ units.T
-        gram[np.diag_indices_from(gram)] += 1e-3 * gram.diagonal()
-        return np.linalg.solve(gram, units)[[ARKIT_UNITS.index(name) for name in PRESSES]].T.astype(np.float32)
+        return np.linalg.solve(units @ units.T, units).T.astype(np.float32)
+
+    @cached_property
+    def _solved_less_composed(self) -> np.ndarray:
+        """[52, N, 3] metres to add to each unit's composed motion."""
+        return self.units.astype(np.float32) - self.compose(load_head().unit_deltas())[:, self.moved]
 
     @cached_property
     def _press_eased(self) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_lips_close_between_any_two_vowels(phone, flame, head):
     off = np.abs(lip_opening(rest + moved) - lip_opening(rest))
     best = off.argmin(1)
     row = np.arange(len(pairs))
-    assert off[row, best].max() < 0.001, pairs[off[row, best].argmax()]
+    assert off[row, best].max() < 0.0004, pairs[off[row, best].argmax()]
     # Distance alone does not tell lips that part from lips that pass each other.
     up = moved[row, best] @ rotation[:, 2]
     assert (up[:, [61, 62, 63]] - up[:, [67, 66, 65]]).max() < 0.0005
@@ -110,7 +110,7 @@ def test_shuffled_vertices_are_refused_with_the_reason(flame, head):
     assert len(flame) == VERTICES
 
 
-def test_no_triangle_turns_over_on_the_sample_head(head, spoken):
+def test_no_triangle_turns_over_or_creases_on_the_sample_head(head, spoken):
     flame, faces = sample().astype(np.float64), sample("faces")
 
     def unit(**weights):
@@ -136,19 +136,17 @@ def test_no_triangle_turns_over_on_the_sample_head(head, spoken):
 
     rules = unit_track([*BABA, ("UW", 1.3, 1.5), ("F", 1.5, 1.6), ("IY", 1.6, 1.8)], 1.8)
     network = np.tensordot(spoken.weights[::3], carry(spoken.shapes, flame, head), 1)
-    # FLAME has slivers of less than 1 mm² folded between the lips at their corners: up to two tip over each other.
     for motion in (carry(head.pose(rules), flame, head), network):
-        turned, folds = count(motion)
-        assert turned == 0 and folds <= 2
-    # A jaw fully down, further than speech opens it, unfolds three of them: they stretch and rotate past 90 degrees.
+        assert count(motion) == (0, 0)
+    # FLAME has slivers of less than 1 mm² folded between the lips at their corners.
     wide = [unit(jawOpen=1), unit(mouthSmileLeft=1, mouthSmileRight=1, jawOpen=0.2), unit(mouthPucker=1)]
     turned, folds = count(carry(head.pose(np.array(wide)), flame, head))
-    assert turned <= 3 and folds <= 1
+    assert turned == 0 and folds <= 1
 
 
-def test_motion_is_smoothed_about_the_mouth_only(head):
+def test_composing_smooths_about_the_mouth_only(head):
     flame = load_flame_map()
-    straight, smooth = flame.read(head.unit_deltas()), flame.move(head.unit_deltas())
+    straight, smooth = flame.read(head.unit_deltas()), flame.compose(head.unit_deltas())
     still = np.setdiff1d(np.arange(VERTICES), flame.mouth)
     np.testing.assert_array_equal(smooth[:, still], straight[:, still])
     np.testing.assert_allclose(flame.mouth_weights.sum(1), 1, atol=1e-5)
@@ -157,13 +155,24 @@ def test_motion_is_smoothed_about_the_mouth_only(head):
     assert off.max() < 0.008 and np.median(off) < 0.001
 
 
-def test_presses_are_eased_and_nothing_else(head):
+def test_composing_eases_presses_and_nothing_else(head):
     flame = load_flame_map()
-    eased = flame.move(head.unit_deltas())
+    eased = flame.compose(head.unit_deltas())
     smooth = np.einsum("umkc,mk->umc", head.unit_deltas()[:, flame.mouth_corners], flame.mouth_weights)
     off = np.abs(eased[:, flame.mouth] - smooth).max((1, 2))
     pressing = np.array([name in PRESSES for name in ARKIT_UNITS])
     assert off[pressing].min() > 0.001 and off[~pressing].max() < 0.0002
+
+
+def test_mixes_of_units_move_as_the_solved_ones_and_the_rest_is_composed(head):
+    flame = load_flame_map()
+    weights = unit_track(BABA, 1.3)
+    mixed = np.tensordot(weights, flame.units.astype(np.float32), 1)
+    np.testing.assert_allclose(flame.move(head.pose(weights))[:, flame.moved], mixed, atol=1e-5)
+    noise = np.random.default_rng(0).normal(size=head.vertices.shape).astype(np.float32) * 0.001
+    units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1)
+    unexplained = noise - (noise.ravel() @ np.linalg.pinv(units) @ units).reshape(noise.shape)
+    np.testing.assert_allclose(flame.move(unexplained), flame.compose(unexplained), atol=1e-5)
 
 
 def test_the_bundled_weights_are_composed_with_the_bundled_map():

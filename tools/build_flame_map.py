@@ -4,7 +4,7 @@
 
 The argument holds `vertices` [5023, 3], `faces`, `landmark_faces` and `landmark_barycentric` of a neutral FLAME head.
 Nothing of it is kept but what is computed here: points on our own head, weights of its vertices, and vertex indices.
-Afterwards compose the bundled weights' `flame` output anew: python tools/compose_flame.py FILE.
+Afterwards solve for the units on it anew: python tools/train_flame.py --head flame_topology.npz CHECKPOINT.
 """
 
 from __future__ import annotations
@@ -294,6 +294,7 @@ def main() -> None:
         lips=np.flatnonzero(np.isin(corners, head.regions["lips"]).all(1) & ~eyes).astype(np.int32),
         mouth=mouth.astype(np.int32), mouth_corners=mouth_corners.astype(np.int32),
         mouth_weights=mouth_weights.astype(np.float32), near_rim=(near * near * (3 - 2 * near)).astype(np.float32),
+        moved=np.zeros(0, np.int32), units=np.zeros((len(ARKIT_UNITS), 0, 3), np.float16),
     )  # fmt: skip
     # How lips close there: the units that closures use, carried over and turned back.
     load_flame_map.cache_clear()

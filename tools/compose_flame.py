@@ -2,7 +2,8 @@
 
     python tools/compose_flame.py model_weights/histalk-small.safetensors
 
-Training does the same when it saves. This is for when the map changed since; nothing else in the file does.
+What a mix of our units is becomes the same mix of those that tools/train_flame.py solved for on a FLAME head. Training
+does the same when it saves. This is for when the map changed since; nothing else in the file does.
 """
 
 from __future__ import annotations

@@ -254,6 +254,6 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
 
 
 def set_flame_output(model: HiSTalk) -> None:
-    """FLAME's output layer: that of the bundled head, read at FLAME's points on it."""
+    """FLAME's output layer: the bundled head's mixes of units, as the map solved the units on FLAME."""
     basis = model.outputs["histalk"].basis.detach().float().cpu().numpy()
     model.set_output("flame", torch.from_numpy(load_flame_map().move(basis)).float())
