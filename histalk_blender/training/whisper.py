@@ -69,7 +69,7 @@ def _read_ctranslate2(path: Path) -> dict[str, Tensor]:
 
 
 def _from_ctranslate2(given: dict[str, Tensor]) -> dict[str, Tensor]:
-    layers = 1 + max(int(name.split("_")[1].split("/")[0]) for name in given if name.startswith("encoder/layer_") and name[14].isdigit())
+    layers = sum(name.startswith("encoder/layer_") and name.endswith("/ffn/linear_0/weight") for name in given)
     out = {"embed_positions.weight": given["encoder/position_encodings/encodings"]}
     norms = {"layer_norm": "encoder/layer_norm"}
     linears = {name: f"encoder/{name}" for name in ("conv1", "conv2")}
