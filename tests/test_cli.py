@@ -178,6 +178,8 @@ import os, signal, sys
 from histalk_blender import audio, cli, synthesis, take
 moment, heard = sys.argv.pop(1), take.synthesize
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born deaf to it
+
 def strike(*_):
     os.kill(os.getpid(), signal.SIGINT)
 

@@ -84,12 +84,12 @@ def follow(
     optimiser = torch.optim.AdamW(parameters, rate)
     began, error = time.monotonic(), 1.0
     extractor.train()
-    for wave, *_ in batches:
+    for step, (wave, *_) in enumerate(batches):
         spent = (time.monotonic() - began) / (60 * minutes)
         if spent >= 1:
             break
         for group in optimiser.param_groups:
-            group["lr"] = rate * min(1.0, 20 * spent + 0.05, 2 * (1 - spent))
+            group["lr"] = rate * min(1.0, (step + 1) / 20, 2 * (1 - spent))
         wave = wave.to(device)
         lengths = torch.full(wave.shape[:1], wave.shape[1], device=device)
         with torch.no_grad():

@@ -83,7 +83,7 @@ def test_sliders_follow_without_the_network(blender, head, spoken, monkeypatch):
     obj.histalk.jaw = 0.0
     less = blender.vertices(obj, 40) - head.vertices
     jaw = head.regions["jaw"]
-    assert np.abs(less[jaw]).max() < 0.5 * np.abs(plain[jaw]).max()
+    assert np.abs(less[jaw]).max() < 0.6 * np.abs(plain[jaw]).max()
     obj.histalk.jaw = 1.0
     obj.histalk.delay = 1000.0  # a second: 24 frames
     np.testing.assert_allclose(blender.vertices(obj, 64) - head.vertices, plain, atol=1e-6)
