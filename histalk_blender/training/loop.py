@@ -25,7 +25,7 @@ from .captured import Captured
 from .datasets import DataSet
 from .losses import LossWeights, MotionSpace, losses, principal_basis
 from .warm_start import follow, warm_start
-from .whisper import take_over
+from .whisper import read_encoder, take_over
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ def train(options: TrainOptions) -> Path:
             the other preset.
     """
     torch.manual_seed(options.seed)
+    # What cannot be heard with is told before the corpus is read, which takes minutes.
+    if options.preset == "small" and options.acoustic:
+        read_encoder(Path(options.acoustic))
+    for weights in filter(None, (options.init, options.hearing)):
+        load_checkpoint(weights)
     options.out.mkdir(parents=True, exist_ok=True)
     material = Captured(options.data) if options.data else Taught(options.corpus)
     config = replace(material.config(options.preset, options.acoustic), **dict(options.changes))

@@ -33,6 +33,8 @@ def read_encoder(source: Path) -> dict[str, Tensor]:
     """
     source = Path(source)
     try:
+        if not source.is_dir():
+            raise OSError("there is no such folder")
         if (source / "model.bin").is_file():
             return _from_ctranslate2(_read_ctranslate2(source / "model.bin"))
         from transformers import WhisperModel
