@@ -111,18 +111,24 @@ def _teacher() -> int:
     return zlib.crc32(b"".join(Path(part.__file__).read_bytes() for part in (teacher, prosody, rules)))
 
 
+def chances(clips: list[Clip], by_source: bool = True) -> np.ndarray:
+    """[clips] how often each is drawn: by the root of its length, so that a speaker of few words is still heard, and
+    by its source's share."""
+    weight = np.sqrt([clip.seconds for clip in clips])
+    if by_source:
+        sources = np.array([clip.source for clip in clips])
+        for source in set(sources):
+            weight[sources == source] *= SHARES.get(source, SYNTHETIC_SHARE) / weight[sources == source].sum()
+    return weight / weight.sum()
+
+
 class SpeechBatches(IterableDataset):
     """Endless batches: each row is filled with pieces of clips, so that no second is padding."""
 
     def __init__(self, clips: list[Clip], lengths: tuple[float, ...], seconds: float, fps: float, seed: int):
         """`lengths`: seconds of a row, one drawn for each batch; `seconds`: of all rows of a batch together."""
         self.clips, self.lengths, self.seconds, self.fps, self.seed = clips, lengths, seconds, fps, seed
-        # Long clips come oftener, by the root of their length: a speaker of few words is still heard.
-        weight = np.sqrt([clip.seconds for clip in clips])
-        sources = np.array([clip.source for clip in clips])
-        for source in set(sources):
-            weight[sources == source] *= SHARES.get(source, SYNTHETIC_SHARE) / weight[sources == source].sum()
-        self.chances = np.cumsum(weight / weight.sum())
+        self.chances = np.cumsum(chances(clips))
 
     def __iter__(self):
         """Yields wave [B, N], units [B, T, 52], phone ids [B, M] (one a 40 ms token) and how sure each frame is [B, T].

@@ -200,7 +200,8 @@ def train(options: TrainOptions) -> Path:
 
 def _groups(model: HiSTalk, options: TrainOptions) -> list[dict]:
     """What is trained, and at which share of the learning rate."""
-    hears = model.config.acoustic != "wav2vec2" or bool(model.config.acoustic_source)
+    given = options.acoustic or options.hearing or options.init
+    hears = bool(model.config.acoustic_source or (model.config.acoustic == "whisper" and given))
     parts: tuple[list, list] = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..motion import Motion
 from ..network import HiSTalk, HiSTalkConfig
 from ..network.model import HiSTalkComponents
-from .batches import DOUBTED, SHARES, SYNTHETIC_SHARE, Clip, motion_at, pair_times, phones_at
+from .batches import DOUBTED, Clip, chances, motion_at, pair_times, phones_at
 from .datasets import Recording
 from .datasets.ours import Ours, recording_of
 from .features import Features, Hearing
@@ -36,16 +36,6 @@ POOL = 16  # batches that are drawn at once, so that clips of like length meet
 STEPS = 400
 RATE = 1e-3
 WARM = 0.1  # of the steps; the learning rate rises
-
-
-def chances(clips: list[Clip], by_source: bool = True) -> np.ndarray:
-    """[clips] how often each is drawn: by the root of its length, and by its source's share as in a full training."""
-    weight = np.sqrt([clip.seconds for clip in clips])
-    if by_source:
-        sources = np.array([clip.source for clip in clips])
-        for source in set(sources):
-            weight[sources == source] *= SHARES.get(source, SYNTHETIC_SHARE) / weight[sources == source].sum()
-    return weight / weight.sum()
 
 
 @dataclass(frozen=True)
