@@ -151,13 +151,15 @@ def _root(path: Path | None) -> Path:
 @click.option("--preset", type=click.Choice(["small", "wave", "base"]), default="small", show_default=True)
 @click.option("--hearing", type=click.Path(path_type=Path), help="Checkpoint whose hearing is taken over; `small`: the bundled.")
 @click.option("--warm-minutes", type=click.FloatRange(0), default=1.0, show_default=True, help="Before them, to learn to hear.")
+@click.option("--contrastive", is_flag=True, help="`wave` fills them with wav2vec 2.0's self-supervision, not mel bands.")
 @click.option("--acoustic", default="", help="Whisper tiny's folder for `small`; wav2vec2-base's folder or hub name for `base`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--init", type=click.Path(path_type=Path), help="A .safetensors checkpoint to start from.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
 def train(
-    corpus, dataset, root, lips, landmarks, out, minutes, preset, hearing, warm_minutes, acoustic, seed, init, rate, resume
+    corpus, dataset, root, lips, landmarks, out, minutes, preset, hearing, warm_minutes, contrastive, acoustic, seed, init,
+    rate, resume,
 ) -> None:
     """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
     from .synthesis import WEIGHTS
@@ -167,6 +169,8 @@ def train(
 
     if acoustic and preset == "wave":
         raise HiSTalkError("The preset `wave` learns to hear from nothing: leave --acoustic out.")
+    if contrastive and (preset != "wave" or hearing or init):
+        raise HiSTalkError("--contrastive is a start for the preset `wave` alone, without --hearing or --init.")
     if preset == "base" and not acoustic:
         raise HiSTalkError("The preset `base` needs wav2vec2-base's weights: name their folder with --acoustic.")
     if dataset == "corpus" and (lips or landmarks):
@@ -179,7 +183,7 @@ def train(
     data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
     options = TrainOptions(
         root, out, data=data, minutes=minutes, warm_minutes=warm_minutes, preset=preset, hearing=hearing,
-        acoustic=acoustic, seed=seed, init=init, learning_rate=rate, resume=resume,
+        contrastive=contrastive, acoustic=acoustic, seed=seed, init=init, learning_rate=rate, resume=resume,
     )  # fmt: skip
     click.echo(run(options))
 

@@ -24,7 +24,7 @@ from .batches import Clip, SpeechBatches, load_clips
 from .captured import Captured
 from .datasets import DataSet
 from .losses import LossWeights, MotionSpace, losses, principal_basis
-from .warm_start import follow, warm_start
+from .warm_start import contrast, follow, hear_bands
 from .whisper import read_encoder, take_over
 
 
@@ -50,6 +50,7 @@ class TrainOptions:
     preset: str = "small"  # or "wave" or "base"
     init: Path | None = None  # a checkpoint to start from, instead of chance and the warm start
     hearing: Path | None = None  # a checkpoint whose acoustic extractor is taken, or followed where it is of another kind
+    contrastive: bool = False  # `wave` starts by wav2vec 2.0's self-supervision in place of log-mel bands
     acoustic: str = ""  # what `small` (a Whisper's folder) or `base` (a wav2vec2-base) learn to hear from instead
     acoustic_rate: float = 0.2  # share of the rate at which an extractor that hears already learns
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
@@ -212,21 +213,27 @@ def _groups(model: HiSTalk, options: TrainOptions) -> list[dict]:
 
 def _teach_to_hear(model: HiSTalk, options: TrainOptions, loader) -> None:
     """Give the acoustic extractor its start: what the preset can take over, or a warm start."""
-    config = model.config
+    config, minutes, rate = model.config, options.warm_minutes, options.learning_rate
+    waves = (wave for wave, *_ in loader)
     if config.acoustic == "whisper" and options.acoustic:
-        waves = (wave for wave, *_ in loader)
-        error = take_over(model.acoustic, Path(options.acoustic), waves, options.warm_minutes)
-        print(f"Whisper's features: error {error:.2f} of the variance", flush=True)
+        error = take_over(model.acoustic, Path(options.acoustic), waves, minutes)
+        told = f"Whisper's features: error {error:.2f} of the variance"
     elif options.hearing:
         leader = load_checkpoint(options.hearing).acoustic
         if config.acoustic == leader.config.acoustic == "whisper":
             model.acoustic.load_state_dict(leader.state_dict())
             return
-        error = follow(model.acoustic, leader, loader, options.warm_minutes, options.learning_rate, options.device)
-        print(f"features of '{options.hearing}': error {error:.2f} of the variance", flush=True)
-    elif options.warm_minutes and config.acoustic == "wav2vec2" and not config.acoustic_source:
-        error = warm_start(model.acoustic, loader, options.warm_minutes, config.sample_rate, options.device)
-        print(f"warm start: log-mel error {error:.2f} of the variance", flush=True)
+        error = follow(model.acoustic, leader, waves, minutes, rate)
+        told = f"features of '{options.hearing}': error {error:.2f} of the variance"
+    elif config.acoustic_source or config.acoustic != "wav2vec2" or not minutes:
+        return
+    elif options.contrastive:
+        error = contrast(model.acoustic, waves, minutes, rate)
+        told = f"masked tokens: error {error:.2f} of guessing"
+    else:
+        error = hear_bands(model.acoustic, waves, minutes)
+        told = f"log-mel bands: error {error:.2f} of the variance"
+    print(told, flush=True)
 
 
 def _start_from(model: HiSTalk, path: Path) -> None:

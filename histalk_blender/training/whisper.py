@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from ..errors import HiSTalkError
 from ..network.config import HiSTalkConfig
 from ..network.whisper import BANDS, WhisperExtractor, convolved
+from .warm_start import practise
 
 PLACES = 1500  # tokens of Whisper's 30 s
 USUAL = 80  # batches that a place's usual features are averaged over
@@ -154,12 +154,8 @@ def take_over(extractor: WhisperExtractor, source: Path, waves: Iterable[Tensor]
         _count_distances(extractor, original, next(waves).to(device))
         usual = _usual(extractor, original, waves)
     extractor.train()
-    optimiser = torch.optim.AdamW(extractor.parameters(), RATE, weight_decay=0.0)
-    ends, error = time.monotonic() + 60 * minutes, float("nan")
-    for wave in waves:
-        left = ends - time.monotonic()
-        if left <= 0:
-            break
+
+    def loss_of(wave: Tensor, _: float) -> tuple[Tensor, Tensor]:
         wave = wave.to(device)
         M = extractor.config.tokens(wave.shape[1])
         with torch.no_grad():
@@ -168,14 +164,9 @@ def take_over(extractor: WhisperExtractor, source: Path, waves: Iterable[Tensor]
             wanted = [x - place[first : first + M] for x, place in zip(original(bands, first), usual)]
         shown = extractor.inside(bands, torch.ones(len(wave), M, dtype=torch.bool, device=device))
         errors = [((a - b).square().mean() / b.var()) for a, b in zip(shown[1:], wanted[1:])]
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, left / (30 * minutes))
-        optimiser.zero_grad()
-        (sum(errors) + 2 * errors[-1]).backward()
-        torch.nn.utils.clip_grad_norm_(extractor.parameters(), 1.0)
-        optimiser.step()
-        error = errors[-1].item() if error != error else 0.95 * error + 0.05 * errors[-1].item()
-    return error
+        return sum(errors) + 2 * errors[-1], errors[-1]
+
+    return practise(extractor.parameters(), waves, minutes, RATE, loss_of, weight_decay=0.0)
 
 
 def _count_distances(extractor: WhisperExtractor, original: Original, wave: Tensor) -> None:
