@@ -224,7 +224,10 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
 @click.option("--steps", type=click.IntRange(0), help="Stop sooner, after so many; with --hearing, of each run: 400.")
 @click.option("--seeds", type=click.IntRange(1), help="3 when not given, 2 for curves.")
 @click.option("--variant", "variants", multiple=True, help="One of them, may be repeated; all when not given.")
-@click.option("--curves", is_flag=True, help="By speakers and by hours of training, in place of the variants.")
+@click.option(
+    "--curve", "curves", multiple=True, type=click.Choice(["speakers", "hours", "mixture"]),
+    help="Of more speakers, more hours, or real people's share, in place of the variants; may be repeated.",
+)  # fmt: skip
 @click.option("--most", type=click.IntRange(1), default=60, show_default=True, help="Recordings of a group at the most.")
 def experiments(corpus, out, hearing, minutes, steps, seeds, variants, curves, most) -> None:
     """Re-run the paper's ablations and two older designs on a corpus; a killed run goes on when called again."""
@@ -238,11 +241,11 @@ def experiments(corpus, out, hearing, minutes, steps, seeds, variants, curves, m
     if hearing and minutes is not None:
         raise HiSTalkError("With --hearing runs are of equal steps, not minutes: give --steps.")
     if curves and (not hearing or variants):
-        raise HiSTalkError("--curves are of the full network on a shared extractor: give --hearing and no --variant.")
+        raise HiSTalkError("--curve is of the full network on a shared extractor: give --hearing and no --variant.")
     steps = (steps or STEPS) if hearing else (steps or 0)
     budget = TrainOptions(corpus, out, minutes=30.0 if minutes is None else minutes, steps=steps)
     plan = Plan(corpus, out, budget, variants or tuple(VARIANTS), seeds or (2 if curves else 3), most, hearing)
-    paths = learning.run(plan) if curves else run(plan)
+    paths = learning.run(plan, curves) if curves else run(plan)
     click.echo(paths[0].read_text())
     for path in paths:
         click.echo(path)

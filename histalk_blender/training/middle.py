@@ -133,16 +133,13 @@ class Bench:
         basis.data.copy_(self.basis)
         return model.to(self.device)
 
-    def train(self, model: HiSTalk, seed: int, steps: int, name: str, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """So many steps, on all clips by their sources' shares, or on those of the places `chosen` by length alone.
+    def train(self, model: HiSTalk, seed: int, steps: int, name: str, chance: np.ndarray | None = None) -> dict[str, float]:
+        """So many steps, on all clips by their sources' shares, or by how often each is to be drawn: `chance` [clips].
 
         Returns:
             Seconds of processor time, and hours heard.
         """
-        chance = chances(self.clips)
-        if chosen is not None:
-            chance = np.zeros(len(self.clips))
-            chance[chosen] = chances([self.clips[i] for i in chosen], by_source=False)
+        chance = chances(self.clips) if chance is None else chance
         feed = batches(self.clips, self.copies, chance, self.config, seed)
         weights = [p for p in model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(weights, RATE, (0.9, 0.98), weight_decay=0.01)

@@ -196,14 +196,23 @@ def test_the_curves_subsets_are_nested_and_of_people(seed):
 
 def test_curves_go_through_and_go_on(corpus, hearing, tmp_path, monkeypatch):
     plan = planned(corpus, tmp_path, hearing[0], "full")
-    table, picture = curves.run(plan)
+    table, picture = curves.run(plan, ["speakers", "hours"])
     text = table.read_text()
-    assert "By speakers" in text and text.count("| 1 | 0.00 | ") == 2 and picture.stat().st_size > 5000
+    assert "By speakers" in text and text.count(" | 1 | 0.00 | ") == 2 and picture.stat().st_size > 5000
     monkeypatch.setattr(Bench, "train", None)
-    assert curves.run(plan)[0].read_text() == text
+    assert curves.run(plan, ["speakers", "hours"])[0].read_text() == text
+    with pytest.raises(HiSTalkError, match="synthetic"):
+        curves.run(plan, ["mixture"])
 
 
-@pytest.mark.parametrize("wrong", ["--curves", "--hearing w --minutes 3", "--hearing w --curves --variant full"])
+def test_a_mixture_draws_people_as_often_as_it_says():
+    clips = spoken()
+    people = np.array([clip.source != "flite" for clip in clips])
+    for share, chance in curves.by_mixture(clips).items():
+        assert chance[people].sum() == pytest.approx(share) and chance.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("wrong", ["--curve hours", "--hearing w --minutes 3", "--hearing w --curve hours --variant full"])
 def test_options_that_do_not_go_together_are_refused(wrong, tmp_path):
     done = CliRunner().invoke(main, ["experiments", "--corpus", str(tmp_path), "--out", str(tmp_path), *wrong.split()])
     assert done.exit_code == 2 and "--hearing" in done.output
