@@ -86,6 +86,26 @@ def read_audio(source: Path | bytes, start: float = 0.0, duration: float | None 
     return samples
 
 
+def check_header(source: Path) -> None:
+    """Whether a file says of itself that it is sound of a fitting length, without decoding it.
+
+    Raises:
+        HiSTalkError: it does not.
+    """
+    called = f"'{source}'"
+    _check_source(source, called)
+    try:
+        seconds = sf.info(source).duration
+    except (OSError, sf.LibsndfileError, RuntimeError) as error:
+        raise HiSTalkError(
+            f"{called} is not audio that can be read ({_why(error)}): use wav, flac, ogg or mp3."
+        ) from error
+    if 0 < seconds < SHORTEST:
+        raise HiSTalkError(f"{called} lasts {seconds:.3f} s: at least {SHORTEST} s are needed.")
+    if seconds > LONGEST + 1:
+        raise HiSTalkError(f"{called} lasts {seconds / 60:.0f} minutes: cut it to an hour or less.")
+
+
 def is_lossless(source: Path | bytes) -> bool:
     """Whether every decoder gives the same samples: what pads its start (mp3, ogg) is placed by each as it sees fit."""
     try:

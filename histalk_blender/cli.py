@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from .cli_batch import batch
 from .errors import HiSTalkError
 
 AUDIO = click.Path(path_type=Path)
@@ -87,41 +88,73 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
 @main.command()
 @click.argument("audio", type=AUDIO)
 @click.option("--blend", type=click.Path(path_type=Path), required=True, help="The .blend to write.")
+@click.option("--shot", type=click.Path(path_type=Path), help="Bake on a head of this .blend, or of the one open in Blender.")
+@click.option("--object", "name", default="", help="Which of the shot's objects; the only head when not given.")
 @click.option("--bake", "kind", type=click.Choice(["cache", "keys", "basis", "arkit"]), default="basis", show_default=True)
-@click.option("--fps", type=click.FloatRange(1, 240), default=30.0, show_default=True, help="The scene's rate.")
+@click.option("--fps", type=click.FloatRange(1, 240), help="Of a new scene: 30 when not given; a shot has its own.")
 @click.option("--start", type=int, default=1, show_default=True, help="Scene frame where speech begins.")
 @click.option("--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True, help="mm, for basis keys.")
 @click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def bake(audio, blend, kind, fps, start, tolerance, preview, weights, device) -> None:
-    """Make a .blend in which the bundled head speaks AUDIO."""
-    try:
-        from .bake import bake as bake_motion
-        from .bake import build_scene, render_preview, save_blend
-    except ImportError as error:
-        raise HiSTalkError(
-            f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "
-            "apt-get install libxi6 libxkbcommon0 libsm6 libgl1."
-        ) from error
-    from .head import load_head
+def bake(audio, blend, shot, name, kind, fps, start, tolerance, preview, weights, device) -> None:
+    """Make a .blend in which a head speaks AUDIO: the bundled one, or that of a shot."""
+    need_blender()
+    import bpy
+
+    from .bake import shot as shots
 
     _writable(blend, ".blend")
     if preview:
         _writable(preview, ".mp4")
-    motion = _listen(audio, weights, device).performance.motion
-    obj = build_scene(load_head(), audio, len(motion.at_fps(fps)), start, fps, units=kind == "arkit")
-    report = bake_motion(
-        obj, motion, kind=kind, start_frame=start, cache=blend.with_suffix(".pc2").resolve(), tolerance_mm=tolerance
-    )
-    save_blend(blend)
+    shot = shot or bpy.data.filepath
+    if shot and fps:
+        raise HiSTalkError("--fps does not go with a shot, which has a rate of its own: leave it out.")
+    if not shot and name:
+        raise HiSTalkError(f"--object names '{name}', but there is no shot: name its .blend with --shot.")
+    obj = shots.open_shot(shot, name) if shot else None
+    take = _listen(audio, weights, device)
+    if shot:
+        shots.add_sound(audio, start)
+    else:
+        obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit")
+    cache = blend.with_suffix(".pc2").resolve()
+    report = shots.speak(obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, rest=bool(shot))
+    frames = len(take.performance.motion.at_fps(shots.shot_fps()))
+    shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)
     click.echo(f"{blend}  ({report.frames} frames, {report.keys} keys)")
     if preview:
         with _progress(preview.name) as progress:
-            render_preview(preview, progress=progress)
+            shots.write(obj, {"mp4": preview}, start, frames, progress)
         click.echo(preview)
+
+
+def need_blender() -> None:
+    """Refuse what cannot be done without Blender's module.
+
+    Raises:
+        HiSTalkError: it is not there, or does not load.
+    """
+    try:
+        import bpy  # noqa: F401
+    except ImportError as error:
+        raise HiSTalkError(
+            f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "
+            "apt-get install libxi6 libxkbcommon0 libsm6 libgl1."
+        ) from error
+
+
+main.add_command(batch)
+
+
+@main.command(hidden=True)
+def worker() -> None:
+    """What `batch --workers` starts."""
+    from .batch.crew import serve
+
+    serve()
 
 
 def _data_options(command):

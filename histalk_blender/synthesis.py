@@ -1,16 +1,16 @@
-"""Audio + model + head -> a performance: windows, cross-fade, progress, cancel."""
+"""Audio + model + head -> performances: windows, cross-fade, progress, cancel."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
 from .errors import HiSTalkError
+from .files import settle
 from .head import Head
 from .motion import Motion
 
@@ -47,92 +47,133 @@ class Performance:
         return self.motion.displacements()
 
     def save(self, path: Path) -> None:
-        """Write the arrays to one .npz, under a temporary name until it is whole, the frames one chunk at a time.
-
-        Raises:
-            HiSTalkError: the folder is missing or may not be written.
-        """
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
+        """Write all of it to one .npz: see `save_motion`."""
         small = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("motion", "outputs", "remarks")}
-        shape = (len(self.motion), *self.motion.shapes.shape[1:])
-        try:
-            with ZipFile(temporary, "w", allowZip64=True) as archive:
-                for name, value in (small | {"fps": self.fps}).items():
-                    with archive.open(f"{name}.npy", "w") as file:
-                        np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
-                with archive.open("displacements.npy", "w", force_zip64=True) as file:
-                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(file, header)
-                    for chunk in self.motion.chunks():
-                        file.write(chunk.astype("<f4").tobytes())
-            os.replace(temporary, path)
-        except OSError as error:
-            raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        save_motion(path, self.motion, small)
 
 
-def synthesize(
-    samples: np.ndarray,
+def save_motion(path: Path, motion: Motion, more: dict[str, object]) -> None:
+    """Write a motion's displacements, its rate and further arrays to one .npz, the frames one chunk at a time.
+
+    The file has its name when it is whole, and the same bytes for the same motion.
+
+    Raises:
+        HiSTalkError: the folder is missing or may not be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    shape = (len(motion), *motion.shapes.shape[1:])
+    try:
+        with ZipFile(temporary, "w", allowZip64=True) as archive:
+            for name, value in (more | {"fps": motion.fps}).items():
+                with archive.open(ZipInfo(f"{name}.npy"), "w") as file:  # dated 1980, not now
+                    np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
+            with archive.open(ZipInfo("displacements.npy"), "w", force_zip64=True) as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for chunk in motion.chunks():
+                    file.write(chunk.astype("<f4").tobytes())
+        settle(temporary, path)
+    except OSError as error:
+        raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def synthesize(samples: np.ndarray, model, head: Head, **options) -> Performance:
+    """One clip's `synthesize_many`.
+
+    Args:
+        samples: [N] float32 at 16 kHz.
+    """
+    return synthesize_many([samples], model, head, **options)[0]
+
+
+def synthesize_many(
+    clips: Sequence[np.ndarray],
     model,
     head: Head,
     *,
     window_s: float = 24.0,
     overlap_s: float = 9.6,
+    rows: int = 1,
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-) -> Performance:
-    """Speech to dense motion; windows overlap and are cross-faded, so memory holds one window and the result.
+) -> list[Performance]:
+    """Speech to dense motion; windows overlap and are cross-faded, so memory holds a few windows and the results.
 
     Args:
-        samples: [N] float32 at 16 kHz.
+        clips: each [N] float32 at 16 kHz.
         model: a loaded `network.HiSTalk` whose topologies include the head's.
         head: whose vertices move.
         window_s, overlap_s: seconds of a window, and of what two neighbours share.
+        rows: windows, of any clips, that the network hears at once; those of like length meet.
         device: torch device name.
         progress: called with the share done, 0 to 1.
-        cancelled: asked before each window.
+        cancelled: asked before each batch of windows.
 
     Raises:
         Cancelled: `cancelled` said so.
         HiSTalkError: the model has no output for the head's topology.
     """
-    import torch
-
     from .audio import RATE, is_silent, normalise_level  # its wheels are not needed to register
 
     if head.topology not in model.outputs:
         raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")
-    outputs = {name: layer.basis.detach().float().cpu().numpy() for name, layer in model.outputs.items()}
-    T, K = model.config.frames(len(samples)), model.config.dense_components
-    fps = model.config.fps
-    shapes = {"weights": (T, K), "sparse": (T, 68, 3), "levels": (T, 4, 68, 3), "gates": (T, 4, 68)}
-    result = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    if is_silent(samples):
-        result["gates"][:] = 0.5
-    else:
+    fps, period = model.config.fps, model.config.period
+    results, windows = [], []
+    for which, samples in enumerate(clips):
+        T = model.config.frames(len(samples))
+        results.append(_empty(T, model.config.dense_components))
+        if is_silent(samples):
+            results[-1]["gates"][:] = 0.5
+            continue
         samples = normalise_level(samples)
-        for start, end, fade in _windows(T, round(window_s * fps), round(overlap_s * fps), model.config.period):
-            if cancelled and cancelled():
-                raise Cancelled
+        for start, end, fade in _windows(T, round(window_s * fps), round(overlap_s * fps), period):
             sound = samples[round(start / fps * RATE) : round(end / fps * RATE) if end < T else None]
-            with torch.inference_mode():
-                out = model.components(torch.from_numpy(np.ascontiguousarray(sound))[None].to(device))
-            parts = {
-                "weights": (out.fine + out.coarse)[0], "sparse": out.sparse[0],
-                "levels": out.levels[0].transpose(0, 1), "gates": out.gates[0].transpose(0, 1),
-            }  # fmt: skip
+            windows.append((which, start, fade, sound))
+    # Stable, so that the windows of a clip come in their order, as cross-fading needs: none is longer than one before.
+    windows.sort(key=lambda window: -len(window[3]))
+    for first in range(0, len(windows), rows):
+        if cancelled and cancelled():
+            raise Cancelled
+        batch = windows[first : first + rows]
+        for (which, start, fade, _), parts in zip(batch, _hear(model, [sound for *_, sound in batch], device)):
             for name, part in parts.items():
-                whole, part = result[name], part[: end - start].float().cpu().numpy()
+                whole, part = results[which][name][start : start + len(fade)], part[: len(fade)]
                 ramp = fade[: len(part)].reshape(-1, *[1] * (part.ndim - 1))
-                whole[start : start + len(part)] *= 1 - ramp
-                whole[start : start + len(part)] += part * ramp
-            if progress:
-                progress(end / T)
+                whole[: len(part)] = whole[: len(part)] * (1 - ramp) + part * ramp
+        if progress:
+            progress((first + len(batch)) / len(windows))
     if progress:
         progress(1.0)
+    outputs = {name: layer.basis.detach().float().cpu().numpy() for name, layer in model.outputs.items()}
+    return [_performance(result, outputs, head, fps) for result in results]
+
+
+def _empty(frames: int, components: int) -> dict[str, np.ndarray]:
+    shapes = {"weights": (components,), "sparse": (68, 3), "levels": (4, 68, 3), "gates": (4, 68)}
+    return {name: np.zeros((frames, *shape), np.float32) for name, shape in shapes.items()}
+
+
+def _hear(model, sounds: list[np.ndarray], device: str) -> Iterator[dict[str, np.ndarray]]:
+    """What `_empty` holds, of each sound [N]; of one shorter than the longest, some frames more."""
+    import torch
+
+    lengths = torch.tensor([len(sound) for sound in sounds], device=device)
+    waves = [torch.from_numpy(np.ascontiguousarray(sound)) for sound in sounds]
+    with torch.inference_mode():
+        out = model.components(torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(device), lengths)
+    parts = {
+        "weights": out.fine + out.coarse, "sparse": out.sparse,
+        "levels": out.levels.transpose(1, 2), "gates": out.gates.transpose(1, 2),
+    }  # fmt: skip
+    parts = {name: part.float().cpu().numpy() for name, part in parts.items()}
+    return ({name: part[row] for name, part in parts.items()} for row in range(len(sounds)))
+
+
+def _performance(result: dict[str, np.ndarray], outputs: dict[str, np.ndarray], head: Head, fps: float) -> Performance:
     motion = Motion(result["weights"], outputs[head.topology], fps)
     neutral = head.landmarks(head.vertices)
     landmarks = motion.on(head.landmarks(motion.shapes)).displacements()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from .head import Head, load_head
 from .loading import load_network
 from .motion import Motion
 from .style import Style
-from .synthesis import WEIGHTS, Performance, synthesize
+from .synthesis import WEIGHTS, Performance, synthesize_many
 
 WINDOWS = ((24.0, 9.6), (12.0, 4.8), (8.0, 4.8))  # seconds of a window and its overlap, each for less memory
 REST = 0.2  # seconds in which a face leaves its rest before the first frame and returns to it after the last
@@ -124,7 +124,7 @@ def listen(
     say("Listening", 0.0)
     load_network()
     device = pick_device(device)
-    performance = _perform(samples, _model(Path(weights or WEIGHTS), device), device, lambda share: say("Listening", share))
+    (performance,) = perform([samples], weights, device, progress=lambda share: say("Listening", share))
     say("Sculpting", 0.0)
     units, over = fit_units(performance.motion, load_head())
     return Take(performance, units, over)
@@ -169,19 +169,34 @@ def forget() -> None:
     _models.clear()
 
 
-def _perform(samples: np.ndarray, model, device: str, progress: Callable[[float], None]) -> Performance:
-    """Synthesis that answers a full GPU with shorter windows, and then with the CPU."""
+def perform(
+    clips: Sequence[np.ndarray], weights: Path | None, device: str, rows: int = 1, progress: Callable[[float], None] | None = None
+) -> list[Performance]:
+    """Clips' motion on the bundled head; a full GPU is answered with shorter and fewer windows, and then with the CPU.
+
+    Args:
+        clips: each [N] float32 at 16 kHz.
+        weights: a checkpoint; None = the bundled one.
+        device: a torch device, see `pick_device`.
+        rows: windows that the network hears at once.
+        progress: called with the share done.
+
+    Raises:
+        HiSTalkError: the weights cannot be read.
+    """
     import torch
 
-    for window, overlap in WINDOWS if device != "cpu" else WINDOWS[:1]:
+    model, head = _model(Path(weights or WEIGHTS), device), load_head()
+    for (window, overlap), at_once in zip(WINDOWS, (rows, 1, 1)) if device != "cpu" else [(WINDOWS[0], rows)]:
         try:
-            performance = synthesize(
-                samples, model, load_head(), device=device, window_s=window, overlap_s=overlap, progress=progress
+            found = synthesize_many(
+                clips, model, head, device=device, window_s=window, overlap_s=overlap, rows=at_once, progress=progress
             )
-            full = f"The GPU's memory was full, so the sound was heard in windows of {window:g} s."
-            return performance if window == WINDOWS[0][0] else replace(performance, remarks=(full,))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
+            continue
+        full = f"The GPU's memory was full, so the sound was heard in windows of {window:g} s."
+        return found if window == WINDOWS[0][0] else [replace(one, remarks=(full,)) for one in found]
     forget()
-    performance = synthesize(samples, model.to("cpu"), load_head(), progress=progress)
-    return replace(performance, remarks=("The GPU's memory was full, so the CPU did the work.",))
+    found = synthesize_many(clips, model.to("cpu"), head, progress=progress)
+    return [replace(one, remarks=("The GPU's memory was full, so the CPU did the work.",)) for one in found]

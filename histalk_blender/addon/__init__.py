@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import operators, panel, preferences, properties, restyle, running
+from . import command, operators, panel, preferences, properties, restyle, running
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 
@@ -13,13 +13,17 @@ def _menu(self, context) -> None:
     self.layout.operator("histalk.add_head", text="HiSTalk Head", icon="USER")
 
 
+_commands: list = []
+
+
 def register() -> None:
-    """Add our classes, properties, menu entry and handler."""
+    """Add our classes, properties, menu entry, handler and command."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Object.histalk = bpy.props.PointerProperty(type=properties.HiSTalkSettings)
     bpy.types.VIEW3D_MT_mesh_add.append(_menu)
     bpy.app.handlers.load_pre.append(running.before_load)
+    _commands.append(bpy.utils.register_cli_command("histalk", command.run))
 
 
 def unregister() -> None:
@@ -27,6 +31,7 @@ def unregister() -> None:
     restyle.clean_up()
     running.clean_up()
     preferences.clean_up()
+    bpy.utils.unregister_cli_command(_commands.pop())
     bpy.app.handlers.load_pre.remove(running.before_load)
     bpy.types.VIEW3D_MT_mesh_add.remove(_menu)
     del bpy.types.Object.histalk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 import bpy
 
 from ..errors import HiSTalkError
+from ..files import settle
 from ..head import Head
 from ..quiet import quiet
 from ..units import ARKIT_UNITS
@@ -33,7 +33,8 @@ def build_scene(
     Returns:
         The head's object.
     """
-    bpy.ops.wm.read_factory_settings(use_empty=True)
+    # Not read_factory_settings, which would switch off the extension whose command this may be.
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
     scene.render.fps = math.ceil(fps - 1e-6)
     scene.render.fps_base = scene.render.fps / fps
@@ -107,7 +108,7 @@ def save_blend(path: Path) -> None:
             bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
             bpy.ops.file.make_paths_relative()
             bpy.ops.wm.save_mainfile()
-        os.replace(temporary, path)
+        settle(temporary, path)
     except (RuntimeError, OSError) as error:
         raise HiSTalkError(f"'{path}' cannot be written ({error}): choose another place.") from error
     finally:
@@ -174,7 +175,7 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
     try:
         with quiet(1):
             bpy.ops.render.render(animation=True)
-        os.replace(temporary, path)
+        settle(temporary, path)
     except (RuntimeError, OSError) as error:
         raise HiSTalkError(f"'{path}' cannot be rendered ({error}): choose another place.") from error
     finally:

@@ -7,28 +7,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 from assets import SPEECH
-from safetensors import safe_open
 
 from histalk_blender import addon
 from histalk_blender.addon import job, operators, running
-from histalk_blender.arkit import fit_units
 from histalk_blender.flame import load_flame_map
-from histalk_blender.synthesis import WEIGHTS, Performance
-from histalk_blender.take import Take
 from histalk_blender.units import ARKIT_UNITS
-
-
-@pytest.fixture(scope="session")
-def stored_take(spoken, head):
-    """What the network makes of the bundled sentence, without the network."""
-    with safe_open(WEIGHTS, "np") as file:
-        outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype(np.float32) for name in ("histalk", "flame")}
-    units, over = fit_units(spoken, head)
-    nothing = np.zeros((len(spoken), 68, 3), np.float32)
-    performance = Performance(
-        spoken, outputs, head.vertices, nothing, nothing, nothing, nothing, nothing[0], "histalk"
-    )
-    return Take(performance, units, over)
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""A take put on a head in a .blend, the user's or a new one, as the command line and a batch do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+
+from ..errors import HiSTalkError
+from ..head import load_head
+from ..style import Style
+from ..take import Take, recognise, resting
+from .bakes import BakeReport, apply, report
+from .export import export
+from .make import make
+from .plan import arkit_keys, plan_bake, rest_positions, scene_fps
+from .scene import build_scene, render_preview, save_blend
+
+
+def new_shot(take: Take, audio: Path, start: int, fps: float, units: bool):
+    """A scene of its own for the bundled head, as long as the sound; see `build_scene`."""
+    return build_scene(load_head(), audio, len(take.performance.motion.at_fps(fps)), start, fps, units)
+
+
+def open_shot(blend: Path, name: str):
+    """Open a .blend, without running what it holds, and find the head in it.
+
+    Args:
+        name: of the object; "" = the only one that can speak.
+
+    Raises:
+        HiSTalkError: it cannot be opened, or has no such object, or none or several that can speak.
+    """
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(Path(blend).resolve()), load_ui=False, use_scripts=False)
+    except RuntimeError as error:
+        raise HiSTalkError(f"'{blend}' cannot be opened ({str(error).strip()}): is it a .blend?") from error
+    if bpy.data.filepath and Path(bpy.data.filepath) != Path(blend).resolve():
+        raise HiSTalkError(f"'{blend}' cannot be opened: is it a .blend?")
+    return find_head(name, str(blend))
+
+
+def find_head(name: str, blend: str):
+    """The open file's object of that name, or the only one that can speak.
+
+    Raises:
+        HiSTalkError: see `open_shot`.
+    """
+    meshes = [obj for obj in bpy.context.scene.objects if obj.type == "MESH"]
+    if name:
+        found = bpy.context.scene.objects.get(name)
+        if found is None:
+            listed = ", ".join(f"'{obj.name}'" for obj in meshes[:5]) or "none"
+            raise HiSTalkError(f"'{blend}' has no object '{name}' in its scene: its meshes are {listed}.")
+        return found
+    heads = [obj for obj in meshes if _can_speak(obj)]
+    if len(heads) != 1:
+        listed = ", ".join(f"'{obj.name}'" for obj in heads[:5])
+        raise HiSTalkError(
+            f"'{blend}' has {f'{len(heads)} heads ({listed})' if heads else 'no head'}: name the object to bake on."
+        )
+    return heads[0]
+
+
+def _can_speak(obj) -> bool:
+    try:
+        return bool(recognise(rest_positions(obj))) or bool(arkit_keys(obj))
+    except HiSTalkError:
+        return False
+
+
+def speak(
+    obj, take: Take, *, kind: str, start: float, cache: Path, tolerance_mm: float = 0.1, style: Style = Style(), rest: bool
+) -> BakeReport:
+    """Bake a take on an object of the open file.
+
+    Args:
+        kind: "cache", "keys", "basis" or "arkit".
+        start: scene frame where the sound begins.
+        cache: the .pc2 of kind "cache".
+        rest: whether the face leaves its rest before the first frame and returns to it after the last, as it must in
+            a shot that is longer than the sound.
+
+    Raises:
+        HiSTalkError: the object cannot carry the bake; the scene is untouched.
+    """
+    plan = plan_bake(obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm)
+    if kind == "arkit":
+        motion = take.units_in(style)
+    else:
+        topology = recognise(plan.rest)
+        if not topology:
+            raise HiSTalkError(f"'{obj.name}' is no FLAME head nor the bundled one: bake on it as arkit.")
+        motion = take.motion_on(topology, plan.rest, style)
+    motion, before = motion.at_fps(plan.fps).delayed(style.delay), 0
+    if rest:
+        motion, before = resting(motion)
+        plan = plan_bake(obj, kind=kind, start_frame=start - before, cache=cache, tolerance_mm=tolerance_mm)
+    made = make(plan, motion, (motion.weights, take.over) if kind == "arkit" else None)
+    for _ in apply(obj, made):
+        pass
+    return report(obj, made)
+
+
+def add_sound(audio: Path, start: int) -> None:
+    """The sound as a strip at a frame, above all others."""
+    editor = bpy.context.scene.sequence_editor_create()
+    channel = max((strip.channel for strip in editor.strips_all), default=0) + 1
+    editor.strips.new_sound(Path(audio).stem, str(Path(audio).resolve()), channel, start)
+
+
+def shot_fps() -> float:
+    """Frames a second of the open scene."""
+    return scene_fps(bpy.context.scene)
+
+
+def write(
+    obj, paths: dict[str, Path], start: int, frames: int, progress: Callable[[float], None] = lambda share: None
+) -> None:
+    """Write what the open file has to give of a speaking object.
+
+    Args:
+        paths: "blend", "abc", "usd", "glb" and "mp4" -> where to; those that are wanted.
+        start, frames: of the sound, in scene frames.
+        progress: called with the share of the film that is done.
+
+    Raises:
+        HiSTalkError: one cannot be written.
+    """
+    scene = bpy.context.scene
+    if "blend" in paths:
+        save_blend(paths["blend"])
+    for kind in ("abc", "usd", "glb"):
+        if kind in paths:
+            export(obj, paths[kind], start, start + frames - 1)
+    if "mp4" in paths:
+        if scene.camera is None:
+            raise HiSTalkError(f"The scene of '{obj.name}' has no camera, so no film can be made: add one, or leave mp4 out.")
+        scene.frame_start, scene.frame_end = start, start + frames - 1
+        render_preview(paths["mp4"], progress=progress)

@@ -1,0 +1,105 @@
+"""One clip's files, each under its name only when it is whole."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..arkit import fit_units
+from ..caches import write_mdd, write_pc2
+from ..errors import HiSTalkError
+from ..head import load_head
+from ..synthesis import Performance, save_motion
+from ..take import Take, recognise
+from .ledger import sha256
+from .manifest import Job
+
+SUFFIXES = {"usd": ".usdc"}  # where a kind's name is not its suffix
+IN_BLENDER = {"blend", "abc", "usd", "glb", "mp4"}
+FPS = 30.0  # of the bundled head's outputs where a job names no rate
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was made."""
+
+    outputs: tuple[dict, ...]  # path relative to the output folder, bytes, sha256
+    remarks: tuple[str, ...]
+
+
+def path_of(job: Job, kind: str, folder: Path) -> Path:
+    """Where an output goes.
+
+    Raises:
+        HiSTalkError: a link would lead it out of the folder.
+    """
+    path = folder / (job.name + SUFFIXES.get(kind, f".{kind}"))
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise HiSTalkError(f"'{path}' lies outside of '{folder}' by a link: remove the link.")
+    return path
+
+
+def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
+    """Make all that a job asks for; what was there before is replaced file by file.
+
+    Raises:
+        HiSTalkError: anything of it cannot be made.
+    """
+    paths = {kind: path_of(job, kind, folder) for kind in job.outputs}
+    place = path_of(job, "pc2", folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    clear(job, folder)
+    factors = (job.style.lips, job.style.jaw, job.style.upper_face)
+    units = (None, None)
+    if job.bake == "arkit" or factors != (1.0, 1.0, 1.0):
+        units = fit_units(performance.motion, load_head())
+    take, remarks = Take(performance, *units), list(performance.remarks)
+    if job.blend is None:
+        rest = shown = load_head().vertices
+        fps = job.fps or FPS
+    if job.blend or IN_BLENDER & set(job.outputs):
+        from ..bake import shot  # Blender's module only where it is needed
+
+        if job.blend:
+            obj = shot.open_shot(job.blend, job.object)
+            fps, rest, shown = shot.shot_fps(), shot.rest_positions(obj), shot.shown_positions(obj)
+            shot.add_sound(job.audio, job.start)
+        else:
+            obj = shot.new_shot(take, job.audio, job.start, fps, units=job.bake == "arkit")
+        if IN_BLENDER & set(job.outputs):
+            report = shot.speak(
+                obj, take, kind=job.bake, start=job.start, cache=place.resolve(), tolerance_mm=job.tolerance,
+                style=job.style, rest=job.blend is not None,
+            )  # fmt: skip
+            remarks += report.warnings
+            frames = len(performance.motion.at_fps(fps))
+            shot.write(obj, {kind: path for kind, path in paths.items() if kind in IN_BLENDER}, job.start, frames)
+            if job.bake == "cache" and "blend" in paths:
+                paths["pc2"] = place
+    points = {"pc2", "mdd", "npz"} & set(job.outputs)
+    if points:
+        topology = recognise(rest)
+        if not topology:
+            raise HiSTalkError(f"'{job.object}' is no FLAME head nor the bundled one, so {', '.join(points)} have no points.")
+        motion = take.motion_on(topology, rest, job.style).at_fps(fps).delayed(job.style.delay)
+        if "pc2" in points and not (job.bake == "cache" and "blend" in paths):
+            write_pc2(paths["pc2"], shown, motion)
+        if "mdd" in points:
+            write_mdd(paths["mdd"], shown, motion)
+        if "npz" in points:
+            save_motion(paths["npz"], motion, {"neutral_vertices": rest, "topology": topology})
+    outputs = tuple(
+        {"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)}
+        for _, path in sorted(paths.items())
+    )
+    return Written(outputs, tuple(remarks))
+
+
+def clear(job: Job, folder: Path) -> None:
+    """Take away what a killed run left half written of a job."""
+    place = path_of(job, "pc2", folder)
+    begun = re.compile(re.escape(place.stem) + r"\.(part\.\w+|\w+\.part)")
+    for path in place.parent.glob("*.part*"):
+        if begun.fullmatch(path.name):
+            path.unlink(missing_ok=True)

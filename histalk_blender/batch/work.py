@@ -1,0 +1,215 @@
+"""A worker: decodes ahead, hears on the device, writes on its main thread, as Blender asks; all three at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..audio import RATE, is_silent, read_audio
+from ..errors import HiSTalkError
+from ..synthesis import Performance
+from ..take import perform
+from .ledger import Outcome
+from .manifest import Job
+from .outputs import write_outputs
+from .picture import level_plot, thumbnail
+
+AHEAD = 2  # groups that wait between two stages
+PICTURES = "report"  # folder of the report's pictures
+
+
+class Halt(HiSTalkError):
+    """Nothing more can be written, so there is no use in going on; what was not done stays to be done."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Clips that the network hears at once.
+
+    Which clips these are is the manifest's alone, so that a clip's result does not depend on what was done before.
+    """
+
+    jobs: tuple[Job, ...]
+    wanted: frozenset[str]  # names of those whose outputs are to be written
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker of a batch must know."""
+
+    folder: Path  # of the outputs
+    weights: Path | None
+    device: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    job: Job
+    sound: np.ndarray | None = None
+    error: str = ""
+    decode_s: float = 0.0
+    network_s: float = 0.0
+    performance: Performance | None = None
+
+
+def work(setup: Setup, groups: Iterable[Group], started: Callable[[str], None]) -> Iterator[Outcome]:
+    """Do all groups; an outcome for each job that is wanted, as it ends.
+
+    Args:
+        groups: taken from one at a time, by another thread.
+        started: called with a job's name before its outputs are touched.
+
+    Raises:
+        Halt: the disk is full or the folder can no longer be written.
+    """
+    for heard in ahead(_hear(setup, ahead(map(_decode, groups)))):
+        for one in heard:
+            started(one.job.name)
+            yield _write(setup, one)
+
+
+def ahead(items: Iterable) -> Iterator:
+    """The same items, made by a thread that is up to `AHEAD` of them in advance; it ends with the iterator."""
+    passed: queue.Queue = queue.Queue(AHEAD)
+    ended = threading.Event()
+
+    def put(kind: str, value: object) -> None:
+        while not ended.is_set():
+            try:
+                passed.put((kind, value), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def make() -> None:
+        try:
+            for item in items:
+                put("item", item)
+                if ended.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:  # told to whoever waits
+            put("error", error)
+
+    thread = threading.Thread(target=make, name="HiSTalk batch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = passed.get()
+            if kind == "item":
+                yield value
+            elif kind == "end":
+                return
+            else:
+                raise value
+    finally:
+        ended.set()
+
+
+def _decode(group: Group) -> tuple[Group, list[_Heard]]:
+    out = []
+    for job in group.jobs:
+        began = time.perf_counter()
+        sound, error = None, ""
+        try:
+            sound = read_audio(job.audio)
+            if is_silent(sound):
+                sound, error = None, f"'{job.audio}' is silent: export it again, or leave it out."
+        except Exception as found:
+            error = _sentence(found)
+        out.append(_Heard(job, sound, error, time.perf_counter() - began))
+    return group, out
+
+
+def _hear(setup: Setup, decoded: Iterable[tuple[Group, list[_Heard]]]) -> Iterator[list[_Heard]]:
+    for group, clips in decoded:
+        good = [clip for clip in clips if clip.sound is not None]
+        try:
+            heard = _hear_together(setup, good)
+        except Exception:  # one of them is to blame, and the others are not to suffer for it
+            heard = [_hear_alone(setup, clip) for clip in good]
+        done = {clip.job.name: clip for clip in heard}
+        yield [done.get(clip.job.name, clip) for clip in clips if clip.job.name in group.wanted]
+
+
+def _hear_together(setup: Setup, clips: list[_Heard]) -> list[_Heard]:
+    began, total = time.perf_counter(), sum(len(clip.sound) for clip in clips)
+    found = perform([clip.sound for clip in clips], setup.weights, setup.device, rows=len(clips)) if clips else []
+    spent = time.perf_counter() - began
+    return [
+        replace(clip, network_s=spent * len(clip.sound) / total, performance=one) for clip, one in zip(clips, found)
+    ]
+
+
+def _hear_alone(setup: Setup, clip: _Heard) -> _Heard:
+    try:
+        return _hear_together(setup, [clip])[0]
+    except Exception as error:
+        return replace(clip, error=_sentence(error))
+
+
+def _write(setup: Setup, heard: _Heard) -> Outcome:
+    job, error, outputs, remarks = heard.job, heard.error, (), ()
+    began = time.perf_counter()
+    if not error:
+        try:
+            written = write_outputs(job, heard.performance, setup.folder)
+            outputs, remarks = written.outputs, written.remarks
+            _draw(job, heard.performance, setup.folder)
+        except Exception as found:
+            _halt_if_full(found, setup.folder)
+            error, outputs = _sentence(found), ()
+    return Outcome(
+        job.name, error, remarks, None if heard.sound is None else len(heard.sound) / RATE,
+        heard.decode_s, heard.network_s, time.perf_counter() - began, outputs,
+    )  # fmt: skip
+
+
+def _draw(job: Job, performance: Performance, folder: Path) -> None:
+    place = folder / PICTURES / job.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, content in ((".png", thumbnail(performance)), (".svg", level_plot(performance).encode())):
+        temporary = place.with_name(place.name + suffix + ".part")
+        temporary.write_bytes(content)
+        os.replace(temporary, place.with_name(place.name + suffix))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, HiSTalkError):
+        return str(error)
+    traceback.print_exception(error)
+    said = str(error).strip().partition("\n")[0][:200]
+    return f"HiSTalk stumbled ({type(error).__name__}: {said}); the console has the details."
+
+
+def _halt_if_full(error: BaseException, folder: Path) -> None:
+    """Blender's own messages do not say why a file cannot be written, so a full disk is asked for."""
+    number, cause = None, error
+    while cause is not None and number is None:
+        number, cause = getattr(cause, "errno", None), cause.__cause__ or cause.__context__
+    if number in (errno.ENOSPC, errno.EDQUOT) or not _has_room(folder):
+        raise Halt(f"The disk of '{folder}' is full: make room and run the same command again.") from error
+    if number == errno.EROFS or not os.access(folder, os.W_OK):
+        raise Halt(f"'{folder}' can no longer be written: mend that and run the same command again.") from error
+
+
+def _has_room(folder: Path) -> bool:
+    probe = folder / f".histalk-{os.getpid()}.part"
+    try:
+        with open(probe, "wb") as file:
+            file.write(b"\0" * (1 << 20))
+            os.fsync(file.fileno())
+        return True
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+    finally:
+        probe.unlink(missing_ok=True)

@@ -1,0 +1,23 @@
+"""Files that are whole when they have their name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, so that not even a power cut leaves half of it there.
+
+    Raises:
+        OSError: it cannot be written to the disk or renamed.
+    """
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,226 @@
+"""A night's dialogue: all of it is made, whatever goes wrong, and nothing is made twice."""
+
+import csv
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from assets import SPEECH
+from filelock import FileLock
+
+from histalk_blender.batch.ledger import Ledger
+from histalk_blender.cli import main
+
+ROOT = Path(__file__).parents[2]
+# One thread, or matrix products would be cut otherwise on another machine; and a child finds us from any folder.
+HERE = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def clips(folder, count, seconds=0.8):
+    """So many different stretches of real speech."""
+    folder.mkdir(exist_ok=True)
+    sound, rate = sf.read(SPEECH)
+    size = int(seconds * rate)
+    for i, first in enumerate(np.linspace(0, len(sound) - 2 * size, count).astype(int)):
+        sf.write(folder / f"line {i:03}.wav", sound[first : first + size + 40 * i], rate)
+    return folder
+
+
+def batch(capfd, *arguments):
+    """The command in this process: its exit code, stdout and stderr."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(["batch", *map(str, arguments)])
+    return left.value.code, *capfd.readouterr()
+
+
+def made(folder):
+    """sha256 of every file of motion."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.suffix in (".pc2", ".npz", ".mdd")
+    }
+
+
+def rows(folder):
+    ledger = Ledger(folder / "histalk.sqlite")
+    try:
+        return {row["name"]: row for row in ledger.rows()}
+    finally:
+        ledger.close()
+
+
+def plant(folder):
+    """Ten rows that cannot be done, and a piece of what is said of each."""
+    good, rate = sf.read(SPEECH)
+    (folder / "text.wav").write_text("no sound")
+    (folder / "empty.wav").write_bytes(b"")
+    sf.write(folder / "silent.wav", np.zeros(rate), rate)
+    sf.write(folder / "short.wav", good[:800], rate)
+    sf.write(folder / "nan.wav", np.full(rate, np.nan, np.float32), rate, subtype="FLOAT")
+    sf.write(folder / "long.wav", np.zeros(3700 * 1000, np.int16), 1000, subtype="PCM_U8")
+    sf.write(folder / "cut.flac", good, rate)
+    whole = (folder / "cut.flac").read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    return {
+        "text.wav": "not audio", "empty.wav": "empty", "silent.wav": "silent", "short.wav": "0.1 s", "nan.wav": "no numbers",
+        "long.wav": "an hour or less", "cut.flac": "copy or export", "missing.wav": "check the path",
+        "line 000.wav,../up": "cannot be the name", "line 001.wav,x,fast": "'fps' is 'fast'",
+    }  # fmt: skip
+
+
+def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
+    folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
+    faults = plant(folder)
+    good = [path.name for path in sorted(folder.glob("line *.wav"))]
+    lines = [row for pair in zip(good, [*faults, *[None] * 2]) for row in pair if row]
+    (folder / "jobs.csv").write_text("audio,name,fps\n" + "".join(line + "," * (2 - line.count(",")) + "\n" for line in lines))
+    code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out, "--outputs", "pc2,npz")
+    assert code == 1 and "12 done, 10 failed" in said
+    assert len(made(out)) == 24 and not list(out.rglob("*.part*")) and not (tmp_path / "up.pc2").exists()
+    with open(out / "report.csv", newline="", encoding="utf-8-sig") as file:
+        told = {int(row["row"]): row for row in csv.DictReader(file)}
+    for number, line in enumerate(lines, 1):
+        wrong = faults.get(line)
+        assert told[number]["state"] == ("failed" if wrong else "done"), line
+        assert (wrong or "") in told[number]["error"]
+    done = rows(out)["line 005"]
+    frames = round(len(sf.read(folder / "line 005.wav")[0]) / 16_000 * 30)
+    with np.load(out / "line 005.npz") as data:
+        assert data["displacements"].shape[0] == frames and np.abs(data["displacements"]).max() > 0.003
+    assert done["seconds"] == pytest.approx(frames / 30, abs=0.02) and done["network_s"] > 0 and len(done["outputs"]) == 2
+    for kind in ("png", "svg"):
+        assert (out / "report" / f"line 005.{kind}").stat().st_size > 1000
+    page = (out / "report.html").read_text()
+    assert "line 005" in page and "is silent" in page
+    goes_on(capfd, folder, out)
+
+
+def goes_on(capfd, folder, out):
+    """The same command again does nothing; a mended or changed clip alone is done again."""
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.pc2")}
+    arguments = (folder / "jobs.csv", "--out", out, "--outputs", "pc2,npz")
+    assert batch(capfd, *arguments)[0] == 1
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.pc2")} == times
+    sf.write(folder / "silent.wav", *sf.read(folder / "line 003.wav"))
+    (out / "line 002.pc2").unlink()
+    code, said, _ = batch(capfd, *arguments)
+    assert code == 1 and "13 done, 9 failed" in said
+    changed = {path.name for path in out.rglob("*.pc2") if times.get(path) != path.stat().st_mtime_ns}
+    assert changed == {"line 002.pc2", "silent.pc2"}
+    code, said, complained = batch(capfd, "--out", out, "--status")
+    assert code == 1 and "13 done, 9 failed" in said and "long: " in complained
+
+
+KILLED = """
+import os, pathlib, random, signal, sys, time
+import torch, transformers, numpy
+from histalk_blender import cli, take
+from histalk_blender.batch import run
+random.seed(sys.argv[1])
+out = pathlib.Path(sys.argv[2])
+for _ in range(10):
+    enough = len(list(out.rglob("*.npz"))) + random.randint(0, 4)
+    child = os.fork()
+    if not child:
+        cli.main(["batch", *sys.argv[3:], "--out", str(out), "--outputs", "pc2,npz"])
+    while len(list(out.rglob("*.npz"))) < enough and os.waitpid(child, os.WNOHANG) == (0, 0):
+        time.sleep(0.001)
+    time.sleep(random.uniform(0, 0.2))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path, capfd):
+    folder = clips(tmp_path / "in", 45)
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    assert batch(capfd, folder, "--out", whole, "--outputs", "pc2,npz")[0] == 0
+    command = [sys.executable, "-c", KILLED, str(time.time()), str(torn), str(folder)]
+    subprocess.run(command, env=HERE, check=True, timeout=300, capture_output=True)
+    before = {name: row["finished"] for name, row in rows(torn).items() if row["state"] == "done"}
+    assert 0 < len(before) < 45
+    assert batch(capfd, folder, "--out", torn, "--outputs", "pc2,npz")[0] == 0
+    assert made(torn) == made(whole) and len(made(torn)) == 90
+    after = rows(torn)
+    assert all(after[name]["finished"] == finished for name, finished in before.items()), "what was done is not done again"
+    assert not list(torn.rglob("*.part*"))
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path):
+    folder, out = clips(tmp_path / "in", 16), tmp_path / "out"
+    code = "from histalk_blender.cli import main; main()"
+    command = [sys.executable, "-c", code, "batch", str(folder), "--out", str(out), "--workers", "2", "--device", "cpu"]
+    with subprocess.Popen(command, env=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while len(list(out.rglob("*.pc2"))) < 3:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        (victim, *_) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        os.kill(victim, signal.SIGKILL)
+        said, complained = process.communicate(timeout=200)
+    assert process.returncode == 0 and "16 done, 0 failed" in said, complained
+    assert len(made(out)) == 16
+
+
+def test_two_runs_on_one_folder_do_not_meet(tmp_path, capfd):
+    folder, out = clips(tmp_path / "in", 1), tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / "histalk.sqlite.lock"):
+        code, _, complained = batch(capfd, folder, "--out", out)
+    assert code == 2 and "Another run" in complained and not list(out.rglob("*.pc2"))
+
+
+def test_a_dry_run_tells_all_and_touches_nothing(tmp_path, capfd):
+    folder = clips(tmp_path / "in", 2)
+    (folder / "text.wav").write_text("no sound")
+    (folder / "jobs.csv").write_text("audio,start\nline 000.wav,x\ngone.wav,\ntext.wav,\nline 001.wav,5\n")
+    code, said, complained = batch(capfd, folder / "jobs.csv", "--out", tmp_path / "out", "--dry-run")
+    assert code == 1 and "1 clips would be made, 3 rows are wrong" in said and complained.count("\n") == 3
+    assert all(piece in complained for piece in ("'start' is 'x'", "gone.wav", "not audio"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{in}", "--out", "{in}/line 000.wav"], "is a file"), (["--out", "{out}"], "No manifest"),
+        (["{in}", "--out", "{in}/line 000.wav/x"], "name another --out"), (["{in}", "--out", "{out}", "--rows", "9-12"], "no rows"),
+        (["{in}", "--out", "{out}", "--weights", "{in}/none"], "No checkpoint"), (["--out", "{out}", "--status"], "no ledger"),
+        (["{in}", "--out", "{out}", "--device", "tpu"], "no device"), (["--out", "{out}", "--merge"], "no ledgers"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_ends_with_one_sentence_and_code_2(tmp_path, capfd, arguments, said):
+    folder = clips(tmp_path / "in", 1)
+    places = {"{in}": str(folder), "{out}": str(tmp_path / "out")}
+    for place, real in places.items():
+        arguments = [argument.replace(place, real) for argument in arguments]
+    code, _, complained = batch(capfd, *arguments)
+    assert code == 2 and complained.count("\n") == 1 and said in complained and "Traceback" not in complained
+
+
+def test_a_full_or_read_only_disk_stops_the_run_and_loses_nothing(tmp_path, capfd):
+    folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
+    out.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", out], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        code, _, complained = batch(capfd, folder, "--out", out)
+        assert code == 2 and "make room" in complained
+        done = {name for name, row in rows(out).items() if row["state"] == "done"}
+        assert 0 < len(done) < 12 and not any(row["state"] == "failed" for row in rows(out).values())
+        assert not list(out.rglob("*.part*"))
+        subprocess.run(["mount", "-o", "remount,ro", out], check=True)
+        code, _, complained = batch(capfd, folder, "--out", out)
+        assert code == 2 and complained.count("\n") == 1 and "--out" in complained
+        subprocess.run(["mount", "-o", "remount,rw,size=64m", out], check=True)
+        assert batch(capfd, folder, "--out", out)[0] == 0 and len(made(out)) == 12
+    finally:
+        subprocess.run(["umount", "-l", out], check=True)

@@ -1,0 +1,52 @@
+"""Ray spreads the clips over real worker processes; one that is killed takes nothing with it."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from test_batch import batch, clips, made
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+
+@pytest.fixture
+def cluster():
+    context = ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    yield context.address_info["gcs_address"]
+    ray.shutdown()
+
+
+def actors():
+    """Processes of our actors."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::Actor"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_all_clips_are_made_though_a_worker_is_killed(cluster, tmp_path, capfd):
+    folder, out = clips(tmp_path / "in", 24), tmp_path / "out"
+    killed = []
+
+    def kill():
+        while len(list(out.rglob("*.pc2"))) < 3:
+            time.sleep(0.05)
+        killed.extend(actors())
+        os.kill(killed[0], signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+    code, said, complained = batch(capfd, folder, "--out", out, "--ray", cluster)
+    assert code == 0 and "24 done, 0 failed" in said, complained
+    assert len(killed) == 2 and len(made(out)) == 24
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path, capfd):
+    code, _, complained = batch(capfd, clips(tmp_path / "in", 1), "--out", tmp_path / "out", "--ray", "127.0.0.1:1")
+    assert code == 2 and "127.0.0.1:1" in complained
