@@ -120,7 +120,7 @@ def bake(audio, blend, shot, name, kind, fps, start, tolerance, preview, weights
         obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit")
     cache = blend.with_suffix(".pc2").resolve()
     report = shots.speak(obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, rest=bool(shot))
-    frames = len(take.performance.motion.at_fps(shots.shot_fps()))
+    frames = len(take.performance.motion.at_fps(shots.seat(obj)[2]))
     shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)

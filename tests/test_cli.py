@@ -151,7 +151,7 @@ def test_ctrl_c_while_a_bake_is_saved_leaves_no_half_written_file(tmp_path, capf
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(scene.os, "replace", interrupted)
+        patched.setattr(scene, "settle", interrupted)
         code, _, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
     assert saved and code == 1
     assert list(tmp_path.iterdir()) == [audio]
@@ -176,7 +176,7 @@ def test_wrong_weights_are_refused(tmp_path):
 STRUCK = """
 import os, signal, sys
 from histalk_blender import audio, cli, synthesis, take
-moment, heard = sys.argv.pop(1), take.synthesize
+moment, heard = sys.argv.pop(1), take.synthesize_many
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born deaf to it
 
@@ -189,9 +189,9 @@ def listening(*arguments, **options):
 if moment == "decoding":
     audio.read_audio = strike
 elif moment == "listening":
-    take.synthesize = listening
+    take.synthesize_many = listening
 elif moment == "saving":
-    synthesis.os.replace = strike
+    synthesis.settle = strike
 cli.main()
 """
 

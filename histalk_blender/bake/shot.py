@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bpy
+import numpy as np
 
 from ..errors import HiSTalkError
 from ..head import load_head
@@ -14,7 +15,7 @@ from ..take import Take, recognise, resting
 from .bakes import BakeReport, apply, report
 from .export import export
 from .make import make
-from .plan import arkit_keys, plan_bake, rest_positions, scene_fps
+from .plan import arkit_keys, plan_bake, rest_positions, scene_fps, shown_positions
 from .scene import build_scene, render_preview, save_blend
 
 
@@ -110,9 +111,9 @@ def add_sound(audio: Path, start: int) -> None:
     editor.strips.new_sound(Path(audio).stem, str(Path(audio).resolve()), channel, start)
 
 
-def shot_fps() -> float:
-    """Frames a second of the open scene."""
-    return scene_fps(bpy.context.scene)
+def seat(obj) -> tuple[np.ndarray, np.ndarray, float]:
+    """Where an object's vertices rest [V, 3] and stand [V, 3], see `Plan`, and the open scene's frames a second."""
+    return rest_positions(obj), shown_positions(obj), scene_fps(bpy.context.scene)
 
 
 def write(

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..arkit import fit_units
 from ..caches import write_mdd, write_pc2
 from ..errors import HiSTalkError
@@ -47,53 +49,68 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
         HiSTalkError: anything of it cannot be made.
     """
     paths = {kind: path_of(job, kind, folder) for kind in job.outputs}
-    place = path_of(job, "pc2", folder)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    if "blend" in paths and job.bake == "cache":
+        paths["pc2"] = path_of(job, "pc2", folder)  # which the .blend plays
+    path_of(job, "pc2", folder).parent.mkdir(parents=True, exist_ok=True)
     clear(job, folder)
-    factors = (job.style.lips, job.style.jaw, job.style.upper_face)
-    units = (None, None)
-    if job.bake == "arkit" or factors != (1.0, 1.0, 1.0):
-        units = fit_units(performance.motion, load_head())
-    take, remarks = Take(performance, *units), list(performance.remarks)
-    if job.blend is None:
-        rest = shown = load_head().vertices
-        fps = job.fps or FPS
-    if job.blend or IN_BLENDER & set(job.outputs):
+    take, remarks = _take(job, performance), list(performance.remarks)
+    rest = shown = load_head().vertices
+    fps, spoken = job.fps or FPS, False
+    if job.blend or IN_BLENDER & set(paths):
         from ..bake import shot  # Blender's module only where it is needed
 
         if job.blend:
             obj = shot.open_shot(job.blend, job.object)
-            fps, rest, shown = shot.shot_fps(), shot.rest_positions(obj), shot.shown_positions(obj)
             shot.add_sound(job.audio, job.start)
         else:
             obj = shot.new_shot(take, job.audio, job.start, fps, units=job.bake == "arkit")
-        if IN_BLENDER & set(job.outputs):
+        rest, shown, fps = shot.seat(obj)
+        if spoken := bool(IN_BLENDER & set(paths)):
             report = shot.speak(
-                obj, take, kind=job.bake, start=job.start, cache=place.resolve(), tolerance_mm=job.tolerance,
-                style=job.style, rest=job.blend is not None,
+                obj, take, kind=job.bake, start=job.start, cache=path_of(job, "pc2", folder).resolve(),
+                tolerance_mm=job.tolerance, style=job.style, rest=job.blend is not None,
             )  # fmt: skip
             remarks += report.warnings
             frames = len(performance.motion.at_fps(fps))
             shot.write(obj, {kind: path for kind, path in paths.items() if kind in IN_BLENDER}, job.start, frames)
-            if job.bake == "cache" and "blend" in paths:
-                paths["pc2"] = place
-    points = {"pc2", "mdd", "npz"} & set(job.outputs)
+    points = {kind: path for kind, path in paths.items() if kind not in IN_BLENDER}
+    if spoken and job.bake == "cache":
+        points.pop("pc2", None)  # written by the bake
     if points:
-        topology = recognise(rest)
-        if not topology:
-            raise HiSTalkError(f"'{job.object}' is no FLAME head nor the bundled one, so {', '.join(points)} have no points.")
-        motion = take.motion_on(topology, rest, job.style).at_fps(fps).delayed(job.style.delay)
-        if "pc2" in points and not (job.bake == "cache" and "blend" in paths):
-            write_pc2(paths["pc2"], shown, motion)
-        if "mdd" in points:
-            write_mdd(paths["mdd"], shown, motion)
-        if "npz" in points:
-            save_motion(paths["npz"], motion, {"neutral_vertices": rest, "topology": topology})
+        _write_points(job, take, points, rest, shown, fps)
     outputs = tuple(
         {"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)}
         for _, path in sorted(paths.items())
     )
     return Written(outputs, tuple(remarks))
+
+
+def _take(job: Job, performance: Performance) -> Take:
+    """With its units only where they count: they take as long as the network."""
+    factors = (job.style.lips, job.style.jaw, job.style.upper_face)
+    needed = job.bake == "arkit" or factors != (1.0, 1.0, 1.0)
+    return Take(performance, *(fit_units(performance.motion, load_head()) if needed else (None, None)))
+
+
+def _write_points(
+    job: Job, take: Take, paths: dict[str, Path], rest: np.ndarray, shown: np.ndarray, fps: float
+) -> None:
+    """What needs no Blender: every vertex of every frame.
+
+    Args:
+        paths: "pc2", "mdd" and "npz" -> where to.
+        rest, shown: [V, 3] the head's positions without, and with the user's own shape keys.
+    """
+    topology = recognise(rest)
+    if not topology:
+        raise HiSTalkError(f"The object is no FLAME head nor the bundled one: leave {' and '.join(sorted(paths))} out.")
+    motion = take.motion_on(topology, rest, job.style).at_fps(fps).delayed(job.style.delay)
+    if "pc2" in paths:
+        write_pc2(paths["pc2"], shown, motion)
+    if "mdd" in paths:
+        write_mdd(paths["mdd"], shown, motion)
+    if "npz" in paths:
+        save_motion(paths["npz"], motion, {"neutral_vertices": rest, "topology": topology})
 
 
 def clear(job: Job, folder: Path) -> None:

@@ -183,8 +183,8 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
             raise torch.OutOfMemoryError
         return real(samples, model, head, **rest)
 
-    real = take.synthesize
-    monkeypatch.setattr(take, "synthesize", full)
+    real = take.synthesize_many
+    monkeypatch.setattr(take, "synthesize_many", full)
     limit = 8.0
     done = take._perform(speech, model, "cuda", lambda share: None)
     assert [window for _, window in asked] == [24.0, 12.0, 8.0] and "windows of 8 s" in done.remarks[0]

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import bpy
 import numpy as np
 import pytest
 import soundfile as sf
@@ -168,6 +169,34 @@ def test_a_worker_that_dies_is_replaced(tmp_path):
         said, complained = process.communicate(timeout=200)
     assert process.returncode == 0 and "16 done, 0 failed" in said, complained
     assert len(made(out)) == 16
+
+
+def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path, capfd):
+    folder, out = clips(tmp_path / "in", 2), tmp_path / "out"
+    everything = "blend pc2 mdd abc usd glb npz"
+    (folder / "jobs.csv").write_text(
+        f"audio,name,outputs,blend,start,bake\nline 000.wav,one/first,{everything},,5,\n"
+        f"line 001.wav,second,pc2 blend npz,shot.blend,101,cache\n"
+    )
+    assert main.main(["bake", str(SPEECH), "--blend", str(folder / "shot.blend"), "--fps", "25"], standalone_mode=False) is None
+    code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out)
+    assert code == 0, complained
+    suffixes = {path.suffix for path in (out / "one").iterdir()}
+    assert suffixes == {".blend", ".pc2", ".mdd", ".abc", ".usdc", ".glb", ".npz"}
+    told = {output["path"] for output in rows(out)["one/first"]["outputs"]}
+    assert told == {path.relative_to(out).as_posix() for path in (out / "one").iterdir()}
+    bpy.ops.wm.open_mainfile(filepath=str(out / "second.blend"))
+    scene, head = bpy.context.scene, bpy.data.objects["HiSTalk Head"]
+    assert scene.render.fps == 25 and [strip.frame_final_start for strip in scene.sequence_editor.strips] == [1, 101]
+    assert head.modifiers[0].filepath == "//second.pc2"
+    with np.load(out / "second.npz") as data:
+        spoken = data["neutral_vertices"] + data["displacements"][8]
+    scene.frame_set(101 + 8)
+    mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    got = np.empty(spoken.size, np.float32)
+    mesh.vertices.foreach_get("co", got)
+    np.testing.assert_allclose(got.reshape(-1, 3), spoken, atol=1e-5)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
 def test_two_runs_on_one_folder_do_not_meet(tmp_path, capfd):
