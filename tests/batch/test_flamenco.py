@@ -1,4 +1,4 @@
-"""Flamenco's job type in Duktape, which refuses nearly all that ECMAScript 5.1 lacks; Flamenco's objects are made up."""
+"""Flamenco's job type in Duktape, which refuses most of what ECMAScript 5.1 lacks; Flamenco's objects are made up."""
 
 import json
 from pathlib import Path
