@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -186,13 +187,14 @@ def _root(path: Path | None) -> Path:
 @click.option("--warm-minutes", type=click.FloatRange(0), default=1.0, show_default=True, help="Before them, to learn to hear.")
 @click.option("--contrastive", is_flag=True, help="`wave` fills them with wav2vec 2.0's self-supervision, not mel bands.")
 @click.option("--acoustic", default="", help="Whisper tiny's folder for `small`; wav2vec2-base's folder or hub name for `base`.")
+@click.option("--batch-seconds", type=click.FloatRange(1), default=48.0, show_default=True, help="Speech in one, of all GPUs.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--init", type=click.Path(path_type=Path), help="A .safetensors checkpoint to start from.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
 def train(
-    corpus, dataset, root, lips, landmarks, out, minutes, preset, hearing, warm_minutes, contrastive, acoustic, seed, init,
-    rate, resume,
+    corpus, dataset, root, lips, landmarks, out, minutes, preset, hearing, warm_minutes, contrastive, acoustic,
+    batch_seconds, seed, init, rate, resume,
 ) -> None:
     """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
     from .synthesis import WEIGHTS
@@ -216,9 +218,12 @@ def train(
     data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
     options = TrainOptions(
         root, out, data=data, minutes=minutes, warm_minutes=warm_minutes, preset=preset, hearing=hearing,
-        contrastive=contrastive, acoustic=acoustic, seed=seed, init=init, learning_rate=rate, resume=resume,
+        contrastive=contrastive, acoustic=acoustic, seconds=batch_seconds, seed=seed, init=init, learning_rate=rate,
+        resume=resume,
     )  # fmt: skip
-    click.echo(run(options))
+    path = run(options)
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+        click.echo(path)
 
 
 @main.command()

@@ -23,6 +23,7 @@ from ..network import HiSTalk, HiSTalkConfig, load_checkpoint, preset, save_chec
 from .batches import Clip, SpeechBatches, load_clips
 from .captured import Captured
 from .datasets import DataSet
+from .distributed import Crew, crew
 from .losses import LossWeights, MotionSpace, losses, principal_basis
 from .warm_start import contrast, follow, hear_bands
 from .whisper import read_encoder, take_over
@@ -41,7 +42,7 @@ class TrainOptions:
     steps: int = 0  # where to stop before the minutes are over; 0 = the minutes decide
     warm_minutes: float = 1.0
     lengths: tuple[float, ...] = (3.0, 4.0, 6.0, 12.0)  # seconds of a row: synthesis sees up to 20 s at once
-    seconds: float = 48.0  # of speech in a batch
+    seconds: float = 48.0  # of speech in a batch, of all processes together
     learning_rate: float = 1e-3
     seed: int = 0
     resume: bool = True
@@ -56,6 +57,11 @@ class TrainOptions:
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     half: bool = field(default_factory=torch.cuda.is_available)  # bfloat16 where it pays
     weights: LossWeights = LossWeights()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the half-precision checkpoint goes."""
+        return self.out / f"histalk-{self.preset}.safetensors"
 
     def unfinished(self, elapsed: float, step: int) -> bool:
         """Whether a run of so many seconds and steps has further to go."""
@@ -111,24 +117,40 @@ class Taught:
 def train(options: TrainOptions) -> Path:
     """Train a preset on a corpus or on captured motion; a killed run goes on from its last state when called again.
 
+    In processes that torchrun started, each trains on its rows of the same batches; the first one logs and saves.
+
     Returns:
         Path of the half-precision checkpoint.
 
     Raises:
-        HiSTalkError: the corpus or the weights to start from are missing or do not fit, or the folder holds a run of
-            the other preset.
+        HiSTalkError: the corpus or the weights to start from are missing or do not fit, the folder holds a run of
+            the other preset, or there are more processes than GPUs or rows of a batch.
     """
+    with crew(options.device) as together:
+        _train(replace(options, device=together.device), together)
+    return options.checkpoint
+
+
+def _train(options: TrainOptions, together: Crew) -> None:
     torch.manual_seed(options.seed)
+    rows = max(1, round(options.seconds / max(options.lengths)))
+    if rows < together.size:
+        raise HiSTalkError(
+            f"Batches have {rows} rows or more for {together.size} processes: give torchrun fewer, or --batch-seconds "
+            f"{math.ceil(together.size * max(options.lengths))}."
+        )
     # What cannot be heard with is told before the corpus is read, which takes minutes.
     if options.preset == "small" and options.acoustic:
         read_encoder(Path(options.acoustic))
     for weights in filter(None, (options.init, options.hearing)):
         load_checkpoint(weights)
     options.out.mkdir(parents=True, exist_ok=True)
-    material = Captured(options.data) if options.data else Taught(options.corpus)
+    with together.in_turn():
+        material = Captured(options.data) if options.data else Taught(options.corpus)
     config = replace(material.config(options.preset, options.acoustic), **dict(options.changes))
     weights = material.loss_weights(options.weights)
     model = options.build(config, pretrained_acoustic=bool(config.acoustic_source)).to(options.device)
+    model = together.prepare(model)
     # The basis spans all that the teacher can show; moving it would only cost time.
     basis = model.outputs[config.topologies[0][0]].basis.requires_grad_(False)
     optimiser = torch.optim.AdamW(_groups(model, options), options.learning_rate, (0.9, 0.98), weight_decay=0.01)
@@ -148,19 +170,22 @@ def train(options: TrainOptions) -> Path:
         basis.data.copy_(material.first_basis(config.dense_components, options.seed))
     space, clips = material.lesson(basis.detach().cpu())
     space = space.to(options.device)
-    loader = iter(
-        DataLoader(
-            SpeechBatches(clips, options.lengths, options.seconds, config.fps, options.seed + step),
-            batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None,
-        )
+    batches = DataLoader(
+        SpeechBatches(clips, options.lengths, options.seconds, config.fps, options.seed + step),
+        batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None,
     )  # fmt: skip
+    loader = iter(batches)
     model.train()
-    if step == 0 and not options.init:
+    if step == 0 and not options.init and together.leads:
         _teach_to_hear(model, options, loader)
-    log = (options.out / "log.jsonl").open("a")
+    if together.size > 1:
+        together.align(model, options.seed)
+        loader = iter(batches)  # all at the same batch again
+    log = (options.out / "log.jsonl" if together.leads else Path(os.devnull)).open("a")
     running: dict[str, float] = {}
     began, saved = time.monotonic() - elapsed, time.monotonic()
-    bar = tqdm(total=round(options.minutes * 60), initial=round(elapsed), unit="s", mininterval=5, disable=None)
+    quiet = None if together.leads else True
+    bar = tqdm(total=round(options.minutes * 60), initial=round(elapsed), unit="s", mininterval=5, disable=quiet)
     try:
         going = options.unfinished(elapsed, step)
         while going:
@@ -169,11 +194,12 @@ def train(options: TrainOptions) -> Path:
                 group["lr"] = rate * group["share"]
             wave, units, phones, sure = (part.to(options.device) for part in next(loader))
             with torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=options.half):
-                out = model.components(wave).float()
-            parts = losses(out, units, phones, space, weights, sure)
+                out = model.components(together.own(wave)).float()
+            parts = losses(together.whole(out, len(wave)), units, phones, space, weights, sure)
             total = sum(parts.values())
             optimiser.zero_grad()
             total.backward()
+            together.sum_gradients(model)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             if math.isfinite(total.item()):
                 optimiser.step()
@@ -181,7 +207,7 @@ def train(options: TrainOptions) -> Path:
             heard += wave.numel() / config.sample_rate
             for name, value in parts.items():
                 running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
-            before, elapsed = elapsed, time.monotonic() - began
+            before, elapsed = elapsed, together.told(time.monotonic() - began)
             bar.update(round(elapsed) - round(before))
             going = options.unfinished(elapsed, step)
             if step % 20 == 0 or not going:
@@ -189,14 +215,14 @@ def train(options: TrainOptions) -> Path:
                 log.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n")
                 log.flush()
                 bar.set_postfix({k: f"{v:.3f}" for k, v in running.items()}, refresh=False)
-            if time.monotonic() - saved > 60 * options.save_minutes:
+            if together.leads and time.monotonic() - saved > 60 * options.save_minutes:
                 _save(model, optimiser, options, elapsed, step, heard, material.notes)
                 saved = time.monotonic()
     finally:
         bar.close()
         log.close()
-        path = _save(model, optimiser, options, elapsed, step, heard, material.notes)
-    return path
+        if together.leads:
+            _save(model, optimiser, options, elapsed, step, heard, material.notes)
 
 
 def _groups(model: HiSTalk, options: TrainOptions) -> list[dict]:
@@ -249,7 +275,7 @@ def _schedule(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 200) * max(0.005, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
 
-def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, heard: float, notes: dict) -> Path:
+def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, heard: float, notes: dict) -> None:
     state = {
         "model": model.state_dict(), "optimiser": optimiser.state_dict(),
         "elapsed": elapsed, "step": step, "heard": heard,
@@ -257,13 +283,11 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
     temporary = options.out / "state.pt.part"
     torch.save(state, temporary)
     os.replace(temporary, options.out / "state.pt")
-    path = options.out / f"histalk-{options.preset}.safetensors"
     notes = notes | {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
     export = copy.deepcopy(model)
     if "histalk" in export.outputs:
         set_flame_output(export)
-    save_checkpoint(export, path, notes=notes)
-    return path
+    save_checkpoint(export, options.checkpoint, notes=notes)
 
 
 def set_flame_output(model: HiSTalk) -> None:
