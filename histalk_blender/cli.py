@@ -108,7 +108,7 @@ def bake(audio, blend, shot, name, kind, fps, start, tolerance, preview, weights
     _writable(blend, ".blend")
     if preview:
         _writable(preview, ".mp4")
-    shot = shot or bpy.data.filepath
+    shot = shot or (bpy.app.binary_path and bpy.data.filepath)  # as a module, bpy only keeps what we opened
     if shot and fps:
         raise HiSTalkError("--fps does not go with a shot, which has a rate of its own: leave it out.")
     if not shot and name:

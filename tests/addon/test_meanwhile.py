@@ -185,12 +185,13 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
 
     real = take.synthesize_many
     monkeypatch.setattr(take, "synthesize_many", full)
+    monkeypatch.setattr(take, "_model", lambda path, device: model)
     limit = 8.0
-    done = take._perform(speech, model, "cuda", lambda share: None)
+    (done,) = take.perform([speech], None, "cuda")
     assert [window for _, window in asked] == [24.0, 12.0, 8.0] and "windows of 8 s" in done.remarks[0]
     asked.clear()
     limit = 1.0
-    done = take._perform(speech, model, "cuda", lambda share: None)
+    (done,) = take.perform([speech], None, "cuda")
     assert asked[-1] == ("cpu", 24.0) and "the CPU did the work" in done.remarks[0]
 
 
