@@ -148,12 +148,14 @@ def merged(folder: Path) -> list[dict]:
     books = sorted((folder / "ledgers").glob("*.sqlite"))
     if not books:
         raise HiSTalkError(f"'{folder / 'ledgers'}' holds no ledgers: run the chunks first.")
-    rows: dict[str, dict] = {}
+    found: list[dict] = []
     for book in books:
         ledger = Ledger(book)
-        rows |= {row["name"]: row for row in ledger.rows()}
+        found += ledger.rows()
         ledger.close()
-    return sorted(rows.values(), key=lambda row: row["row"])
+    # Of a clip that stands in two, as after another size of chunks, what ended last counts.
+    newest = {row["name"]: row for row in sorted(found, key=lambda row: row["finished"] or 0)}
+    return sorted(newest.values(), key=lambda row: row["row"])
 
 
 @contextmanager

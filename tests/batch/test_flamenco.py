@@ -5,8 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dukpy
-import histalk_blender
 import pytest
+
+import histalk_blender
+from histalk_blender.batch.manifest import BAKES, OUTPUTS
+from histalk_blender.cli_batch import batch
 
 SCRIPT = (Path(histalk_blender.__file__).parent / "data" / "histalk_dialogue.js").read_text()
 # As Flamenco's author.go and job_compilers.go have them; a task is given to a job as a copy of what it is by then.
@@ -78,6 +81,14 @@ def test_commands_are_those_of_the_command_line_and_a_path_with_spaces_is_one_ar
         *called, "--rows", "101-120", "--ledger", "/mnt/show/out 1/ledgers/101-120.sqlite", "--retry-failed",
         "--outputs", "pc2", "--start", "1001", "--device", "auto", "--fps", "23.976",
     ]  # fmt: skip
+
+
+def test_the_command_line_takes_what_tasks_call_it_with():
+    assert tuple(run("OUTPUTS")) == OUTPUTS and set(run("BAKES")) - {"automatic"} == set(BAKES)
+    for task in compiled(outputs="abc,glb", fps=25)["tasks"]:
+        arguments = task["commands"][0]["parameters"]["args"]
+        assert arguments[:4] == ["--background", "--command", "histalk", "batch"]
+        batch.make_context("batch", list(arguments[4:]))
 
 
 def test_settings_become_options():
