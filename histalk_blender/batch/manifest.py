@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import HiSTalkError
 from ..style import Style
 
-SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
+SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 OUTPUTS = ("blend", "pc2", "mdd", "abc", "usd", "glb", "npz", "mp4")
 BAKES = ("cache", "keys", "basis", "arkit")
 STYLE = tuple(item.name for item in fields(Style))

@@ -12,7 +12,7 @@ const JOB_TYPE = {
           description: "Folder of the motion files, the ledgers and the report, where all workers see it" },
         // Inside a lambda eval's names are unknown: what it needs goes in as an argument.
         { key: "clips", type: "int32", required: true, propargs: { min: 0 },
-          eval: "(lambda path: sum(file.suffix.lower() in ('.wav', '.flac', '.ogg', '.mp3') and file.name[0] != '.'"
+          eval: "(lambda path: sum(file.suffix.lower() in ('.wav', '.flac', '.ogg', '.opus', '.mp3', '.aif', '.aiff') and file.name[0] != '.'"
               + " for file in path.rglob('*')) if path.is_dir() else sum(bool(line.strip(' ,;\\t'))"
               + " for line in path.read_text('utf-8-sig').splitlines()) - (path.suffix.lower() == '.csv')"
               + " if path.is_file() else 0)(abspath(settings.dialogue)) if settings.dialogue else 0",
