@@ -101,14 +101,12 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
 def bake(audio, blend, shot, name, kind, fps, start, tolerance, preview, weights, device) -> None:
     """Make a .blend in which a head speaks AUDIO: the bundled one, or that of a shot."""
     need_blender()
-    import bpy
-
     from .bake import shot as shots
 
     _writable(blend, ".blend")
     if preview:
         _writable(preview, ".mp4")
-    shot = shot or (bpy.app.binary_path and bpy.data.filepath)  # as a module, bpy only keeps what we opened
+    shot = shot or shots.begun_with()
     if shot and fps:
         raise HiSTalkError("--fps does not go with a shot, which has a rate of its own: leave it out.")
     if not shot and name:
@@ -139,7 +137,7 @@ def need_blender() -> None:
         HiSTalkError: it is not there, or does not load.
     """
     try:
-        import bpy  # noqa: F401
+        from . import bake  # noqa: F401
     except ImportError as error:
         raise HiSTalkError(
             f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "

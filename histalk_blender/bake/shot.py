@@ -42,6 +42,11 @@ def open_shot(blend: Path, name: str):
     return find_head(name, str(blend))
 
 
+def begun_with() -> str:
+    """The .blend that Blender has been started with, or ""; as a module, bpy only keeps what we opened ourselves."""
+    return bpy.data.filepath if bpy.app.binary_path else ""
+
+
 def find_head(name: str, blend: str):
     """The open file's object of that name, or the only one that can speak.
 
