@@ -5,7 +5,7 @@ import pytest
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head import lip_opening
-from histalk_blender.synthesis import Cancelled, _windows, synthesize
+from histalk_blender.synthesis import Cancelled, _windows, synthesize, synthesize_many
 
 
 def test_the_stored_motion_is_what_the_weights_make(performance, spoken):
@@ -86,3 +86,15 @@ def test_saved_names_are_the_documented_ones(performance, tmp_path):
 def test_a_folder_that_is_not_there_is_named(performance, tmp_path):
     with pytest.raises(HiSTalkError, match="cannot be written"):
         performance.save(tmp_path / "none" / "p.npz")
+
+
+def test_clips_that_are_heard_together_move_as_each_does_alone(speech, model, head):
+    clips = [speech[:30_000], speech[10_000:], np.zeros(8000, np.float32), np.tile(speech, 2)[:150_000], speech[5000:9000]]
+    options = {"window_s": 6.0, "overlap_s": 2.0}
+    together = synthesize_many(clips, model, head, rows=3, **options)
+    for clip, one in zip(clips, together):
+        alone = synthesize(clip, model, head, **options)
+        assert one.motion.weights.shape == alone.motion.weights.shape
+        for name in ("sparse_displacements", "level_displacements", "gates"):
+            np.testing.assert_allclose(getattr(one, name), getattr(alone, name), atol=1e-5)
+        np.testing.assert_allclose(one.displacements, alone.displacements, atol=1e-6)

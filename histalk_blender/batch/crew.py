@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def crew(
         Halt: a child found that nothing more can be written.
         HiSTalkError: no child can be started.
     """
-    todo, deaths, hands = deque(groups), Counter(), []
+    todo, deaths, hands, fruitless = deque(groups), Counter(), [], 0
     with tempfile.TemporaryDirectory(prefix="histalk-") as scratch:
         place = None if os.name == "nt" else os.path.join(scratch, "crew")
         key = secrets.token_bytes(32)
@@ -68,6 +69,9 @@ def crew(
                             kind, value = line.recv()
                         except (EOFError, OSError):
                             hands.remove(hand)
+                            fruitless += 1
+                            if fruitless > ATTEMPTS * len(devices):
+                                raise HiSTalkError("Workers end before they have made anything: try --workers 1.")
                             yield from _bury(hand, todo, deaths)
                             if todo or any(other.left() for other in hands):
                                 hands.append(_hire(listener, key, setup, hand.device, len(devices)))
@@ -79,6 +83,7 @@ def crew(
                             started(value)
                         elif kind == "ended":
                             hand.answered(value.name)
+                            fruitless = 0
                             yield value
                         else:
                             raise Halt(value)
@@ -153,6 +158,7 @@ def serve() -> None:
     """
     if ADDRESS not in os.environ:
         raise HiSTalkError("A worker is started by `histalk batch --workers`, not by hand.")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started it
     told = json.loads(os.environ.pop(ADDRESS))
     line, mine = Client(told["address"], authkey=bytes.fromhex(told["key"])), Lock()
 

@@ -16,6 +16,7 @@ import soundfile as sf
 from assets import SPEECH
 from filelock import FileLock
 
+from histalk_blender.batch import crew
 from histalk_blender.batch.ledger import Ledger
 from histalk_blender.cli import main
 
@@ -197,6 +198,15 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
     mesh.vertices.foreach_get("co", got)
     np.testing.assert_allclose(got.reshape(-1, 3), spoken, atol=1e-5)
     bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def test_workers_that_cannot_live_end_the_run(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code = "import os; from histalk_blender.batch import crew; crew.work = lambda *a: os._exit(3); crew.serve()"
+    monkeypatch.setattr(crew, "_command", lambda: [sys.executable, "-c", code])
+    code, _, complained = batch(capfd, clips(tmp_path / "in", 3), "--out", tmp_path / "out", "--workers", "2", "--device", "cpu")
+    assert code == 2 and "--workers 1" in complained
+    assert all(row["state"] == "waiting" for row in rows(tmp_path / "out").values())
 
 
 def test_two_runs_on_one_folder_do_not_meet(tmp_path, capfd):
