@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,7 @@ def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callab
         Halt: nothing more can be written.
         HiSTalkError: Ray is not installed, or there is no such cluster.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of each start
     try:
         import ray
     except ImportError as error:

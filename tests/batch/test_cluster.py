@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from test_batch import batch, clips, made
 
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before Ray is imported
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 
