@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..errors import HiSTalkError
 from .ledger import ATTEMPTS, Outcome
-from .work import Group, Setup, work
+from .work import Group, Halt, Setup, work
 
 DEEP = 2  # groups that an actor has been given, so that it never waits for the next
 CORES = 2  # of an actor where there are no GPUs
@@ -74,6 +74,8 @@ def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callab
             actor, group = given.pop(ready)
             try:
                 yield from ray.get(ready)
+            except Halt as error:  # as Ray brings it, with the actor's traceback
+                raise Halt(str(getattr(error, "cause", error))) from error
             except ray.exceptions.RayActorError as error:
                 sentence = f"Its worker ended {ATTEMPTS} times while this was made ({type(error).__name__}): try it alone."
                 yield from (Outcome(name, sentence) for name in sorted(group.wanted))

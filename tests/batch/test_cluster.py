@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 from test_batch import batch, clips, made
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before Ray is imported
+# Before Ray is imported; and no worker shall wait for whatever else runs here.
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
     context = ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield context.address_info["gcs_address"]
@@ -46,6 +48,19 @@ def test_all_clips_are_made_though_a_worker_is_killed(cluster, tmp_path, capfd):
     code, said, complained = batch(capfd, folder, "--out", out, "--ray", cluster)
     assert code == 0 and "24 done, 0 failed" in said, complained
     assert len(killed) == 2 and len(made(out)) == 24
+
+
+def test_a_full_disk_ends_it_with_the_sentence(cluster, tmp_path, capfd):
+    folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
+    out.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", out], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        code, _, complained = batch(capfd, folder, "--out", out, "--ray", cluster)
+    finally:
+        subprocess.run(["umount", "-l", out], check=True)
+    told = [line for line in complained.splitlines() if line.startswith("histalk:")]
+    assert code == 2 and "make room" in told[-1] and "Traceback" not in complained
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path, capfd):
