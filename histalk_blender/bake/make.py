@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arkit import fit_units
+from ..caches import part_of, write_pc2
 from ..errors import HiSTalkError
 from ..head import load_head
 from ..motion import CHUNK, Motion
@@ -44,7 +43,7 @@ class Made:
     @property
     def part(self) -> Path:
         """The cache's file under the temporary name that it has until `apply`."""
-        return self.plan.cache.with_name(self.plan.cache.name + ".part")
+        return part_of(self.plan.cache)
 
     def discard(self) -> None:
         """Leave nothing behind of a bake that is not applied."""
@@ -79,28 +78,8 @@ def make(
         return Made(plan, reduced, error)
     made = Made(plan, motion)
     if plan.kind == "cache":
-        _write_cache(made, step)
+        write_pc2(plan.cache, plan.shown, motion, step)
     return made
-
-
-def _write_cache(made: Made, step: Callable[[float], None]) -> None:
-    """A PC2 point cache under its temporary name; the frames are never held whole."""
-    motion, shown = made.motion, made.plan.shown
-    try:
-        with open(made.part, "wb") as file:
-            file.write(struct.pack("<12sIIffI", b"POINTCACHE2\0", 1, len(shown), 0.0, 1.0, len(motion)))
-            for i, chunk in enumerate(motion.chunks()):
-                step(i * CHUNK / len(motion))
-                file.write((shown + chunk).astype("<f4").tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException as error:
-        made.discard()
-        if isinstance(error, OSError):
-            raise HiSTalkError(
-                f"'{made.plan.cache}' cannot be written ({error.strerror}): choose another cache folder."
-            ) from error
-        raise
 
 
 def basis_of(
