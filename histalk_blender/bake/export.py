@@ -15,6 +15,7 @@ import addon_utils
 from ..arkit import match_names
 from ..errors import HiSTalkError
 from ..quiet import quiet
+from .checks import why_nothing_moves
 from .ownership import curve_bags, key_path
 
 GLTF = "io_scene_gltf2"
@@ -32,8 +33,8 @@ def export(obj, path: Path, first: int, last: int) -> None:
         first, last: scene frames, both written; at the scene's frame rate.
 
     Raises:
-        HiSTalkError: an unknown suffix, no frames, a hidden object, no curves on ARKit keys, no room, or the file
-            cannot be written.
+        HiSTalkError: an unknown suffix, no frames, a hidden object or bake, no curves on ARKit keys, no room, or the
+            file cannot be written.
     """
     path = Path(path).resolve()
     suffix = path.suffix.lower()
@@ -43,6 +44,8 @@ def export(obj, path: Path, first: int, last: int) -> None:
         raise HiSTalkError(f"'{path.name}' would have no frames: the last, {last}, comes before the first, {first}.")
     if not path.parent.is_dir():
         raise HiSTalkError(f"'{path.parent}' is no folder: make it, or choose another place for '{path.name}'.")
+    if reasons := why_nothing_moves(obj):
+        raise HiSTalkError(f"'{path.name}' would not show the bake: {' '.join(reasons)}")
     if WRITERS[suffix] is _gltf:
         _check_units(obj, path)
     else:

@@ -191,6 +191,15 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(baked, tmp_path)
     assert state()[1:] == before[1:] and sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.abc"]
 
 
+def test_a_bake_that_nobody_would_see_is_refused(baked, tmp_path):
+    """Blender itself would write a head at rest and say nothing."""
+    obj = baked("cache")
+    next(tmp_path.glob("*.pc2")).unlink()
+    with pytest.raises(HiSTalkError, match=r"'head.usdc' would not show the bake: The cache '.*\.pc2' is missing"):
+        export(obj, tmp_path / "head.usdc", 1, 10)
+    assert not list(tmp_path.iterdir())
+
+
 def test_arkit_keys_that_rest_are_refused(head, tmp_path):
     obj = build_scene(head, SPEECH, 10, units=True)
     with pytest.raises(HiSTalkError, match="No ARKit shape key of 'HiSTalk Head' is animated"):
