@@ -1,64 +1,74 @@
-"""Point caches: every vertex of every frame, streamed to disk."""
+"""Point caches, PC2 and MDD: every vertex of every frame, written a few frames at a time."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from .errors import HiSTalkError
-from .files import settle
 from .motion import CHUNK, Motion
 
 Step = Callable[[float], None]
 
 
-def write_pc2(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda share: None, named: bool = True) -> Path:
-    """A PC2 cache: positions in metres of frame 0 and on; the frames are never held whole.
+def write_pc2(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda share: None) -> Path:
+    """Write a PC2 cache under its temporary name, whole and on the disk; the caller renames it to `path`.
 
     Args:
-        path: what the file is called when it is whole.
-        shown: [V, 3] positions at rest.
-        motion: T frames of the V vertices.
+        path: the cache's file in the end.
+        shown: [V, 3] positions that the motion is added to, metres.
+        motion: of these vertices; one sample each of its frames.
         step: called with the share done; what it raises ends the work, and leaves no file.
-        named: give it its name; else it stays under its temporary one.
 
     Returns:
-        Where it lies.
+        `part_of(path)`.
 
     Raises:
-        HiSTalkError: it cannot be written.
+        HiSTalkError: the folder is missing, full or may not be written.
     """
+    # The header's start and rate are in frames: one sample a frame, from frame 0 on.
     header = struct.pack("<12sIIffI", b"POINTCACHE2\0", 1, len(shown), 0.0, 1.0, len(motion))
-    return _write(path, header, "<f4", shown, motion, step, named)
+    return _write(path, header, _positions(shown, motion, "<f4", step))
 
 
 def write_mdd(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda share: None) -> Path:
-    """An MDD cache: as `write_pc2`, with the seconds of each frame."""
-    times = (np.arange(len(motion)) / motion.fps).astype(">f4")
-    header = struct.pack(">2i", len(motion), len(shown)) + times.tobytes()
-    return _write(path, header, ">f4", shown, motion, step, True)
+    """Write an MDD cache as `write_pc2` writes a PC2; its times are seconds from the first frame on.
+
+    Axes are the mesh's own, as in a PC2: Blender's Mesh Cache modifier plays both with its default axes.
+    """
+    times = (np.arange(len(motion)) / motion.fps).astype(">f4").tobytes()
+    header = struct.pack(">ii", len(motion), len(shown)) + times
+    return _write(path, header, _positions(shown, motion, ">f4", step))
 
 
-def _write(path: Path, header: bytes, number: str, shown: np.ndarray, motion: Motion, step: Step, named: bool) -> Path:
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
+def part_of(path: Path) -> Path:
+    """The name that a file has until it is whole."""
+    return path.with_name(path.name + ".part")
+
+
+def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iterator[bytes]:
+    for i, chunk in enumerate(motion.chunks()):
+        step(i * CHUNK / len(motion))
+        yield (shown + chunk).astype(kind).tobytes()
+
+
+def _write(path: Path, header: bytes, body: Iterator[bytes]) -> Path:
+    part = part_of(path)
     try:
         with open(part, "wb") as file:
             file.write(header)
-            for i, chunk in enumerate(motion.chunks()):
-                step(i * CHUNK / len(motion))
-                file.write((shown + chunk).astype(number).tobytes())
+            file.writelines(body)
             file.flush()
             os.fsync(file.fileno())
-        if named:
-            settle(part, path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is none
+            part.unlink()
         if isinstance(error, OSError):
             raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another folder.") from error
         raise
-    return path if named else part
+    return part

@@ -1,12 +1,13 @@
 """Motion into Blender: mesh cache, shape keys, a few editable basis keys, or curves on ARKit keys."""
 
 from .bakes import BakeReport, apply, bake
+from .export import export
 from .make import KINDS, Made, Plan, make
 from .ownership import remove_bake
 from .plan import plan_bake
 from .scene import add_head, build_scene, render_preview, save_blend
 
 __all__ = [
-    "KINDS", "BakeReport", "Made", "Plan", "add_head", "apply", "bake", "build_scene", "make", "plan_bake",
-    "remove_bake", "render_preview", "save_blend",
+    "KINDS", "BakeReport", "Made", "Plan", "add_head", "apply", "bake", "build_scene", "export", "make",
+    "plan_bake", "remove_bake", "render_preview", "save_blend",
 ]  # fmt: skip

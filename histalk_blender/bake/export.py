@@ -1,85 +1,175 @@
-"""The speaking object of the open scene in other programs' formats."""
+"""The open scene's head as Alembic, USD or glTF, for other programs."""
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import bpy  # before addon_utils, which it brings
 import addon_utils
-import bpy
 
 from ..arkit import match_names
 from ..errors import HiSTalkError
 from ..files import settle
 from ..quiet import quiet
+from .checks import why_nothing_moves
+from .ownership import curve_bags, key_path
 
-GLTF = "io_scene_gltf2"  # Blender's own extension
+GLTF = "io_scene_gltf2"
 
 
 def export(obj, path: Path, first: int, last: int) -> None:
-    """Write an object alone, as it moves, under a temporary name until it is whole.
+    """Write one object with whatever moves it, under a temporary name until the file is whole and on the disk.
+
+    Alembic (.abc) and USD (.usdc, .usda, .usd) hold each frame's vertices; glTF (.glb, .gltf) the shape keys as morph
+    targets and their values, one key a frame, with frame `first` at time 0. A .gltf is one file, its data embedded.
 
     Args:
-        obj: of the open scene, with a bake of any kind; for glTF with one on its ARKit keys.
-        path: .abc, .usd, .usda, .usdc, .glb or .gltf.
-        first, last: scene frames, inclusive.
+        obj: a mesh object of the open scene, visible; for glTF its ARKit shape keys are animated.
+        path: the file; its suffix is the format.
+        first, last: scene frames, both written; at the scene's frame rate.
 
     Raises:
-        HiSTalkError: no such format, no keys for glTF, or it cannot be written.
+        HiSTalkError: an unknown suffix, no frames, a hidden object or bake, no curves on ARKit keys, no room, or the
+            file cannot be written.
     """
-    path, scene = Path(path).resolve(), bpy.context.scene
+    path = Path(path).resolve()
     suffix = path.suffix.lower()
-    write = {".abc": _alembic, ".glb": _gltf, ".usd": _usd, ".usda": _usd, ".usdc": _usd}.get(suffix)
-    if write is None:
-        raise HiSTalkError(f"'{path}' must end in .abc, .usd, .usda, .usdc or .glb.")
-    if suffix == ".glb" and not match_names([key.name for key in _keys(obj)]):
-        raise HiSTalkError(f"'{obj.name}' has no ARKit shape keys, which glTF plays: bake as arkit on a head that has them.")
-    temporary = path.with_name(f"{path.stem}.part{suffix}")
-    kept = scene.frame_start, scene.frame_end, scene.frame_current
-    scene.frame_start, scene.frame_end = first, last
+    if suffix not in WRITERS:
+        raise HiSTalkError(f"'{path.name}' is no format to export: name a file that ends with {', '.join(WRITERS)}.")
+    if last < first:
+        raise HiSTalkError(f"'{path.name}' would have no frames: the last, {last}, comes before the first, {first}.")
+    if not path.parent.is_dir():
+        raise HiSTalkError(f"'{path.parent}' is no folder: make it, or choose another place for '{path.name}'.")
+    if reasons := why_nothing_moves(obj):
+        raise HiSTalkError(f"'{path.name}' would not show the bake: {' '.join(reasons)}")
+    if WRITERS[suffix] is _gltf:
+        _check_units(obj, path)
+    else:
+        _check_space(obj, path, last - first + 1)
+    temporary = path.with_name(path.stem + ".part" + suffix)
     try:
-        with bpy.context.temp_override(selected_objects=[obj], active_object=obj, object=obj), quiet(1):
-            for other in bpy.context.view_layer.objects:
-                other.select_set(other == obj)
-            write(temporary, first, last)
+        # Alembic's writer ends the process where it fails, so that its last words are all there is.
+        with _alone(obj, first, last), quiet(1), nullcontext() if suffix == ".abc" else quiet(2):
+            done = WRITERS[suffix](str(temporary), first, last)
+        if done != {"FINISHED"} or not _is_whole(temporary):
+            raise RuntimeError("Blender stopped before its end; the disk may be full")
         settle(temporary, path)
     except (RuntimeError, OSError) as error:
-        raise HiSTalkError(f"'{path}' cannot be written ({str(error).strip()}): choose another place.") from error
+        raise HiSTalkError(f"'{path}' cannot be written ({_reason(error)}): choose another place.") from error
     finally:
         temporary.unlink(missing_ok=True)
-        scene.frame_start, scene.frame_end = kept[:2]
-        scene.frame_set(kept[2])
 
 
-def _keys(obj) -> list:
-    return list(obj.data.shape_keys.key_blocks[1:]) if obj.data.shape_keys else []
+def _reason(error: Exception) -> str:
+    """One line of an error; an operator's is a traceback with the place of its raising below."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Location:")]
+    return getattr(error, "strerror", None) or lines[-1].removeprefix("Error: ")
 
 
-def _alembic(path: Path, first: int, last: int) -> None:
-    bpy.ops.wm.alembic_export(
-        filepath=str(path), start=first, end=last, selected=True, as_background_job=False, face_sets=True,
-        export_custom_properties=False,
-    )  # fmt: skip
+def _check_units(obj, path: Path) -> None:
+    """A glTF without curves on ARKit keys would be a face that rests."""
+    keys = obj.data.shape_keys
+    units = match_names([key.name for key in keys.key_blocks[1:]]) if keys else {}
+    if not units:
+        raise HiSTalkError(
+            f"'{obj.name}' has no shape keys with ARKit names, which '{path.name}' needs: take the head with its 52 "
+            "units and bake ARKit curves, or export .abc or .usdc."
+        )
+    animation = keys.animation_data
+    moved = {curve.data_path for bag in curve_bags(animation) for curve in bag.fcurves}
+    if not moved & {key_path(key) for key in units.values()}:
+        raise HiSTalkError(
+            f"No ARKit shape key of '{obj.name}' is animated, which '{path.name}' needs: bake ARKit curves, or export "
+            ".abc or .usdc."
+        )
 
 
-def _usd(path: Path, first: int, last: int) -> None:
-    # Shape keys as such would need a skeleton to read; vertices by frame are read everywhere.
-    bpy.ops.wm.usd_export(
-        filepath=str(path), selected_objects_only=True, export_animation=True, export_shapekeys=False,
-        export_armatures=False, export_custom_properties=False, export_lights=False, export_cameras=False,
-        convert_world_material=False,
-    )  # fmt: skip
+def _check_space(obj, path: Path, frames: int) -> None:
+    """Refuse what cannot fit: on a full disk Alembic's writer ends the process, and USD's leaves half a file."""
+    suffix, mesh = path.suffix.lower(), obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    vectors = len(mesh.vertices) + (0 if suffix == ".abc" else len(mesh.loops))  # USD has normals too
+    needed = 12 * vectors * frames * (4 if suffix == ".usda" else 1) / 1e6
+    free = shutil.disk_usage(path.parent).free / 1e6
+    if free < 1.02 * needed + 10:
+        sentence = f"'{path}' needs {needed:.0f} MB, {free:.0f} are free: make room, or choose another place."
+        raise HiSTalkError(sentence) from OSError(errno.ENOSPC, "no room")
 
 
-def _gltf(path: Path, first: int, last: int) -> None:
-    was_on = addon_utils.check(GLTF)[1]
-    if not was_on:
-        addon_utils.enable(GLTF)
+def _is_whole(path: Path) -> bool:
+    """Whether USD's writer reached the end, of which it says nothing; other formats' writers do."""
+    with open(path, "rb") as file:
+        start, size = file.read(24), file.seek(0, os.SEEK_END)
+        if start.startswith(b"PXR-USDC"):
+            return 0 < struct.unpack("<q", start[16:24])[0] < size  # its table of contents comes last
+        file.seek(max(0, size - 8))
+        return not start.startswith(b"#usda") or file.read().rstrip().endswith(b"}")
+
+
+@contextmanager
+def _alone(obj, first: int, last: int) -> Iterator[None]:
+    """The object alone selected and the scene's range these frames; afterwards all is as it was."""
+    scene, layer = bpy.context.scene, bpy.context.view_layer
+    selected, active = list(bpy.context.selected_objects), layer.objects.active
+    frames = scene.frame_start, scene.frame_end, scene.frame_current, scene.frame_subframe
     try:
-        bpy.ops.export_scene.gltf(
-            filepath=str(path), export_format="GLB", use_selection=True, export_animations=True, export_morph=True,
-            export_morph_animation=True, export_frame_range=True, export_animation_mode="ACTIVE_ACTIONS",
-            export_force_sampling=True, export_optimize_animation_size=False, export_yup=True,
+        for other in selected:
+            other.select_set(False)
+        if obj.name in layer.objects:
+            obj.select_set(True)
+        if not (obj.name in layer.objects and obj.select_get()):
+            raise HiSTalkError(f"'{obj.name}' is hidden: show it, then export.")
+        layer.objects.active = obj
+        scene.frame_start, scene.frame_end = first, last
+        yield
+    finally:
+        scene.frame_start, scene.frame_end = frames[:2]
+        scene.frame_set(frames[2], subframe=frames[3])
+        if obj.name in layer.objects:
+            obj.select_set(False)
+        for other in selected:
+            other.select_set(True)
+        layer.objects.active = active
+
+
+def _alembic(path: str, first: int, last: int) -> set[str]:
+    return bpy.ops.wm.alembic_export(filepath=path, start=first, end=last, selected=True, orcos=False)
+
+
+def _usd(path: str, first: int, last: int) -> set[str]:
+    # As blend shapes or a skeleton, the vertices would be left to the reader's arithmetic, and a cache would be lost.
+    return bpy.ops.wm.usd_export(
+        filepath=path, selected_objects_only=True, export_animation=True, export_shapekeys=False,
+        export_armatures=False, export_textures_mode="KEEP", convert_world_material=False,
+    )  # fmt: skip
+
+
+def _gltf(path: str, first: int, last: int) -> set[str]:
+    scene = bpy.context.scene
+    enabled, base = addon_utils.check(GLTF)[1], scene.render.fps_base
+    if not enabled:
+        addon_utils.enable(GLTF, default_set=True)
+    preferences = bpy.context.preferences.addons[GLTF].preferences
+    embedded = preferences.allow_embedded_format
+    try:
+        preferences.allow_embedded_format = True
+        # The exporter takes fps * fps_base for the rate; Blender's is fps / fps_base.
+        scene.render.fps_base = 1 / base
+        return bpy.ops.export_scene.gltf(
+            filepath=path, export_format="GLB" if path.endswith(".glb") else "GLTF_EMBEDDED", use_selection=True,
+            export_animation_mode="ACTIVE_ACTIONS", export_frame_range=True, export_anim_slide_to_zero=True,
+            export_force_sampling=True, export_optimize_animation_size=False,
         )  # fmt: skip
     finally:
-        if not was_on:
-            addon_utils.disable(GLTF)
+        scene.render.fps_base = base
+        preferences.allow_embedded_format = embedded
+        if not enabled:
+            addon_utils.disable(GLTF, default_set=True)
+
+
+WRITERS = {".abc": _alembic, ".usdc": _usd, ".usda": _usd, ".usd": _usd, ".glb": _gltf, ".gltf": _gltf}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arkit import fit_units
-from ..caches import write_pc2
+from ..caches import part_of, write_pc2
 from ..errors import HiSTalkError
 from ..head import load_head
 from ..motion import CHUNK, Motion
@@ -43,7 +43,7 @@ class Made:
     @property
     def part(self) -> Path:
         """The cache's file under the temporary name that it has until `apply`."""
-        return self.plan.cache.with_name(self.plan.cache.name + ".part")
+        return part_of(self.plan.cache)
 
     def discard(self) -> None:
         """Leave nothing behind of a bake that is not applied."""
@@ -78,7 +78,7 @@ def make(
         return Made(plan, reduced, error)
     made = Made(plan, motion)
     if plan.kind == "cache":
-        write_pc2(plan.cache, plan.shown, motion, step, named=False)
+        write_pc2(plan.cache, plan.shown, motion, step)
     return made
 
 

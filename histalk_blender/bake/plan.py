@@ -97,7 +97,7 @@ def cache_path(obj, place: Path | None) -> Path:
         if not bpy.data.filepath:
             raise HiSTalkError("The .blend is not saved: save it, or name a folder for the cache.")
         place = blend.parent
-    place = Path(place)
+    place = Path(place).resolve()  # a saved .blend makes relative what is absolute
     if place.suffix.lower() != ".pc2":
         # Two files in one folder may both hold a "Head".
         name = "-".join(part for part in (MARK, blend.stem, obj.name) if part)

@@ -161,6 +161,7 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
     ffmpeg = scene.render.ffmpeg
     ffmpeg.format, ffmpeg.codec, ffmpeg.audio_codec = "MPEG4", "H264", "AAC"
     ffmpeg.constant_rate_factor = "HIGH"
+    scene.render.use_stamp_date = False  # the clock in its metadata: equal scenes, equal films
     # Without the sequencer Blender writes a silent film.
     scene.render.use_sequencer = True
     temporary = path.with_name(path.stem + ".part.mp4")

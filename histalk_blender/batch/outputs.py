@@ -11,6 +11,7 @@ import numpy as np
 from ..arkit import fit_units
 from ..caches import write_mdd, write_pc2
 from ..errors import HiSTalkError
+from ..files import settle
 from ..head import load_head
 from ..synthesis import Performance, save_motion
 from ..take import Take, recognise
@@ -106,9 +107,9 @@ def _write_points(
         raise HiSTalkError(f"The object is no FLAME head nor the bundled one: leave {' and '.join(sorted(paths))} out.")
     motion = take.motion_on(topology, rest, job.style).at_fps(fps).delayed(job.style.delay)
     if "pc2" in paths:
-        write_pc2(paths["pc2"], shown, motion)
+        settle(write_pc2(paths["pc2"], shown, motion), paths["pc2"])
     if "mdd" in paths:
-        write_mdd(paths["mdd"], shown, motion)
+        settle(write_mdd(paths["mdd"], shown, motion), paths["mdd"])
     if "npz" in paths:
         save_motion(paths["npz"], motion, {"neutral_vertices": rest, "topology": topology})
 

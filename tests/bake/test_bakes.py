@@ -1,11 +1,13 @@
 """Bakes on real Blender: what is evaluated equals the motion, and nothing else is touched."""
 
+from pathlib import Path
+
 import bpy
 import numpy as np
 import pytest
 from assets import SPEECH
 
-from histalk_blender.bake import bake, build_scene, remove_bake
+from histalk_blender.bake import bake, build_scene, remove_bake, save_blend
 from histalk_blender.bake.checks import why_nothing_moves
 from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.errors import HiSTalkError
@@ -171,6 +173,13 @@ def test_a_renamed_cache_modifier_is_still_ours(obj, motion, tmp_path):
     obj.modifiers[0].name = "Dialogue"
     bake(obj, motion, kind="basis")
     assert [modifier.name for modifier in obj.modifiers] == ["HiSTalk"]
+
+
+def test_a_cache_named_from_the_working_folder_plays_in_the_saved_file(obj, head, motion, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bake(obj, motion, kind="cache", cache=Path("speech.pc2"))
+    save_blend(Path("speech.blend"))
+    np.testing.assert_allclose(evaluated(obj, 11), head.vertices + motion.displacements()[10], atol=1e-6)
 
 
 def test_keys_that_a_cache_silences_are_named(obj, motion, tmp_path):
