@@ -74,7 +74,7 @@ def run(batch: Batch) -> Counter:
                         ended(outcome)
                 finally:
                     if batch.ledger is None:  # a farm's chunks are reported together
-                        report(ledger.rows(names), batch.folder)
+                        report(ledger.rows(), batch.folder)
             return Counter(row["state"] for row in ledger.rows(names))
         finally:
             ledger.close()
