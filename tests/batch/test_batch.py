@@ -142,15 +142,21 @@ for _ in range(10):
 """
 
 
-def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path, capfd):
+def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path):
     folder = clips(tmp_path / "in", 45)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
-    assert batch(capfd, folder, "--out", whole, "--outputs", "pc2,npz")[0] == 0
+
+    def undisturbed(out):
+        code = "from histalk_blender.cli import main; main()"
+        command = [sys.executable, "-c", code, "batch", str(folder), "--out", str(out), "--outputs", "pc2,npz"]
+        subprocess.run(command, env=HERE, check=True, timeout=200, capture_output=True)
+
+    undisturbed(whole)
     command = [sys.executable, "-c", KILLED, str(time.time()), str(torn), str(folder)]
     subprocess.run(command, env=HERE, check=True, timeout=300, capture_output=True)
     before = {name: row["finished"] for name, row in rows(torn).items() if row["state"] == "done"}
     assert 0 < len(before) < 45
-    assert batch(capfd, folder, "--out", torn, "--outputs", "pc2,npz")[0] == 0
+    undisturbed(torn)
     assert made(torn) == made(whole) and len(made(torn)) == 90
     after = rows(torn)
     assert all(after[name]["finished"] == finished for name, finished in before.items()), "what was done is not done again"
