@@ -136,6 +136,8 @@ def write(
     """
     scene = bpy.context.scene
     if "blend" in paths:
+        if bpy.data.filepath and paths["blend"].resolve() == Path(bpy.data.filepath):
+            raise HiSTalkError(f"'{paths['blend']}' is the shot itself, which is left as it is: name another place.")
         save_blend(paths["blend"])
     for kind in ("abc", "usd", "glb"):
         if kind in paths:

@@ -72,6 +72,14 @@ def test_a_head_that_is_not_there_or_one_of_two_is_asked_for(shot, head, tmp_pat
         open_shot(tmp_path / "none.blend", "")
 
 
+def test_the_shot_itself_is_not_written_over(shot):
+    before = shot.read_bytes()
+    obj = open_shot(shot, "")
+    with pytest.raises(HiSTalkError, match="the shot itself"):
+        write(obj, {"blend": shot}, 1, 5)
+    assert shot.read_bytes() == before
+
+
 def test_what_is_no_blend_or_no_head_is_refused(shot, stored_take, tmp_path):
     (tmp_path / "text.blend").write_text("no blend")
     with pytest.raises(HiSTalkError, match="is it a .blend"):
