@@ -14,6 +14,7 @@ from .errors import HiSTalkError
 from .style import Style
 
 FILE = click.Path(path_type=Path)
+SHOWN = 10  # wrong rows that are told before the work begins
 
 
 class _Rows(click.ParamType):
@@ -107,6 +108,11 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
         raise HiSTalkError("--ray decides by itself how many workers there are: leave --workers and --at-once out.")
     devices = [pick_device(one.strip()) for one in device.split(",")]
     devices = [devices[i % len(devices)] for i in range(workers or len(devices))]
+    wrong = [job for job in jobs if job.problems]
+    for job in wrong[:SHOWN]:
+        click.echo(f"histalk: row {job.row}, {job.name}: {' '.join(job.problems)}", err=True)
+    if len(wrong) > SHOWN:
+        click.echo(f"histalk: {len(wrong) - SHOWN} further rows are wrong: --dry-run tells all.", err=True)
     order = Batch(jobs, out, tuple(devices), weights, at_once or 0, retry, ledger, ray)
     try:
         counts = run(order)

@@ -86,7 +86,7 @@ def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
     lines = [row for pair in zip(good, [*faults, *[None] * 2]) for row in pair if row]
     (folder / "jobs.csv").write_text("audio,name,fps\n" + "".join(line + "," * (2 - line.count(",")) + "\n" for line in lines))
     code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out, "--outputs", "pc2,npz")
-    assert code == 1 and "12 done, 10 failed" in said
+    assert code == 1 and "12 done, 10 failed" in said and "'fps' is 'fast'" in complained
     assert len(made(out)) == 24 and not list(out.rglob("*.part*")) and not (tmp_path / "up.pc2").exists()
     with open(out / "report.csv", newline="", encoding="utf-8-sig") as file:
         told = {int(row["row"]): row for row in csv.DictReader(file)}
