@@ -4,6 +4,7 @@ import bpy
 import numpy as np
 import pytest
 from assets import SPEECH
+from test_bakes import evaluated
 
 from histalk_blender.bake import add_head
 from histalk_blender.bake.scene import save_blend
@@ -24,14 +25,6 @@ def shot(tmp_path, head):
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
-def points(obj, frame):
-    bpy.context.scene.frame_set(frame)
-    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    out = np.empty(len(mesh.vertices) * 3, np.float32)
-    mesh.vertices.foreach_get("co", out)
-    return out.reshape(-1, 3)
-
-
 @pytest.mark.parametrize("kind", ["cache", "basis"])
 def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored_take, head, tmp_path, kind):
     obj = open_shot(shot, "")
@@ -44,10 +37,10 @@ def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored
     obj = bpy.data.objects["HiSTalk Head"]
     motion = stored_take.performance.motion.at_fps(25)
     for i in (10, 70, len(motion) - 5):
-        told = points(obj, 101 + 2 + i) - head.vertices - motion.displacements(i, i + 1)[0]
+        told = evaluated(obj, 101 + 2 + i) - head.vertices - motion.displacements(i, i + 1)[0]
         assert np.linalg.norm(told, axis=1).max() < 0.0003
     for still in (95, 101 + len(motion) + 7):
-        assert np.linalg.norm(points(obj, still) - head.vertices, axis=1).max() < (0.02 if kind == "basis" else 0.0005)
+        assert np.linalg.norm(evaluated(obj, still) - head.vertices, axis=1).max() < (0.02 if kind == "basis" else 0.0005)
     assert bpy.context.scene.sequence_editor.strips[0].frame_final_start == 101 and obj.location.x == 1
     assert bpy.context.scene.render.fps == 25
 
