@@ -21,3 +21,17 @@ def settle(temporary: Path, path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file at once, under a temporary name until it is whole.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(data)
+        settle(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -99,10 +100,10 @@ def speak(
         if not topology:
             raise HiSTalkError(f"'{obj.name}' is no FLAME head nor the bundled one: bake on it as arkit.")
         motion = take.motion_on(topology, plan.rest, style)
-    motion, before = motion.at_fps(plan.fps).delayed(style.delay), 0
+    motion = motion.at_fps(plan.fps).delayed(style.delay)
     if rest:
         motion, before = resting(motion)
-        plan = plan_bake(obj, kind=kind, start_frame=start - before, cache=cache, tolerance_mm=tolerance_mm)
+        plan = replace(plan, start_frame=start - before)
     made = make(plan, motion, (motion.weights, take.over) if kind == "arkit" else None)
     for _ in apply(obj, made):
         pass

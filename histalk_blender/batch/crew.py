@@ -28,7 +28,7 @@ START = 120.0  # seconds that a child may take to call
 
 @dataclass(eq=False)
 class _Hand:
-    """One child: what it was given and has not answered for."""
+    """One child, and what it was given and has not answered for."""
 
     process: subprocess.Popen
     line: Connection
@@ -36,13 +36,10 @@ class _Hand:
     given: list[Group] = field(default_factory=list)
     waiting: bool = False  # for a group
 
-    def left(self) -> list[Group]:
-        """Its groups, with what is still to be written of each."""
-        return [group for group in self.given if group.wanted]
-
     def answered(self, name: str) -> None:
-        """One job has ended."""
-        self.given = [replace(group, wanted=group.wanted - {name}) for group in self.given]
+        """One job has ended; groups of which all have are forgotten."""
+        left = (replace(group, wanted=group.wanted - {name}) for group in self.given)
+        self.given = [group for group in left if group.wanted]
 
 
 def crew(
@@ -73,7 +70,7 @@ def crew(
                             if fruitless > ATTEMPTS * len(devices):
                                 raise HiSTalkError("Workers end before they have made anything: try --workers 1.")
                             yield from _bury(hand, todo, deaths)
-                            if todo or any(other.left() for other in hands):
+                            if todo or any(other.given for other in hands):
                                 hands.append(_hire(listener, key, setup, hand.device, len(devices)))
                             continue
                         if kind == "next":
@@ -105,7 +102,7 @@ def _deal(hands: list[_Hand], todo: deque[Group]) -> None:
             hand.given.append(group)
             hand.waiting = False
             hand.line.send(group)
-        elif not any(other.left() for other in hands):
+        elif not any(other.given for other in hands):
             hand.line.send(None)
             hand.line.close()
             hand.process.wait()
@@ -117,7 +114,7 @@ def _bury(hand: _Hand, todo: deque[Group], deaths: Counter) -> Iterator[Outcome]
     hand.line.close()
     hand.process.kill()
     hand.process.wait()
-    for group in reversed(hand.left()):
+    for group in reversed(hand.given):
         deadly = {name for name in group.wanted if deaths[name] >= ATTEMPTS}
         for name in sorted(deadly):
             yield Outcome(name, f"The process ended {ATTEMPTS} times while this was made: try it alone.")

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import HiSTalkError
+from ..files import write_whole
 
 COLUMNS = (
     "state", "row", "name", "audio", "seconds", "decode_s", "network_s", "write_s", "finished", "error", "remarks",
@@ -67,23 +68,12 @@ def write_report(rows: list[dict], folder: Path, pictures: str) -> list[Path]:
     rows = sorted(rows, key=lambda row: (row["state"] != "failed", row["row"]))
     paths = [folder / "report.html", folder / "report.csv"]
     for path, text, encoding in zip(paths, (_page(rows, folder, pictures), _table(rows)), ("utf-8", "utf-8-sig")):
-        _replace(path, text.encode(encoding, "replace"))
+        try:
+            write_whole(path, text.encode(encoding, "replace"))
+        except OSError as error:
+            mend = "close it where it is open, or choose another folder"
+            raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): {mend}.") from error
     return paths
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        mend = "close it where it is open, or choose another folder"
-        raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): {mend}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _table(rows: list[dict]) -> str:

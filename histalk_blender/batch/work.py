@@ -16,6 +16,7 @@ import numpy as np
 
 from ..audio import RATE, is_silent, read_audio
 from ..errors import HiSTalkError
+from ..files import write_whole
 from ..synthesis import Performance
 from ..take import perform
 from .ledger import Outcome
@@ -177,10 +178,8 @@ def _write(setup: Setup, heard: _Heard) -> Outcome:
 def _draw(job: Job, performance: Performance, folder: Path) -> None:
     place = folder / PICTURES / job.name
     place.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, content in ((".png", thumbnail(performance)), (".svg", level_plot(performance).encode())):
-        temporary = place.with_name(place.name + suffix + ".part")
-        temporary.write_bytes(content)
-        os.replace(temporary, place.with_name(place.name + suffix))
+    write_whole(place.with_name(place.name + ".png"), thumbnail(performance))
+    write_whole(place.with_name(place.name + ".svg"), level_plot(performance).encode())
 
 
 def _sentence(error: Exception) -> str:
