@@ -1,0 +1,43 @@
+"""All benchmarks as one table: ratios within one run first, absolute figures with the machine's name.
+
+    .venv/bin/python benchmarks/run.py [NAMES ...] [--out docs/speed.md]
+
+Each module named in NAMES gives rows; one process each, so that none warms another's caches. Leave the machine alone meanwhile.
+"""
+
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+from table import machine, markdown
+
+NAMES = ("floor", "cold", "length", "peers", "padding", "streaming", "bakes")
+
+
+def main() -> None:
+    """Print the table, and write it if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=NAMES, choices=[*NAMES, []])
+    parser.add_argument("--out", type=Path, help="also write the table there")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.child:
+        module = importlib.import_module(asked.names[0])
+        print(markdown(module.TITLE, module.rows()), flush=True)
+        return
+    parts = [f"# Speed\n\n{machine()}.\n"]
+    print(parts[0], flush=True)
+    for name in asked.names:
+        done = subprocess.run([sys.executable, __file__, name, "--child"], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{name}: {done.stderr[-3000:]}")
+        parts.append(done.stdout)
+        print(done.stdout, flush=True)
+    if asked.out:
+        asked.out.write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
