@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from ..errors import HiSTalkError
 from .config import HiSTalkConfig
@@ -55,6 +56,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:
     except (ValueError, TypeError) as error:
         raise HiSTalkError(f"'{path}' has a config this version cannot read ({error}): update HiSTalk.") from error
     model = HiSTalk(config)
+    state = _stacked(state, model.s2d.names)
     expected = model.state_dict()
     for name in sorted(set(expected) ^ set(state)):
         kind = "lacks" if name in expected else "has the unknown"
@@ -68,3 +70,23 @@ def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:
     with torch.no_grad():
         model.load_state_dict(state)
     return model.to(device).eval()
+
+
+def _stacked(state: dict[str, Tensor], branches: tuple[str, ...]) -> dict[str, Tensor]:
+    """A state as the network has it: older checkpoints, the bundled one among them, hold each branch by itself."""
+    if not any(name.startswith("s2d.branches.") for name in state):
+        return state
+    found = {}
+    for name, value in state.items():
+        part, _, rest = name.removeprefix("s2d.").partition(".")
+        branch, _, rest = rest.partition(".")
+        if name.startswith("cmg.decoder."):
+            found[name] = value[None]
+        elif name.startswith("s2d.") and branch in branches:
+            own = f"s2d.{part}.{{}}.{rest}"
+            whole = f"s2d.decoder.{rest}" if part == "branches" else f"s2d.components.{rest}"
+            if branch == branches[0] and all(own.format(one) in state for one in branches):
+                found[whole] = torch.stack([state[own.format(one)] for one in branches])
+        else:
+            found[name] = value
+    return found

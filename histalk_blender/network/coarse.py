@@ -18,9 +18,10 @@ class CoarseMotionGenerator(nn.Module):
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
         width = config.acoustic_width
-        self.decoder = MotionDecoder(config, width, width, config.coarse_layers)
+        self.decoder = MotionDecoder(config, 1, width, width, config.coarse_layers)
         self.components = nn.Linear(config.branch_width, config.dense_components)
 
-    def forward(self, acoustic: Tensor, bias: Tensor) -> Tensor:
-        """[B, T, acoustic width] at frame rate -> [B, T, components]."""
-        return self.components(self.decoder(acoustic, acoustic, bias))
+    def forward(self, acoustic: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+        """Acoustic features at frame rate to components, see `MotionDecoder`: [B, T, acoustic width] -> [B, T, components]."""
+        (hidden,) = self.decoder(acoustic[None], acoustic[None], bias, valid)
+        return self.components(hidden)

@@ -1,4 +1,4 @@
-"""Transformer decoder layers with attention that fades with distance in time; shared by S2D and the CMG."""
+"""Transformer decoders with attention that fades with distance in time: several branches as one batch; S2D and the CMG."""
 
 from __future__ import annotations
 
@@ -8,74 +8,110 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import local_attention
 from .config import HiSTalkConfig
-from .masks import valid_mask
 
 
-def distance_bias(frames: int, valid: Tensor, config: HiSTalkConfig) -> Tensor:
-    """Additive attention bias [B, heads, T, T]: -slope · seconds apart, minus infinity on padding.
+def distance_bias(config: HiSTalkConfig, device: torch.device) -> Tensor:
+    """What attention adds for each distance in frames: [heads, 2R + 1], -slope · seconds apart.
 
     Slopes run geometrically between the config's two, so that some heads see a syllable and some a phrase, and a
     far window cannot change a frame.
     """
-    time = torch.arange(frames, device=valid.device) / config.fps
+    reach = round(config.branch_span * config.fps)
+    apart = torch.arange(-reach, reach + 1, device=device).abs() / config.fps
     first, last = (math.log2(slope) for slope in config.distance_slopes)
-    slopes = 2.0 ** torch.linspace(first, last, config.branch_heads, device=valid.device)
-    bias = -slopes[:, None, None] * (time[:, None] - time[None]).abs()
-    return bias[None].masked_fill(~valid_mask(valid, frames)[:, None, None], float("-inf"))
+    slopes = 2.0 ** torch.linspace(first, last, config.branch_heads, device=device)
+    return -slopes[:, None] * apart
+
+
+class StackedLinear(nn.Module):
+    """One linear layer a branch, all in one product."""
+
+    def __init__(self, branches: int, inputs: int, outputs: int):
+        super().__init__()
+        bound = inputs**-0.5  # as nn.Linear starts
+        self.weight = nn.Parameter(torch.empty(branches, outputs, inputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(branches, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, B, T, inputs] -> [n, B, T, outputs]."""
+        n, B, T, inputs = x.shape
+        product = torch.baddbmm(self.bias[:, None], x.reshape(n, B * T, inputs), self.weight.transpose(1, 2))
+        return product.view(n, B, T, -1)
+
+
+class StackedNorm(nn.Module):
+    """One layer norm a branch."""
+
+    def __init__(self, branches: int, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(branches, width))
+        self.bias = nn.Parameter(torch.zeros(branches, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, B, T, width] -> the same."""
+        x = F.layer_norm(x, x.shape[-1:])
+        return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
 
 
 class DecoderLayer(nn.Module):
     """Self-attention over motion, cross-attention to speech features, feed-forward; pre-norm."""
 
-    def __init__(self, config: HiSTalkConfig):
+    def __init__(self, config: HiSTalkConfig, branches: int):
         super().__init__()
-        width, dropout = config.branch_width, config.branch_dropout
-        inner = config.branch_feed_forward * width
+        width, inner = config.branch_width, config.branch_feed_forward * config.branch_width
         self.heads = config.branch_heads
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.self_qkv = nn.Linear(width, 3 * width)
-        self.self_out = nn.Linear(width, width)
-        self.cross_q = nn.Linear(width, width)
-        self.cross_kv = nn.Linear(width, 2 * width)
-        self.cross_out = nn.Linear(width, width)
+        self.norms = nn.ModuleList(StackedNorm(branches, width) for _ in range(3))
+        self.self_qkv = StackedLinear(branches, width, 3 * width)
+        self.self_out = StackedLinear(branches, width, width)
+        self.cross_q = StackedLinear(branches, width, width)
+        self.cross_kv = StackedLinear(branches, width, 2 * width)
+        self.cross_out = StackedLinear(branches, width, width)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, width)
-        )
-        self.dropout = nn.Dropout(dropout)
+            StackedLinear(branches, width, inner), nn.GELU(), nn.Dropout(config.branch_dropout),
+            StackedLinear(branches, inner, width),
+        )  # fmt: skip
+        self.dropout = nn.Dropout(config.branch_dropout)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+        rows = (x.flatten(0, 1).unflatten(-1, (self.heads, -1)) for x in (q, k, v))
+        return local_attention(*rows, bias, valid).flatten(2).view_as(q)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        heads = F.scaled_dot_product_attention(
-            self._heads(q), self._heads(k), self._heads(v), attn_mask=bias.to(q.dtype)
-        )
-        return heads.transpose(1, 2).flatten(2)
-
-    def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
-        """[B, T, d], [B, T, d], [B, heads, T, T] -> [B, T, d]."""
+    def forward(self, x: Tensor, memory: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+        """[n, B, T, d], [n, B, T, d], [heads, 2R + 1], [n · B, T] -> [n, B, T, d]."""
         q, k, v = self.self_qkv(self.norms[0](x)).chunk(3, -1)
-        x = x + self.dropout(self.self_out(self._attend(q, k, v, bias)))
+        x = x + self.dropout(self.self_out(self._attend(q, k, v, bias, valid)))
         k, v = self.cross_kv(memory).chunk(2, -1)
-        x = x + self.dropout(self.cross_out(self._attend(self.cross_q(self.norms[1](x)), k, v, bias)))
+        x = x + self.dropout(self.cross_out(self._attend(self.cross_q(self.norms[1](x)), k, v, bias, valid)))
         return x + self.dropout(self.feed_forward(self.norms[2](x)))
 
 
 class MotionDecoder(nn.Module):
-    """A stack of decoder layers between two projections: what each S2D branch and the CMG are made of."""
+    """A stack of decoder layers between two projections, for so many branches: S2D has five, the CMG one."""
 
-    def __init__(self, config: HiSTalkConfig, inputs: int, memory: int, layers: int):
+    def __init__(self, config: HiSTalkConfig, branches: int, inputs: int, memory: int, layers: int):
         super().__init__()
         width = config.branch_width
-        self.enter = nn.Linear(inputs, width)
-        self.memory = nn.Linear(memory, width)
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+        self.enter = StackedLinear(branches, inputs, width)
+        self.memory = StackedLinear(branches, memory, width)
+        self.layers = nn.ModuleList(DecoderLayer(config, branches) for _ in range(layers))
+        self.norm = StackedNorm(branches, width)
 
-    def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
-        """[B, T, inputs], [B, T, memory] -> [B, T, width]."""
+    def forward(self, x: Tensor, memory: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+        """n branches of B clips to what the dense output is made of.
+
+        Args:
+            x: [n, B, T, inputs].
+            memory: [n, B, T, memory], the speech features that x attends to.
+            bias: `distance_bias`.
+            valid: [B, T] booleans.
+
+        Returns:
+            [n, B, T, width].
+        """
+        valid = valid.repeat(len(x), 1)
         x, memory = self.enter(x), self.memory(memory)
         for layer in self.layers:
-            x = layer(x, memory, bias)
+            x = layer(x, memory, bias, valid)
         return self.norm(x)

@@ -6,49 +6,85 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import HIDDEN
 from .config import HiSTalkConfig
 from .masks import at_times, sinusoids, valid_mask
 
 LEVELS = ("frame", "phoneme", "word", "utterance")
 
 
-def stage_mask(tokens: int, words: int, valid: Tensor, segment: float, window: int) -> Tensor:
-    """Who attends to whom in one stage.
+def segment_mask(segment: int, around: int, words: Tensor, tokens: Tensor) -> Tensor:
+    """What attention adds within each segment: its word token and its own tokens look at these and at some around them.
 
-    A word token sees itself and its own segment; a token sees its segment's word token and its local window;
-    a window of 0 opens everything that is valid. Padding is seen by nobody (the published code leaves it open).
+    The word token sees itself and its own segment; a token sees its segment's word token and its local window.
+    Padding is seen by nobody (the published code leaves it open).
 
     Args:
-        tokens, words: how many of each.
-        valid: [B] valid tokens.
-        segment: tokens a word token's segment spans.
-        window: tokens in the local window, odd; 0 = global.
+        segment: tokens of a segment.
+        around: tokens that a token's window reaches each way.
+        words: [B, W] booleans: valid word tokens.
+        tokens: [B, W, around + segment + around] booleans: valid tokens of each segment and around it.
 
     Returns:
-        [B, 1, words + tokens, words + tokens] booleans, true = may attend.
+        [B, W, 1, 1 + segment, 1 + around + segment + around].
     """
-    device = valid.device
-    index = torch.arange(tokens, device=device)
-    owner = (index / segment).floor().long().clamp(max=words - 1)
-    word_index = torch.arange(words, device=device)
-    if window:
-        near = (index[:, None] - index[None]).abs() <= window // 2
-        own = owner[None] == word_index[:, None]
-        words_see_words = torch.eye(words, dtype=torch.bool, device=device)
-    else:
-        near = torch.ones(tokens, tokens, dtype=torch.bool, device=device)
-        own = torch.ones(words, tokens, dtype=torch.bool, device=device)
-        words_see_words = torch.ones(words, words, dtype=torch.bool, device=device)
-    pattern = torch.cat([torch.cat([words_see_words, own], 1), torch.cat([own.T, near], 1)], 0)
-    words_valid = (valid[:, None] > word_index[None] * segment).bool()
-    keys = torch.cat([words_valid, valid_mask(valid, tokens)], 1)
-    # Each token may see itself, or a padded row would have nothing to attend to and turn into NaN.
-    itself = torch.eye(words + tokens, dtype=torch.bool, device=device)
-    return ((pattern[None] & keys[:, None]) | itself[None])[:, None]
+    place = torch.arange(segment, device=words.device)
+    spot = torch.arange(-around, segment + around, device=words.device)
+    near = (place[:, None] - spot[None]).abs() <= around
+    own = ((spot >= 0) & (spot < segment))[None]
+    pattern = F.pad(torch.cat([own, near]), (1, 0), value=True)
+    seen = torch.cat([words[..., None], tokens], -1)[:, :, None, None]
+    return torch.where(pattern & seen, 0.0, HIDDEN)
+
+
+class Segments:
+    """How the tokens of one stage attend: each segment, its word token and what is around it are one row of a batch.
+
+    A window of 0 opens everything that is valid.
+    """
+
+    def __init__(self, segment: int, window: int, words: int, valid: Tensor, tokens: int):
+        """Args:
+        segment: tokens that a word token's segment spans.
+        window: tokens in the local window, odd; 0 = global.
+        words, tokens: W and M, how many of each.
+        valid: [B] valid tokens.
+        """
+        self.segment, self.around, self.words, self.tokens = segment, window // 2, words, tokens
+        word_index = torch.arange(words, device=valid.device)
+        words_valid = valid[:, None] > word_index[None] * segment
+        if not window:
+            keys = torch.cat([words_valid, valid_mask(valid, tokens)], 1)
+            self.mask = torch.where(keys, 0.0, HIDDEN)[:, None, None]
+        else:
+            self.mask = segment_mask(segment, self.around, words_valid, self._spread(valid_mask(valid, tokens))).flatten(0, 1)
+        self.window = window
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """[B, M, ...] -> [B, W, ..., around + segment + around]."""
+        x = x.movedim(1, -1)
+        x = F.pad(x, (self.around, self.words * self.segment - self.tokens + self.around))
+        return x.unfold(-1, self.segment + 2 * self.around, self.segment).movedim(-2, 1)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """[B, W + M, heads, d] each -> the same."""
+        mask = self.mask.to(query.dtype)
+        if not self.window:
+            rows = (x.transpose(1, 2) for x in (query, key, value))
+            return F.scaled_dot_product_attention(*rows, attn_mask=mask).transpose(1, 2)
+        W, S, M = self.words, self.segment, self.tokens
+        own = F.pad(query[:, W:], (0, 0, 0, 0, 0, W * S - M)).unflatten(1, (W, S))
+        query = torch.cat([query[:, :W, None], own], 2).flatten(0, 1)  # [B · W, 1 + S, heads, d]
+        key, value = (
+            torch.cat([x[:, :W, None], self._spread(x[:, W:]).movedim(-1, 2)], 2).flatten(0, 1) for x in (key, value)
+        )
+        rows = (x.transpose(1, 2) for x in (query, key, value))
+        found = F.scaled_dot_product_attention(*rows, attn_mask=mask).transpose(1, 2).unflatten(0, (-1, W))
+        return torch.cat([found[:, :, 0], found[:, :, 1:].flatten(1, 2)[:, :M]], 1)
 
 
 class WindowedLayer(nn.Module):
-    """One post-norm Transformer layer whose attention follows a mask; feed-forward of half the width."""
+    """One post-norm Transformer layer whose attention follows windows; feed-forward of half the width."""
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
@@ -62,14 +98,11 @@ class WindowedLayer(nn.Module):
         self.norm_out = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """[B, L, d], [B, 1, L, L] -> [B, L, d]."""
-        B, L, d = x.shape
-        q, k, v = self.qkv(x).view(B, L, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        attended = self.out(attended.transpose(1, 2).reshape(B, L, d))
-        x = self.norm_attention(x + self.dropout(attended))
-        return self.norm_out(x + self.dropout(self.feed_forward(x)))
+    def forward(self, joint: Tensor, segments: Segments) -> Tensor:
+        """[B, W + M, d] word tokens before the others, -> the same."""
+        q, k, v = self.qkv(joint).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        joint = self.norm_attention(joint + self.dropout(self.out(segments.attend(q, k, v).flatten(2))))
+        return self.norm_out(joint + self.dropout(self.feed_forward(joint)))
 
 
 class Merge(nn.Module):
@@ -129,16 +162,16 @@ class HierarchicalExtractor(nn.Module):
         levels, valids = [], []
         for level, stage in enumerate(self.stages):
             x = self.norms[level](x)
-            mask = stage_mask(x.shape[1], count, valid, segment, self.config.hierarchy_windows[level])
+            segments = Segments(segment, self.config.hierarchy_windows[level], count, valid, x.shape[1])
             joint = torch.cat([words.to(x.dtype), x], 1)
             for layer in stage:
-                joint = layer(joint, mask)
+                joint = layer(joint, segments)
             words, x = joint[:, :count], joint[:, count:]
             levels.append(x)
             valids.append(valid)
             if level < len(self.merges):
                 x, valid = self.merges[level](x, valid)
-                segment /= self.config.hierarchy_merges[level]
+                segment //= self.config.hierarchy_merges[level]
         return levels, valids
 
     def at_frame_rate(self, levels: list[Tensor], valids: list[Tensor], frames: int) -> list[Tensor]:

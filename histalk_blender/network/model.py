@@ -13,7 +13,7 @@ from .config import HiSTalkConfig
 from .decoder import distance_bias
 from .hierarchy import HierarchicalExtractor
 from .hsf2s import HSF2S
-from .masks import at_times
+from .masks import at_times, valid_mask
 from .s2d import S2D
 
 
@@ -113,13 +113,13 @@ class HiSTalk(nn.Module):
         levels, valids = self.hierarchy(acoustic, tokens)
         features = self.hierarchy.at_frame_rate(levels, valids, T)
         sparse, weighted, gates = self.hsf2s(features, frames)
-        bias = distance_bias(T, frames, config)
-        fine = self.s2d(sparse, weighted, features, bias)
+        bias, valid = distance_bias(config, acoustic.device), valid_mask(frames, T)
+        fine = self.s2d(sparse, weighted, features, bias, valid)
         coarse = torch.zeros_like(fine)
         if self.cmg is not None:
             time = torch.arange(T, device=acoustic.device, dtype=torch.float32) / config.fps
             at_frames = at_times(acoustic, tokens, time * config.sample_rate / config.hop)
-            coarse = self.cmg(at_frames, bias)
+            coarse = self.cmg(at_frames, bias, valid)
         return HiSTalkComponents(fine, coarse, sparse, weighted, gates, self.phone_head(levels[1]))
 
     def forward(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import HiSTalkConfig
-from .decoder import MotionDecoder
+from .decoder import MotionDecoder, StackedLinear
 from .hierarchy import LEVELS
 
 BRANCHES = ("utterance", "word", "sparse", "phoneme", "frame")
@@ -26,44 +26,30 @@ class S2D(nn.Module):
         width = config.branch_width
         kept = () if config.single_branch else config.levels
         self.names = tuple(name for name in BRANCHES if name == "sparse" or name in kept)
-        self.branches = nn.ModuleDict(
-            {
-                name: MotionDecoder(config, 3 * config.landmarks, config.hierarchy_width, config.branch_layers)
-                for name in self.names
-            }
-        )
-        self.components = nn.ModuleDict({name: nn.Linear(width, config.dense_components) for name in self.names})
+        count = len(self.names)
+        self.decoder = MotionDecoder(config, count, 3 * config.landmarks, config.hierarchy_width, config.branch_layers)
+        self.components = StackedLinear(count, width, config.dense_components)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
 
-    def forward(self, sparse: Tensor, levels: Tensor, features: list[Tensor], bias: Tensor) -> Tensor:
+    def forward(self, sparse: Tensor, levels: Tensor, features: list[Tensor], bias: Tensor, valid: Tensor) -> Tensor:
         """Landmarks and speech to the components of the dense output.
 
         Args:
             sparse: [B, T, 68, 3] metres; levels: [B, 4, T, 68, 3] metres, frame first.
             features: the levels' speech features, four of [B, T, d].
-            bias: attention bias [B, heads, T, T].
+            bias, valid: see `MotionDecoder`.
 
         Returns:
             [B, T, components].
         """
-        frame, phoneme, word, utterance = levels.unbind(1)
-        motion = {"utterance": utterance, "word": word, "sparse": sparse, "phoneme": phoneme, "frame": frame}
-        memory = {
-            "utterance": features[3], "word": features[2], "sparse": features[LEVELS.index(self.config.levels[0])],
-            "phoneme": features[1], "frame": features[0],
-        }  # fmt: skip
-        hidden = torch.stack(
-            [
-                self.branches[name]((motion[name] / self.config.landmark_scale).flatten(2), memory[name], bias)
-                for name in self.names
-            ],
-            2,
-        )  # [B, T, 5, width]
-        query = self.query(hidden.mean(2, keepdim=True))
+        of_level = dict(zip(LEVELS, zip(levels.unbind(1), features)))
+        of_level["sparse"] = sparse, features[LEVELS.index(self.config.levels[0])]
+        motion, memory = (torch.stack(parts) for parts in zip(*(of_level[name] for name in self.names)))
+        hidden = self.decoder((motion / self.config.landmark_scale).flatten(3), memory, bias, valid)  # [5, B, T, width]
+        query = self.query(hidden.mean(0))
         score = (query * self.key(hidden)).sum(-1) / hidden.shape[-1] ** 0.5
         if not self.config.fusion:
             score = torch.zeros_like(score)
-        weights = score.softmax(-1)[..., None]  # [B, T, 5, 1]
-        dense = torch.stack([self.components[name](hidden[:, :, i]) for i, name in enumerate(self.names)], 2)
-        return (dense * weights).sum(2)
+        weights = score.softmax(0)[..., None]  # [5, B, T, 1]
+        return (self.components(hidden) * weights).sum(0)

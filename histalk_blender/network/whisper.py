@@ -1,17 +1,18 @@
-"""Acoustic feature extractor on mel bands: Whisper's encoder, raw audio -> frame-level features (paper: F̂_f).
+"""Whisper's encoder as the acoustic feature extractor: mel bands of the audio -> frame-level features (paper: F̂_f).
 
 Stands in wav2vec 2.0's place behind the same interface. Whisper gives each token a place in a window of 30 s; here
-attention knows only how far apart two tokens are, so that a clip may be of any length and windows agree.
+attention knows only how far apart two tokens are, so that a clip may be of any length and windows agree. Weights are
+named as transformers names Whisper's, which is not imported: it takes longer than hearing a minute.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import WhisperConfig
-from transformers.audio_utils import mel_filter_bank
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from torch.nn import functional as F
 
+from .attention import local_attention
 from .config import HiSTalkConfig
 from .masks import valid_mask
 
@@ -20,43 +21,88 @@ WINDOW = 400  # samples of a spectrum
 STRIDE = 160  # samples between two spectra: two of them a token
 MARGIN = 3  # spectra on each side that the convolutions see beyond the first and the last token
 FLOOR = 10**-6.5  # power: eight decades below the loudest band of speech at our level; Whisper asks each clip's own
-HIDDEN = -1e4  # what attention adds for a token that is not to be seen; minus infinity would make NaN of padded rows
 
 
-def convolved(encoder: WhisperEncoder, bands: Tensor) -> Tensor:
+def mel_filters(rate: int, highest: float = 8000.0) -> Tensor:
+    """Slaney's mel scale, linear up to 1 kHz and logarithmic above, in triangles of equal area: [80, 201]."""
+    step, knee, ratio = 200 / 3, 1000.0, np.log(6.4) / 27
+    top = knee / step + np.log(highest / knee) / ratio
+    mel = np.linspace(0, top, BANDS + 2)
+    edges = np.where(mel < knee / step, mel * step, knee * np.exp(ratio * (mel - knee / step)))
+    frequency = np.linspace(0, rate / 2, WINDOW // 2 + 1)
+    rising = (frequency - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - frequency) / (edges[2:] - edges[1:-1])[:, None]
+    bank = np.minimum(rising, falling).clip(min=0) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    return torch.from_numpy(bank.astype(np.float32))
+
+
+class SelfAttention(nn.Module):
+    """Attention over the tokens within reach."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.num_heads, self.scaling, self.dropout = heads, (width // heads) ** -0.5, dropout
+        self.k_proj = nn.Linear(width, width, bias=False)
+        self.v_proj, self.q_proj, self.out_proj = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, hidden: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+        """[B, M, width], [heads, 2 · span + 1], [B, M] -> [B, M, width]."""
+        parts = (project(hidden).unflatten(-1, (self.num_heads, -1)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        found = local_attention(*parts, bias, valid, self.dropout if self.training else 0.0)
+        return self.out_proj(found.flatten(2))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, pre-norm."""
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        width = config.acoustic_width
+        self.self_attn = SelfAttention(width, config.acoustic_heads, config.acoustic_dropout)
+        self.self_attn_layer_norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, config.acoustic_feed_forward)
+        self.fc2 = nn.Linear(config.acoustic_feed_forward, width)
+        self.final_layer_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.acoustic_dropout)
+
+    def forward(self, hidden: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+        """[B, M, width], [heads, 2 · span + 1], [B, M] -> [B, M, width]."""
+        hidden = hidden + self.dropout(self.self_attn(self.self_attn_layer_norm(hidden), bias, valid))
+        return hidden + self.dropout(self.fc2(F.gelu(self.fc1(self.final_layer_norm(hidden)))))
+
+
+class Encoder(nn.Module):
+    """Two convolutions over mel bands, one learnt place for all tokens, and the layers."""
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        width = config.acoustic_width
+        self.conv1 = nn.Conv1d(BANDS, width, 3)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2)
+        self.embed_positions = nn.Embedding(1, width)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.acoustic_layers))
+        self.layer_norm = nn.LayerNorm(width)
+
+
+def convolved(encoder: nn.Module, bands: Tensor) -> Tensor:
     """[B, 80, 2M - 1 + 2 · MARGIN] -> [B, M, width], without padding: silence is no zero in these bands."""
     first, second = encoder.conv1, encoder.conv2
-    hidden = nn.functional.gelu(nn.functional.conv1d(bands, first.weight, first.bias))
+    hidden = F.gelu(F.conv1d(bands, first.weight, first.bias))
     hidden = hidden[..., MARGIN - 2 : hidden.shape[-1] - (MARGIN - 2)]
-    hidden = nn.functional.gelu(nn.functional.conv1d(hidden, second.weight, second.bias, stride=2))
+    hidden = F.gelu(F.conv1d(hidden, second.weight, second.bias, stride=2))
     return hidden.transpose(1, 2)
 
 
 class WhisperExtractor(nn.Module):
-    """`transformers`' Whisper encoder with tokens centred on multiples of the hop and relative attention."""
+    """Whisper's encoder with tokens centred on multiples of the hop and relative attention."""
 
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
         self.config = config
-        self.encoder = WhisperEncoder(
-            WhisperConfig(
-                num_mel_bins=BANDS,
-                d_model=config.acoustic_width,
-                encoder_layers=config.acoustic_layers,
-                encoder_attention_heads=config.acoustic_heads,
-                encoder_ffn_dim=config.acoustic_feed_forward,
-                max_source_positions=1,  # one place for all tokens
-                dropout=config.acoustic_dropout,
-                attention_dropout=config.acoustic_dropout,
-                activation_dropout=config.acoustic_dropout,
-                encoder_layerdrop=0.0,  # a layer dropped for a whole batch breaks graph compilers and gains little here
-            )
-        )
-        self.encoder.embed_positions.requires_grad_(True)
+        self.encoder = Encoder(config)
         reach = 2 * config.acoustic_span + 1
         self.apart = nn.Parameter(torch.zeros(config.acoustic_layers, config.acoustic_heads, reach))
-        filters = mel_filter_bank(WINDOW // 2 + 1, BANDS, 0.0, 8000.0, config.sample_rate, norm="slaney", mel_scale="slaney")
-        self.register_buffer("filters", torch.from_numpy(filters.T).float(), persistent=False)
+        self.register_buffer("filters", mel_filters(config.sample_rate), persistent=False)
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
     def log_mel(self, waveform: Tensor, tokens: int) -> Tensor:
@@ -72,7 +118,7 @@ class WhisperExtractor(nn.Module):
         count = 2 * tokens - 1 + 2 * MARGIN
         before = MARGIN * STRIDE + WINDOW // 2
         after = (count - 1) * STRIDE + WINDOW - before - waveform.shape[1]
-        padded = nn.functional.pad(waveform.float(), (before, max(0, after)))
+        padded = F.pad(waveform.float(), (before, max(0, after)))
         spectra = torch.stft(padded, WINDOW, STRIDE, window=self.window, center=False, return_complex=True)
         power = spectra[..., :count].abs().square()
         level = (self.filters @ power).clamp(min=FLOOR).log10()
@@ -98,20 +144,11 @@ class WhisperExtractor(nn.Module):
     def inside(self, bands: Tensor, valid: Tensor) -> list[Tensor]:
         """Mel bands and valid tokens [B, M] -> the inputs of each layer and the last output, [B, M, width] each."""
         out = [self.placed(convolved(self.encoder, bands))]
-        for layer, mask in zip(self.encoder.layers, self.masks(valid)):
-            out.append(layer(out[-1], mask.to(out[-1].dtype)))
+        for layer, apart in zip(self.encoder.layers, self.apart):
+            out.append(layer(out[-1], apart, valid))
         return [*out[:-1], self.encoder.layer_norm(out[-1])]
 
     def placed(self, hidden: Tensor) -> Tensor:
         """[B, M, width] out of the convolutions -> into the Transformer: all tokens stand at one place."""
         hidden = hidden + self.encoder.embed_positions.weight[0]
-        return nn.functional.dropout(hidden, self.encoder.dropout, self.training)
-
-    def masks(self, valid: Tensor) -> Tensor:
-        """[B, M] valid tokens -> [layers, B, heads, M, M], what attention adds."""
-        M, span = valid.shape[1], self.config.acoustic_span
-        bias = self.apart[..., max(0, span - M + 1) : span + M]
-        missing = max(0, M - 1 - span)
-        bias = nn.functional.pad(bias, (missing, missing), value=HIDDEN)  # [layers, heads, 2M - 1]
-        bias = bias.unfold(-1, M, 1).flip(-2)  # row i holds the distances j - i
-        return bias[:, None] + torch.where(valid, 0.0, HIDDEN)[:, None, None]
+        return F.dropout(hidden, self.config.acoustic_dropout, self.training)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2ForPreTraining
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices, _sample_negative_indices
 
-from ..network.acoustic import AcousticExtractor
+from ..network.wav2vec2 import AcousticExtractor
 
 RISE = 20  # steps over which the learning rate rises
 MASKED, SPAN = 0.65, 10  # wav2vec 2.0's share of masked tokens and their run, in tokens (Baevski et al. 2020, section 4.2)
@@ -137,8 +137,7 @@ def follow(extractor: nn.Module, leader: nn.Module, waves: Iterable[Tensor], min
 def contrast(extractor: AcousticExtractor, waves: Iterable[Tensor], minutes: float, rate: float) -> float:
     """wav2vec 2.0's own self-supervision: tell a masked token's quantised features from a hundred of its row's others.
 
-    The objective is transformers'; in it attention reaches the whole row, where the extractor alone looks no further
-    than `acoustic_span`.
+    The objective is transformers'.
 
     Args:
         waves: [B, N] at the extractor's rate.

@@ -180,7 +180,7 @@ def _count_distances(extractor: WhisperExtractor, original: Original, wave: Tens
         for distance in range(-span, span + 1):
             if abs(distance) < own.shape[1]:
                 extractor.apart[i, :, span + distance] = difference.diagonal(distance, -2, -1).mean((0, -1))
-        own = layer(own, extractor.masks(valid)[i])
+        own = layer(own, extractor.apart[i], valid)
 
 
 def _usual(extractor: WhisperExtractor, original: Original, waves: Iterable[Tensor]) -> list[Tensor]:

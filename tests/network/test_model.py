@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small, wave
-from histalk_blender.network.acoustic import AcousticExtractor
-from histalk_blender.network.hierarchy import stage_mask
+from histalk_blender.network.wav2vec2 import AcousticExtractor
 
 
 @pytest.fixture(scope="module", params=[small, wave])
@@ -80,20 +80,6 @@ def test_base_reads_a_local_folder_of_wav2vec2_weights(tmp_path, clips):
         HiSTalk(base(10, str(tmp_path / "none")), pretrained_acoustic=True)
 
 
-def test_a_word_token_sees_only_itself_and_its_segment():
-    mask = stage_mask(tokens=100, words=2, valid=torch.tensor([100]), segment=50.0, window=3)[0, 0]
-    assert mask[0, :2].tolist() == [True, False]
-    assert mask[0, 2:52].all() and not mask[0, 52:].any()
-    frame = mask[2 + 60]
-    assert frame[:2].tolist() == [False, True]
-    assert frame[2:].nonzero().flatten().tolist() == [59, 60, 61]
-
-
-def test_padding_is_seen_by_nobody():
-    mask = stage_mask(tokens=10, words=1, valid=torch.tensor([6]), segment=50.0, window=0)[0, 0]
-    assert not mask[:7, 7:].any()
-
-
 @torch.no_grad()
 def test_the_shortest_clip_gives_one_frame(model):
     assert model(torch.zeros(1, 1)).displacements.shape[1] == 1
@@ -121,6 +107,28 @@ def test_config_survives_json():
     assert HiSTalkConfig.from_json(config.to_json()) == config
     with pytest.raises(ValueError, match="unknown config fields: bogus"):
         HiSTalkConfig.from_json('{"bogus": 1}')
+
+
+@torch.no_grad()
+def test_a_checkpoint_with_each_branch_by_itself_is_read_too(model, clips, tmp_path):
+    save_checkpoint(model, tmp_path / "new.safetensors", half=False)
+    apart = {}
+    for name, value in model.state_dict().items():
+        if name.startswith("cmg.decoder."):
+            apart[name] = value[0].clone()
+        elif name.startswith(("s2d.decoder.", "s2d.components.")):
+            for branch, part in zip(model.s2d.names, value):
+                place = name.replace("s2d.decoder.", f"s2d.branches.{branch}.").replace("components.", f"components.{branch}.")
+                apart[place] = part.clone()
+        else:
+            apart[name] = value
+    path = tmp_path / "old.safetensors"
+    save_file(apart, path, metadata={"config": model.config.to_json()})
+    torch.testing.assert_close(load_checkpoint(path)(clips).displacements, model(clips).displacements)
+    del apart["s2d.branches.word.enter.weight"]
+    save_file(apart, path, metadata={"config": model.config.to_json()})
+    with pytest.raises(HiSTalkError, match="lacks weight 's2d.decoder.enter.weight'"):
+        load_checkpoint(path)
 
 
 @torch.no_grad()

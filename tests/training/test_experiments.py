@@ -44,7 +44,7 @@ def test_a_variant_speaks_and_lacks_what_its_name_says(name):
     if name == "without gating":
         assert (out.gates == 0.25).all()
     if name in ("one branch", "frame level only"):
-        assert len(model.s2d.branches) == {"one branch": 1, "frame level only": 2}[name]
+        assert len(model.s2d.names) == {"one branch": 1, "frame level only": 2}[name]
     assert bool(out.coarse.any()) == (name not in ("without CMG", "autoregressive", "per frame"))
 
 
