@@ -42,7 +42,7 @@ def _progress(name: str):
         yield lambda share: bar.update(round(100 * share) - bar.n)
 
 
-def _listen(audio: Path, weights: Path | None, device: str):
+def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False):
     """Audio file -> take."""
     from .audio import read_audio
     from .quiet import quiet
@@ -51,7 +51,7 @@ def _listen(audio: Path, weights: Path | None, device: str):
     with quiet(2):  # libmpg123 has remarks of its own on many an mp3
         samples = read_audio(audio)
     with _progress(audio.name) as progress:
-        take = listen(samples, weights, device, lambda stage, share: progress(share if stage == "Listening" else 1.0))
+        take = listen(samples, weights, device, lambda _, share: progress(share), levels)
     for remark in take.remarks:
         click.echo(f"histalk: {remark}", err=True)
     return take
@@ -78,7 +78,7 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
     _writable(out, ".npz")
     if arkit:
         _writable(arkit, ".csv", ".json")
-    take = _listen(audio, weights, device)
+    take = _listen(audio, weights, device, levels=True)
     take.performance.save(out)
     click.echo(out)
     if arkit:

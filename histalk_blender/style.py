@@ -39,8 +39,13 @@ class Style:
 
         return np.array([factor(name) for name in ARKIT_UNITS], np.float32)
 
-    def apply(self, motion: Motion, units: np.ndarray, unit_shapes: np.ndarray) -> Motion:
-        """The motion in this style, but for the delay, which a bake puts into its start frame.
+    @property
+    def scales(self) -> bool:
+        """Whether anything moves further, or less far, than the network says."""
+        return bool((self.unit_factors() != 1).any())
+
+    def scaled(self, motion: Motion, units: np.ndarray, unit_shapes: np.ndarray) -> Motion:
+        """The motion with each part moving as far as this style has it.
 
         What the units explain of the motion is scaled, the rest stays, so that factors of one change nothing.
 
@@ -51,11 +56,9 @@ class Style:
         """
         more = self.unit_factors() - 1
         changed = np.flatnonzero(more)
-        if len(changed):
-            motion = motion.plus(units[:, changed] * more[changed], unit_shapes[changed])
-        return motion.smoothed(self.smoothing)
+        return motion.plus(units[:, changed] * more[changed], unit_shapes[changed])
 
     def apply_to_units(self, units: np.ndarray, fps: float) -> np.ndarray:
-        """The same for weights [T, 52] of ARKit shape keys, which stay within 0 and 1."""
+        """Weights [T, 52] of ARKit shape keys in this style, within 0 and 1; the delay is a bake's, in its start frame."""
         scaled = Motion(units * self.unit_factors(), np.zeros((len(ARKIT_UNITS), 1, 3), np.float32), fps)
         return np.clip(scaled.smoothed(self.smoothing).weights, 0, 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +20,10 @@ from .motion import Motion
 from .style import Style
 from .synthesis import WEIGHTS, Performance, synthesize_many
 
-WINDOWS = ((24.0, 9.6), (12.0, 4.8), (8.0, 4.8))  # seconds of a window and its overlap, each for less memory
+if TYPE_CHECKING:
+    from .sound import Sound
+
+WINDOWS = ((48.0, 9.6), (14.4, 9.6), (9.6, 4.8))  # seconds of a window and its overlap, each for less memory
 REST = 0.2  # seconds in which a face leaves its rest before the first frame and returns to it after the last
 SAME_SIZE, SAME_TURN = 0.05, 0.1  # of a bundled head that was sculpted on: neither scaled nor turned on purpose
 
@@ -28,8 +33,21 @@ class Take:
     """One recording, heard."""
 
     performance: Performance  # on the bundled head
-    units: np.ndarray  # [T, 52] ARKit weights nearest to it
-    over: np.ndarray  # [T] metres that the units leave over
+
+    @cached_property
+    def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Worked out when a style or a bake first asks for units: it takes longer than hearing."""
+        return fit_units(self.performance.motion, load_head())
+
+    @property
+    def units(self) -> np.ndarray:
+        """[T, 52] ARKit weights nearest to it."""
+        return self._fitted[0]
+
+    @property
+    def over(self) -> np.ndarray:
+        """[T] metres that the units leave over."""
+        return self._fitted[1]
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -51,11 +69,14 @@ class Take:
         if topology == "flame":
             scale, rotation = flame.pose_of(rest, head)
             shapes = self.performance.outputs["flame"]
-            units = flame.load_flame_map().move(head.unit_deltas())
         else:
             scale, rotation = bundled_pose(rest, head)
-            shapes, units = self.performance.motion.shapes, head.unit_deltas()
-        motion = style.apply(self.performance.motion.on(shapes), self.units, units)
+            shapes = self.performance.motion.shapes
+        motion = self.performance.motion.on(shapes)
+        if style.scales:
+            units = head.unit_deltas()
+            motion = style.scaled(motion, self.units, flame.load_flame_map().move(units) if topology == "flame" else units)
+        motion = motion.smoothed(style.smoothing)
         if scale == 1.0:
             return motion
         return motion.on(motion.shapes @ (scale * rotation).T.astype(np.float32))
@@ -105,18 +126,20 @@ def resting(motion: Motion) -> tuple[Motion, int]:
 
 
 def listen(
-    samples: np.ndarray,
+    sound: Sound | np.ndarray,
     weights: Path | None,
     device: str,
     say: Callable[[str, float], None],
+    levels: bool = False,
 ) -> Take:
-    """Samples to a take, on a device that has the memory for it.
+    """A sound to a take, on a device that has the memory for it.
 
     Args:
-        samples: [N] float32 at 16 kHz.
+        sound: or its samples, [N] float32 at 16 kHz.
         weights: a checkpoint; None = the bundled one.
         device: "auto", "cpu", "cuda" or "cuda:N".
         say: called with the stage's name and the share of it done; what it raises ends the work.
+        levels: see `synthesize_many`.
 
     Raises:
         HiSTalkError: the weights cannot be read, or there is no such device.
@@ -124,10 +147,7 @@ def listen(
     say("Listening", 0.0)
     load_network()
     device = pick_device(device)
-    (performance,) = perform([samples], weights, device, progress=lambda share: say("Listening", share))
-    say("Sculpting", 0.0)
-    units, over = fit_units(performance.motion, load_head())
-    return Take(performance, units, over)
+    return Take(*perform([sound], weights, device, levels=levels, progress=lambda share: say("Listening", share)))
 
 
 def pick_device(name: str) -> str:
@@ -170,15 +190,21 @@ def forget() -> None:
 
 
 def perform(
-    clips: Sequence[np.ndarray], weights: Path | None, device: str, rows: int = 1, progress: Callable[[float], None] | None = None
+    clips: Sequence[Sound | np.ndarray],
+    weights: Path | None,
+    device: str,
+    rows: int = 1,
+    levels: bool = True,
+    progress: Callable[[float], None] | None = None,
 ) -> list[Performance]:
     """Clips' motion on the bundled head; a full GPU is answered with shorter and fewer windows, and then with the CPU.
 
     Args:
-        clips: each [N] float32 at 16 kHz.
+        clips: sounds, or the samples of each, [N] float32 at 16 kHz.
         weights: a checkpoint; None = the bundled one.
         device: a torch device, see `pick_device`.
         rows: windows that the network hears at once.
+        levels: see `synthesize_many`.
         progress: called with the share done.
 
     Raises:
@@ -190,13 +216,14 @@ def perform(
     for (window, overlap), at_once in zip(WINDOWS, (rows, 1, 1)) if device != "cpu" else [(WINDOWS[0], rows)]:
         try:
             found = synthesize_many(
-                clips, model, head, device=device, window_s=window, overlap_s=overlap, rows=at_once, progress=progress
-            )
+                clips, model, head, device=device, window_s=window, overlap_s=overlap, rows=at_once, levels=levels,
+                progress=progress,
+            )  # fmt: skip
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             continue
         full = f"The GPU's memory was full, so the sound was heard in windows of {window:g} s."
         return found if window == WINDOWS[0][0] else [replace(one, remarks=(full,)) for one in found]
     forget()
-    found = synthesize_many(clips, model.to("cpu"), head, progress=progress)
+    found = synthesize_many(clips, model.to("cpu"), head, levels=levels, progress=progress)
     return [replace(one, remarks=("The GPU's memory was full, so the CPU did the work.",)) for one in found]

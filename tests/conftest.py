@@ -51,15 +51,10 @@ def performance(speech, model, head):
 @pytest.fixture(scope="session")
 def stored_take(spoken, head):
     """What the network makes of the bundled sentence, without the network."""
-    from histalk_blender.arkit import fit_units
     from histalk_blender.synthesis import WEIGHTS, Performance
     from histalk_blender.take import Take
 
     with safe_open(WEIGHTS, "np") as file:
         outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype(np.float32) for name in ("histalk", "flame")}
-    units, over = fit_units(spoken, head)
-    nothing = np.zeros((len(spoken), 68, 3), np.float32)
-    performance = Performance(
-        spoken, outputs, head.vertices, nothing, nothing, nothing, nothing, nothing[0], "histalk"
-    )
-    return Take(performance, units, over)
+    shapes = head.landmarks(outputs["histalk"])
+    return Take(Performance(spoken, outputs, head.vertices, head.landmarks(head.vertices), shapes, "histalk"))

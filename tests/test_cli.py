@@ -175,7 +175,8 @@ def test_wrong_weights_are_refused(tmp_path):
 # A child that strikes itself at a given moment: by the clock it might be over too soon, or not that far.
 STRUCK = """
 import os, signal, sys
-from histalk_blender import audio, cli, synthesis, take
+from histalk_blender import audio, cli, take
+from histalk_blender.synthesis import performance
 moment, heard = sys.argv.pop(1), take.synthesize_many
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born deaf to it
@@ -191,7 +192,7 @@ if moment == "decoding":
 elif moment == "listening":
     take.synthesize_many = listening
 elif moment == "saving":
-    synthesis.settle = strike
+    performance.settle = strike
 cli.main()
 """
 

@@ -4,10 +4,12 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head import lip_opening
-from histalk_blender.synthesis import Cancelled, _windows, synthesize, synthesize_many
+from histalk_blender.synthesis import Cancelled, synthesize, synthesize_many
+from histalk_blender.synthesis.windows import WASTE, together, windows
 
 
 def test_the_stored_motion_is_what_the_weights_make(performance, spoken):
@@ -45,23 +47,37 @@ def test_a_silent_clip_is_a_resting_face(model, head):
     assert not quiet.displacements.any()
 
 
-@pytest.mark.parametrize("seconds, windows", [(20, {"window_s": 14.4}), (20, {"window_s": 9.6, "overlap_s": 4.8}), (45, {})])
-def test_windowed_and_whole_agree_to_half_a_millimetre_everywhere(speech, model, head, seconds, windows):
-    long = np.concatenate([speech] * 8)[: seconds * 16_000]
-    windowed = synthesize(long, model, head, **windows).displacements
-    whole = synthesize(long, model, head, window_s=60.0).displacements
+@pytest.mark.parametrize("seconds, size", [(20, {"window_s": 14.4}), (20, {"window_s": 9.6, "overlap_s": 4.8}), (70, {})])
+def test_windowed_and_whole_agree_to_a_quarter_of_a_millimetre_everywhere(speech, model, head, seconds, size):
+    long = np.concatenate([speech] * 12)[: seconds * 16_000]
+    windowed = synthesize(long, model, head, **size).displacements
+    whole = synthesize(long, model, head, window_s=80.0).displacements
     error = np.linalg.norm(windowed - whole, axis=-1)
-    assert 0 < error.max() < 0.0005
+    assert 0 < error.max() < 0.00025
 
 
-@pytest.mark.parametrize("frames", [1, 575, 576, 577, 700, 1153, 5000])
-def test_windows_cover_every_frame_and_start_on_the_network_s_period(frames):
-    weight, before = np.zeros(frames), 0
-    for start, end, fade in _windows(frames, 576, 144, 144):
-        assert start % 144 == 0 and end - start <= 576 and (start == 0 or start < before)
+@pytest.mark.parametrize("frames", [1, 1439, 1440, 1441, 1600, 2592, 2593, 20_000])
+def test_windows_cover_every_frame_once_and_start_on_the_network_s_period(frames):
+    weight, before, heard = np.zeros(frames), 0, 0
+    for start, end, fade in windows(frames, 30.0, 48.0, 9.6, 144):
+        assert start % 144 == 0 and end - start <= 1440 and (start == 0 or start < before)
+        assert end - start >= min(frames, 720 - 144), "a last window hears enough"
         weight[start:end] = weight[start:end] * (1 - fade) + fade
-        before = end
+        before, heard = end, heard + end - start
     np.testing.assert_allclose(weight, 1)
+    assert heard <= frames * 1.25 + 720, "no more is heard twice than the overlap asks for"
+
+
+def test_what_is_heard_together_wastes_little_on_padding():
+    random = np.random.default_rng(0)
+    lengths = sorted(random.lognormal(1.2, 0.7, 128), reverse=True)
+    for rows in (1, 8, 32, 128):
+        parts = list(together(lengths, rows))
+        assert [i for part in parts for i in range(part.start, part.stop)] == list(range(128))
+        for part in parts:
+            heard = lengths[part]
+            assert len(heard) <= rows and 1 - sum(heard) / (len(heard) * heard[0]) <= WASTE
+    assert len(list(together(lengths, 32))) < 25, "and is still heard many at once"
 
 
 def test_progress_reaches_one_and_never_falls(speech, model, head):
@@ -108,3 +124,16 @@ def test_clips_that_are_heard_together_move_as_each_does_alone(speech, model, he
         for name in ("sparse_displacements", "level_displacements", "gates"):
             np.testing.assert_allclose(getattr(one, name), getattr(alone, name), atol=1e-5)
         np.testing.assert_allclose(one.displacements, alone.displacements, atol=1e-6)
+
+
+@torch.no_grad()
+def test_half_precision_is_within_a_fiftieth_of_a_millimetre(speech, model, head):
+    """As on CUDA, reckoned here; the 99.9th percentile over all vertices and frames."""
+    single = synthesize(speech, model, head).displacements
+    model.acoustic.half_on = ("cpu",)
+    try:
+        half = synthesize(speech, model, head).displacements
+    finally:
+        model.acoustic.half_on = ("cuda",)
+    error = np.linalg.norm(half - single, axis=-1)
+    assert 0 < np.quantile(error, 0.999) < 0.00002

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arkit import fit_units
 from ..caches import write_mdd, write_pc2
 from ..errors import HiSTalkError
 from ..files import settle
@@ -54,7 +53,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
         paths["pc2"] = path_of(job, "pc2", folder)  # which the .blend plays
     path_of(job, "pc2", folder).parent.mkdir(parents=True, exist_ok=True)
     clear(job, folder)
-    take, remarks = _take(job, performance), list(performance.remarks)
+    take, remarks = Take(performance), list(performance.remarks)
     rest = shown = load_head().vertices
     fps, spoken = job.fps or FPS, False
     if job.blend or IN_BLENDER & set(paths):
@@ -84,13 +83,6 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
         for _, path in sorted(paths.items())
     )
     return Written(outputs, tuple(remarks))
-
-
-def _take(job: Job, performance: Performance) -> Take:
-    """With its units only where they count: they take as long as the network."""
-    factors = (job.style.lips, job.style.jaw, job.style.upper_face)
-    needed = job.bake == "arkit" or factors != (1.0, 1.0, 1.0)
-    return Take(performance, *(fit_units(performance.motion, load_head()) if needed else (None, None)))
 
 
 def _write_points(

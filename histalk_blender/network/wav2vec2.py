@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,7 @@ class AcousticExtractor(nn.Module):
     def __init__(self, config: HiSTalkConfig, pretrained: bool = False):
         super().__init__()
         self.config = config
+        self.half_on = ("cuda",)  # where the Transformer runs in half precision
         if pretrained:
             self.wav2vec2 = read_pretrained(config)
         else:
@@ -172,8 +174,11 @@ class AcousticExtractor(nn.Module):
             first.layer_norm.valid = (reach - config.conv_kernel[0]) // config.conv_stride[0] + 1
         features = self.wav2vec2.feature_extractor(waveform).transpose(1, 2)[:, :M]
         hidden, _ = self.wav2vec2.feature_projection(features)
-        valid = valid_mask(tokens, M)
-        return self._encode(hidden, valid) * valid[..., None], tokens
+        valid, device = valid_mask(tokens, M), waveform.device.type
+        half = device in self.half_on and not self.training
+        with torch.autocast(device, torch.float16) if half else nullcontext():
+            hidden = self._encode(hidden, valid)
+        return hidden.float() * valid[..., None], tokens
 
     def _encode(self, hidden: Tensor, valid: Tensor) -> Tensor:
         """wav2vec 2.0's Transformer; transformers' own encoder would make a mask that our attention has no use for."""

@@ -7,6 +7,8 @@ named as transformers names Whisper's, which is not imported: it takes longer th
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -99,6 +101,7 @@ class WhisperExtractor(nn.Module):
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
         self.config = config
+        self.half_on = ("cuda",)  # where the layers run in half precision: nine tenths of the model's work
         self.encoder = Encoder(config)
         reach = 2 * config.acoustic_span + 1
         self.apart = nn.Parameter(torch.zeros(config.acoustic_layers, config.acoustic_heads, reach))
@@ -139,7 +142,11 @@ class WhisperExtractor(nn.Module):
         tokens = lengths // self.config.hop + 1
         valid = valid_mask(tokens, M)
         bands = self.log_mel(waveform * valid_mask(lengths, N), M)
-        return self.inside(bands, valid)[-1] * valid[..., None], tokens
+        device = waveform.device.type
+        half = device in self.half_on and not self.training
+        with torch.autocast(device, torch.float16) if half else nullcontext():
+            features = self.inside(bands, valid)[-1]
+        return features.float() * valid[..., None], tokens
 
     def inside(self, bands: Tensor, valid: Tensor) -> list[Tensor]:
         """Mel bands and valid tokens [B, M] -> the inputs of each layer and the last output, [B, M, width] each."""

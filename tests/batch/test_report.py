@@ -30,7 +30,6 @@ def frames(performance, which: np.ndarray):
         performance, motion=replace(performance.motion, weights=performance.motion.weights[which]),
         sparse_displacements=performance.sparse_displacements[which],
         level_displacements=performance.level_displacements[:, which], gates=performance.gates[:, which],
-        landmark_positions=performance.landmark_positions[which],
     )  # fmt: skip
 
 

@@ -35,15 +35,14 @@ def stored_take(package):
     import numpy as np
     from safetensors import safe_open
 
-    synthesis, take, arkit, motion, head = (
+    synthesis, take, motion = (
         sys.modules.get(f"{package}.{name}") or __import__(f"{package}.{name}", fromlist=["x"])
-        for name in ("synthesis", "take", "arkit", "motion", "head")
+        for name in ("synthesis", "take", "motion")
     )
     with safe_open(synthesis.WEIGHTS, "np") as file:
         outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype("f4") for name in ("histalk", "flame")}
     spoken = motion.Motion(np.load(PROJECT / "tests/data/speech_motion.npy"), outputs["histalk"], 30.0)
-    units, over = arkit.fit_units(spoken, head.load_head())
-    return take.Take(synthesis.Performance(spoken, outputs, *[None] * 6, "histalk"), units, over)
+    return take.Take(synthesis.Performance(spoken, outputs, *[None] * 3, "histalk"))
 
 
 def speak_4_3():

@@ -1,0 +1,139 @@
+"""Whole clips: windows, cross-fade, progress, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import HiSTalkError
+from ..head import Head
+from ..motion import Motion
+from .performance import Performance
+from .windows import together, windows
+
+if TYPE_CHECKING:
+    from ..sound import Sound
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "model_weights" / "histalk-small.safetensors"
+
+
+class Cancelled(Exception):
+    """The caller asked synthesis to stop."""
+
+
+def synthesize(samples: np.ndarray | Sound, model, head: Head, **options) -> Performance:
+    """One clip's `synthesize_many`.
+
+    Args:
+        samples: [N] float32 at 16 kHz, or a `Sound`.
+    """
+    return synthesize_many([samples], model, head, **options)[0]
+
+
+def synthesize_many(
+    clips: Sequence[np.ndarray | Sound],
+    model,
+    head: Head,
+    *,
+    levels: bool = True,
+    window_s: float = 48.0,
+    overlap_s: float = 9.6,
+    rows: int = 1,
+    device: str = "cpu",
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[Performance]:
+    """Speech to dense motion; windows overlap and are cross-faded, so memory holds a few windows and the results.
+
+    Args:
+        clips: each [N] float32 at 16 kHz, or a `Sound`.
+        model: a loaded `network.HiSTalk` whose topologies include the head's.
+        head: whose vertices move.
+        levels: keep landmarks, levels and gates too: 5.7 kB a frame, where the motion alone takes 0.3 kB.
+        window_s, overlap_s: seconds of a window, and of what two neighbours share.
+        rows: windows, of any clips, that the network hears at once; those of like length meet.
+        device: torch device name.
+        progress: called with the share done, 0 to 1.
+        cancelled: asked before each batch of windows.
+
+    Raises:
+        Cancelled: `cancelled` said so.
+        HiSTalkError: the model has no output for the head's topology, or a `Sound` can no longer be read.
+    """
+    from ..audio import RATE  # its wheels are not needed to register
+    from ..sound import Sound
+
+    if head.topology not in model.outputs:
+        raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")
+    config = model.config
+    sounds = [clip if isinstance(clip, Sound) else Sound.of(clip) for clip in clips]
+    results, todo = [], []
+    for which, sound in enumerate(sounds):
+        T = config.frames(len(sound))
+        results.append(_empty(T, config.dense_components, levels))
+        if sound.silent:
+            continue
+        for start, end, fade in windows(T, config.fps, window_s, overlap_s, config.period):
+            last = round(end / config.fps * RATE) if end < T else len(sound)
+            todo.append((which, start, fade, round(start / config.fps * RATE), last))
+    # Stable, so that the windows of a clip come in their order, as cross-fading needs: none is longer than one before.
+    todo.sort(key=lambda window: window[3] - window[4])
+    for part in together([last - first for *_, first, last in todo], rows):
+        if cancelled and cancelled():
+            raise Cancelled
+        batch = todo[part]
+        heard = hear(model, [sounds[which].between(first, last) for which, _, _, first, last in batch], device, levels)
+        for (which, start, fade, *_), parts in zip(batch, heard):
+            for name, new in parts.items():
+                whole, new = results[which][name][start : start + len(fade)], new[: len(fade)]
+                ramp = fade[: len(new)].reshape(-1, *[1] * (new.ndim - 1))
+                whole[: len(new)] = whole[: len(new)] * (1 - ramp) + new * ramp
+        if progress:
+            progress(part.stop / len(todo))
+    if progress:
+        progress(1.0)
+    return [_performance(result, bases(model), head, config.fps) for result in results]
+
+
+def hear(model, sounds: list[np.ndarray], device: str, levels: bool = False) -> Iterator[dict[str, np.ndarray]]:
+    """What `_empty` holds, of each sound [N] float32; of one shorter than the longest, some frames more."""
+    import torch
+
+    lengths = torch.tensor([len(sound) for sound in sounds], device=device)
+    waves = [torch.from_numpy(np.ascontiguousarray(sound)) for sound in sounds]
+    with torch.inference_mode():
+        out = model.components(torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(device), lengths)
+    parts = {"weights": out.fine + out.coarse}
+    if levels:
+        parts |= {"sparse": out.sparse, "levels": out.levels.transpose(1, 2), "gates": out.gates.transpose(1, 2)}
+    parts = {name: part.float().cpu().numpy() for name, part in parts.items()}
+    return ({name: part[row] for name, part in parts.items()} for row in range(len(sounds)))
+
+
+def bases(model) -> dict[str, np.ndarray]:
+    """Topology -> [K, V, 3]: the model's output layers."""
+    return {name: layer.basis.detach().float().cpu().numpy() for name, layer in model.outputs.items()}
+
+
+def _empty(frames: int, components: int, levels: bool) -> dict[str, np.ndarray]:
+    """A clip at rest."""
+    found = {"weights": np.zeros((frames, components), np.float32)}
+    if levels:
+        found["sparse"] = np.zeros((frames, 68, 3), np.float32)
+        found["levels"] = np.zeros((frames, 4, 68, 3), np.float32)
+        found["gates"] = np.full((frames, 4, 68), 0.5, np.float32)
+    return found
+
+
+def _performance(result: dict[str, np.ndarray], outputs: dict[str, np.ndarray], head: Head, fps: float) -> Performance:
+    more = {}
+    if "levels" in result:
+        more = {
+            "sparse_displacements": result["sparse"],
+            "level_displacements": result["levels"].transpose(1, 0, 2, 3), "gates": result["gates"].transpose(1, 0, 2),
+        }  # fmt: skip
+    motion, shapes = Motion(result["weights"], outputs[head.topology], fps), outputs[head.topology]
+    return Performance(motion, outputs, head.vertices, head.landmarks(head.vertices), head.landmarks(shapes), head.topology, **more)

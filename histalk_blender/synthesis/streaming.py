@@ -1,0 +1,142 @@
+"""Speech as it comes, motion soon after: for a live preview."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import HiSTalkError
+from ..head import Head
+from ..motion import Motion
+from .clips import bases, hear
+
+USUAL = 20  # levels of 25 ms that what has been heard must outweigh, before the gain is that of the speaker
+
+
+class Stream:
+    """Chunks of sound in, frames of motion out: each comes `lookahead_s` after its sound, and `hop_s` more at most.
+
+    At each hop the network hears the last seconds anew, as far as sound has come, and the frames that are due are
+    given out for good: memory and time a hop stay the same however long it goes on. A frame differs from that of the
+    whole clip as it was made without what is said later, and at the level that the speaker had until then
+    (`benchmarks/streaming.py` measures both).
+    """
+
+    def __init__(
+        self, model, head: Head, *, lookahead_s: float = 0.3, hop_s: float = 0.2, past_s: float = 1.8, device: str = "cpu"
+    ):
+        """Args:
+            model: a loaded `network.HiSTalk` whose topologies include the head's.
+            head: whose vertices move.
+            lookahead_s: seconds of sound after a frame that the network must have; a closure begins before it is heard.
+            hop_s: seconds of sound between two hearings.
+            past_s: seconds before the first frame that is due, for context.
+            device: torch device name.
+
+        Raises:
+            HiSTalkError: the model has no output for the head's topology.
+            ValueError: a time is negative, or there is no hop.
+        """
+        if head.topology not in model.outputs:
+            raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")
+        if min(lookahead_s, past_s) < 0 or hop_s <= 0:
+            raise ValueError("lookahead_s and past_s must be 0 or more seconds, hop_s more than 0.")
+        config = model.config
+        self.model, self.device, self.fps = model, device, config.fps
+        self.shapes = bases(model)[head.topology]
+        self.frames = 0  # given out so far
+        self._rate = config.sample_rate
+        self._lookahead, self._hop, self._past = (round(s * self._rate) for s in (lookahead_s, hop_s, past_s))
+        # Windows start where a frame and a token fall on the same sample.
+        self._grid = (Fraction(config.hop, self._rate) * Fraction(self.fps).limit_denominator(1001)).numerator
+        self._sound, self._first = np.zeros(0, np.float32), 0  # what is kept, and the sample of the stream it starts at
+        self._heard = 0  # samples that the network has been given
+        self._level = _RunningLevel(self._rate)
+        self._finished = False
+
+    def feed(self, samples: np.ndarray) -> Motion:
+        """More sound.
+
+        Args:
+            samples: [n] float32 at 16 kHz, n of any size.
+
+        Returns:
+            The frames that are due now, maybe none; they follow those given out before.
+
+        Raises:
+            ValueError: the stream was finished, or these are no samples of one channel.
+        """
+        samples = np.asarray(samples, np.float32)
+        if self._finished or samples.ndim != 1:
+            raise ValueError("The stream is finished." if self._finished else "Samples must be [n], of one channel.")
+        self._sound = np.concatenate([self._sound, samples])
+        found = []
+        while self._end - self._heard >= self._hop:
+            self._heard += self._hop
+            found.append(self._due(int((self._heard - self._lookahead) * self.fps / self._rate) + 1))
+        return self._motion(found)
+
+    def finish(self) -> Motion:
+        """The last frames; after them the stream takes nothing more."""
+        self._finished, self._heard = True, self._end
+        return self._motion([self._due(self.model.config.frames(self._end) if self._end else 0)])
+
+    @property
+    def _end(self) -> int:
+        return self._first + len(self._sound)
+
+    def _motion(self, found: list[np.ndarray]) -> Motion:
+        return Motion(np.concatenate([np.zeros((0, len(self.shapes)), np.float32), *found]), self.shapes, self.fps)
+
+    def _due(self, until: int) -> np.ndarray:
+        """[n, K] weights from the first frame that was not given out yet to `until`, exclusive."""
+        count = max(0, until - self.frames)
+        self._level.add(self._sound[: self._heard - self._first], self._first)
+        context = int(self.frames - self._past * self.fps / self._rate)
+        start = max(0, context // self._grid * self._grid)  # in frames
+        first = round(start / self.fps * self._rate)
+        self._sound, self._first = self._sound[first - self._first :], first
+        found = np.zeros((count, len(self.shapes)), np.float32)
+        if count and not self._level.silent:
+            (parts,) = hear(self.model, [self._sound[: self._heard - first] * self._level.gain], self.device)
+            found = parts["weights"][self.frames - start : until - start]
+        self.frames += count
+        return found
+
+
+class _RunningLevel:
+    """What `audio.normalise_level` would do to all that came so far, and not at once as long as that is little."""
+
+    def __init__(self, rate: int):
+        self._size = rate // 40
+        self._next = 0  # sample of the stream
+        self._counts, self._energies = np.zeros(61, int), np.zeros(61)  # of 25 ms at 0, -1 ... -60 dBFS and below
+
+    def add(self, sound: np.ndarray, first: int) -> None:
+        """Sound that starts at a sample of the stream, of which some may be known."""
+        self._next = max(self._next, first)
+        sound = sound[self._next - first :]
+        energies = np.square(sound[: len(sound) // self._size * self._size].reshape(-1, self._size)).mean(1)
+        self._next += len(energies) * self._size
+        levels = -10 * np.log10(np.maximum(energies, 1e-12))
+        places = np.clip(levels.astype(int), 0, 60)
+        np.add.at(self._counts, places, 1)
+        np.add.at(self._energies, places, energies)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing rose above -60 dBFS."""
+        return not self._counts[:60].any()
+
+    @property
+    def gain(self) -> np.float32:
+        """The factor that brings speech to the network's level."""
+        from ..audio import LEVEL, MOST_GAIN
+
+        loudest = int(np.flatnonzero(self._counts)[0])
+        loud = slice(loudest, min(60, loudest + 30))
+        count = self._counts[loud].sum()
+        level = 10 * np.log10(self._energies[loud].sum() / count)
+        decibels = np.clip(LEVEL - level, -MOST_GAIN, MOST_GAIN) * count / (count + USUAL)
+        return np.float32(10 ** (decibels / 20))
