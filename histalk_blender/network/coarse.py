@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from .config import HiSTalkConfig
 from .decoder import MotionDecoder
+from .linear import Linear
 
 
 class CoarseMotionGenerator(nn.Module):
@@ -19,7 +20,7 @@ class CoarseMotionGenerator(nn.Module):
         super().__init__()
         width = config.acoustic_width
         self.decoder = MotionDecoder(config, 1, width, width, config.coarse_layers)
-        self.components = nn.Linear(config.branch_width, config.dense_components)
+        self.components = Linear(config.branch_width, config.dense_components)
 
     def forward(self, acoustic: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
         """Acoustic features at frame rate to components, see `MotionDecoder`: [B, T, acoustic width] -> [B, T, components]."""

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from .attention import local_attention
 from .config import HiSTalkConfig
+from .linear import StackedLinear
 
 
 def distance_bias(config: HiSTalkConfig, device: torch.device) -> Tensor:
@@ -23,22 +24,6 @@ def distance_bias(config: HiSTalkConfig, device: torch.device) -> Tensor:
     first, last = (math.log2(slope) for slope in config.distance_slopes)
     slopes = 2.0 ** torch.linspace(first, last, config.branch_heads, device=device)
     return -slopes[:, None] * apart
-
-
-class StackedLinear(nn.Module):
-    """One linear layer a branch, all in one product."""
-
-    def __init__(self, branches: int, inputs: int, outputs: int):
-        super().__init__()
-        bound = inputs**-0.5  # as nn.Linear starts
-        self.weight = nn.Parameter(torch.empty(branches, outputs, inputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(branches, outputs).uniform_(-bound, bound))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, B, T, inputs] -> [n, B, T, outputs]."""
-        n, B, T, inputs = x.shape
-        product = torch.baddbmm(self.bias[:, None], x.reshape(n, B * T, inputs), self.weight.transpose(1, 2))
-        return product.view(n, B, T, -1)
 
 
 class StackedNorm(nn.Module):

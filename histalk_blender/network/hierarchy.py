@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from .attention import HIDDEN
 from .config import HiSTalkConfig
+from .linear import Linear
 from .masks import at_times, sinusoids, valid_mask
 
 LEVELS = ("frame", "phoneme", "word", "utterance")
@@ -89,11 +90,11 @@ class WindowedLayer(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
         self.norm_attention = nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, width // 2), nn.GELU(), nn.Dropout(dropout), nn.Linear(width // 2, width)
+            Linear(width, width // 2), nn.GELU(), nn.Dropout(dropout), Linear(width // 2, width)
         )
         self.norm_out = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
@@ -111,7 +112,7 @@ class Merge(nn.Module):
     def __init__(self, width: int, group: int):
         super().__init__()
         self.group = group
-        self.linear = nn.Linear(width, width)
+        self.linear = Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,7 +133,7 @@ class HierarchicalExtractor(nn.Module):
         super().__init__()
         self.config = config
         width, dropout = config.hierarchy_width, config.hierarchy_dropout
-        self.enter = nn.Linear(config.acoustic_width, width)
+        self.enter = Linear(config.acoustic_width, width)
         self.word_token = nn.Parameter(torch.randn(width) * 0.02)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in LEVELS)
         self.stages = nn.ModuleList(

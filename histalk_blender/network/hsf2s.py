@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from .config import HiSTalkConfig
 from .hierarchy import LEVELS
+from .linear import Linear
 from .masks import valid_mask
 
 
@@ -19,9 +20,9 @@ class LandmarkHead(nn.Module):
         self.config = config
         self.layers = nn.Sequential(
             nn.LayerNorm(config.hierarchy_width),
-            nn.Linear(config.hierarchy_width, config.hierarchy_width),
+            Linear(config.hierarchy_width, config.hierarchy_width),
             nn.GELU(),
-            nn.Linear(config.hierarchy_width, 3 * config.landmarks),
+            Linear(config.hierarchy_width, 3 * config.landmarks),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class SqueezeExcitation(nn.Module):
         self.span = 2 * round(config.gate_squeeze_seconds * config.fps / 2) + 1
         reduced = config.landmarks // config.gate_reduction
         self.excite = nn.Sequential(
-            nn.Linear(config.landmarks, reduced), nn.ReLU(), nn.Linear(reduced, config.landmarks), nn.Sigmoid()
+            Linear(config.landmarks, reduced), nn.ReLU(), Linear(reduced, config.landmarks), nn.Sigmoid()
         )
 
     def forward(self, motion: Tensor, frames: Tensor) -> Tensor:

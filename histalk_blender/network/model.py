@@ -13,6 +13,7 @@ from .config import HiSTalkConfig
 from .decoder import distance_bias
 from .hierarchy import HierarchicalExtractor
 from .hsf2s import HSF2S
+from .linear import Linear
 from .masks import at_times, valid_mask
 from .s2d import S2D
 
@@ -65,7 +66,7 @@ class HiSTalk(nn.Module):
         self.config = config
         self.acoustic = acoustic_extractor(config, pretrained_acoustic)
         self.hierarchy = HierarchicalExtractor(config)
-        self.phone_head = nn.Linear(config.hierarchy_width, config.phones)
+        self.phone_head = Linear(config.hierarchy_width, config.phones)
         self.hsf2s = HSF2S(config)
         self.s2d = S2D(config)
         self.cmg = CoarseMotionGenerator(config) if config.coarse else None

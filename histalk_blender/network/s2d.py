@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from .config import HiSTalkConfig
-from .decoder import MotionDecoder, StackedLinear
+from .decoder import MotionDecoder
 from .hierarchy import LEVELS
+from .linear import Linear, StackedLinear
 
 BRANCHES = ("utterance", "word", "sparse", "phoneme", "frame")
 
@@ -29,8 +30,8 @@ class S2D(nn.Module):
         count = len(self.names)
         self.decoder = MotionDecoder(config, count, 3 * config.landmarks, config.hierarchy_width, config.branch_layers)
         self.components = StackedLinear(count, width, config.dense_components)
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
+        self.query = Linear(width, width)
+        self.key = Linear(width, width)
 
     def forward(self, sparse: Tensor, levels: Tensor, features: list[Tensor], bias: Tensor, valid: Tensor) -> Tensor:
         """Landmarks and speech to the components of the dense output.

@@ -12,6 +12,7 @@ from transformers import AttentionInterface, Wav2Vec2Config, Wav2Vec2Model
 from ..errors import HiSTalkError
 from .attention import local_attention
 from .config import HiSTalkConfig
+from .linear import Linear
 from .masks import valid_mask
 
 LOCAL = "histalk_local"  # what transformers calls the attention below
@@ -137,6 +138,9 @@ class AcousticExtractor(nn.Module):
         # No further than the span, so that windows agree; transformers' own reaches all tokens.
         self.wav2vec2.config.acoustic_span = config.acoustic_span
         self.wav2vec2.set_attn_implementation(LOCAL)
+        for module in self.wav2vec2.modules():
+            if type(module) is nn.Linear:
+                module.__class__ = Linear  # the same weights, multiplied faster
         first = self.wav2vec2.feature_extractor.conv_layers[0]
         if config.conv_norm == "batch":
             first.layer_norm = nn.BatchNorm1d(config.conv_dim[0])

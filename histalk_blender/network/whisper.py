@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from .attention import local_attention
 from .config import HiSTalkConfig
+from .linear import Linear
 from .masks import valid_mask
 
 BANDS = 80
@@ -44,8 +45,8 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
         self.num_heads, self.scaling, self.dropout = heads, (width // heads) ** -0.5, dropout
-        self.k_proj = nn.Linear(width, width, bias=False)
-        self.v_proj, self.q_proj, self.out_proj = (nn.Linear(width, width) for _ in range(3))
+        self.k_proj = Linear(width, width, bias=False)
+        self.v_proj, self.q_proj, self.out_proj = (Linear(width, width) for _ in range(3))
 
     def forward(self, hidden: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
         """[B, M, width], [heads, 2 · span + 1], [B, M] -> [B, M, width]."""
@@ -62,8 +63,8 @@ class EncoderLayer(nn.Module):
         width = config.acoustic_width
         self.self_attn = SelfAttention(width, config.acoustic_heads, config.acoustic_dropout)
         self.self_attn_layer_norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, config.acoustic_feed_forward)
-        self.fc2 = nn.Linear(config.acoustic_feed_forward, width)
+        self.fc1 = Linear(width, config.acoustic_feed_forward)
+        self.fc2 = Linear(config.acoustic_feed_forward, width)
         self.final_layer_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.acoustic_dropout)
 

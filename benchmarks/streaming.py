@@ -1,0 +1,49 @@
+"""The stream against the whole clip: what a hop costs, and what the motion loses by not knowing what comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from table import Row
+
+from histalk_blender.audio import RATE, read_audio
+from histalk_blender.head import lip_opening, load_head
+from histalk_blender.motion import Motion
+from histalk_blender.network import load_checkpoint
+from histalk_blender.synthesis import WEIGHTS, Stream, synthesize
+
+TITLE = "Streaming, 60 s of speech in chunks of 0.1 s"
+SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
+
+
+def rows() -> Iterator[Row]:
+    """Cost of the defaults, and for several look-aheads the difference from the whole clip's motion."""
+    model, head = load_checkpoint(WEIGHTS), load_head()
+    sound = np.resize(read_audio(SPEECH), 60 * RATE)
+    whole = synthesize(sound, model, head, levels=False).motion
+
+    def opening(motion: Motion) -> np.ndarray:
+        return 1000 * lip_opening(head.landmarks(head.vertices) + motion.on(head.landmarks(motion.shapes)).displacements())
+
+    expected = opening(whole)
+    for lookahead, bar in ((0.3, "<= 0.15"), (0.1, ""), (0.5, "")):
+        stream, weights, slowest, began = Stream(model, head, lookahead_s=lookahead), [], 0.0, time.perf_counter()
+        for first in range(0, len(sound), RATE // 10):
+            fed = time.perf_counter()
+            weights.append(stream.feed(sound[first : first + RATE // 10]).weights)
+            slowest = max(slowest, time.perf_counter() - fed)
+        weights.append(stream.finish().weights)
+        seconds = time.perf_counter() - began
+        live = Motion(np.concatenate(weights), stream.shapes, stream.fps)
+        name, hop = f"look-ahead {lookahead} s, hop 0.2 s", f"{1000 * seconds / 300:.0f} ms a hop, the slowest {1000 * slowest:.0f} ms"
+        yield Row(name, seconds / 60, "of real time", bar, hop)
+        found = opening(live)
+        worst = 1000 * np.concatenate([
+            np.linalg.norm(live.displacements(i, i + 300) - whole.displacements(i, i + 300), axis=2).max(1)
+            for i in range(0, len(whole), 300)
+        ])  # fmt: skip
+        loss = f"lips {np.abs(found - expected).mean():.2f} mm off in the mean, a frame's worst vertex {worst.mean():.2f} mm"
+        yield Row(f"{name}: lip opening", float(np.corrcoef(found, expected)[0, 1]), "correlation with the whole clip's", "", loss)
