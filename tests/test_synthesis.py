@@ -47,25 +47,25 @@ def test_a_silent_clip_is_a_resting_face(model, head):
     assert not quiet.displacements.any()
 
 
-@pytest.mark.parametrize("seconds, size", [(20, {"window_s": 14.4}), (20, {"window_s": 9.6, "overlap_s": 4.8}), (70, {})])
+@pytest.mark.parametrize("seconds, size", [(23, {"window_s": 14.4}), (20, {"window_s": 9.6, "overlap_s": 4.8}), (80, {})])
 def test_windowed_and_whole_agree_to_a_quarter_of_a_millimetre_everywhere(speech, model, head, seconds, size):
-    long = np.concatenate([speech] * 12)[: seconds * 16_000]
+    long = np.concatenate([speech] * 15)[: seconds * 16_000]
     windowed = synthesize(long, model, head, **size).displacements
-    whole = synthesize(long, model, head, window_s=80.0).displacements
+    whole = synthesize(long, model, head, window_s=99.0).displacements
     error = np.linalg.norm(windowed - whole, axis=-1)
     assert 0 < error.max() < 0.00025
 
 
-@pytest.mark.parametrize("frames", [1, 1439, 1440, 1441, 1600, 2592, 2593, 20_000])
+@pytest.mark.parametrize("frames", [1, 1440, 2160, 2161, 2592, 3311, 3313, 20_000])
 def test_windows_cover_every_frame_once_and_start_on_the_network_s_period(frames):
-    weight, before, heard = np.zeros(frames), 0, 0
-    for start, end, fade in windows(frames, 30.0, 48.0, 9.6, 144):
-        assert start % 144 == 0 and end - start <= 1440 and (start == 0 or start < before)
-        assert end - start >= min(frames, 720 - 144), "a last window hears enough"
-        weight[start:end] = weight[start:end] * (1 - fade) + fade
+    total, before, heard = np.zeros(frames), 0, 0
+    for start, end, weight in windows(frames, 30.0, 48.0, 9.6, 144):
+        assert start % 144 == 0 and end - start <= 2160 and (start == 0 or start < before)
+        assert end - start >= min(frames, 1008), "a last window hears enough"
+        total[start:end] += weight
         before, heard = end, heard + end - start
-    np.testing.assert_allclose(weight, 1)
-    assert heard <= frames * 1.25 + 720, "no more is heard twice than the overlap asks for"
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert heard <= frames * 1.27, "no more is heard twice than the overlap asks for"
 
 
 def test_what_is_heard_together_wastes_little_on_padding():

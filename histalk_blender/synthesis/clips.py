@@ -75,22 +75,23 @@ def synthesize_many(
         T = config.frames(len(sound))
         results.append(_empty(T, config.dense_components, levels))
         if sound.silent:
+            if levels:
+                results[-1]["gates"] += 0.5
             continue
-        for start, end, fade in windows(T, config.fps, window_s, overlap_s, config.period):
+        for start, end, weight in windows(T, config.fps, window_s, overlap_s, config.period):
             last = round(end / config.fps * RATE) if end < T else len(sound)
-            todo.append((which, start, fade, round(start / config.fps * RATE), last))
-    # Stable, so that the windows of a clip come in their order, as cross-fading needs: none is longer than one before.
-    todo.sort(key=lambda window: window[3] - window[4])
+            todo.append((which, start, weight, round(start / config.fps * RATE), last))
+    # Of like length together; the windows of a clip stay in their order, in which its sound is decoded.
+    todo.sort(key=lambda window: -min(window[4] - window[3], round(window_s * RATE)))
     for part in together([last - first for *_, first, last in todo], rows):
         if cancelled and cancelled():
             raise Cancelled
         batch = todo[part]
         heard = hear(model, [sounds[which].between(first, last) for which, _, _, first, last in batch], device, levels)
-        for (which, start, fade, *_), parts in zip(batch, heard):
+        for (which, start, weight, *_), parts in zip(batch, heard):
             for name, new in parts.items():
-                whole, new = results[which][name][start : start + len(fade)], new[: len(fade)]
-                ramp = fade[: len(new)].reshape(-1, *[1] * (new.ndim - 1))
-                whole[: len(new)] = whole[: len(new)] * (1 - ramp) + new * ramp
+                whole, new = results[which][name][start : start + len(weight)], new[: len(weight)]
+                whole[: len(new)] += new * weight[: len(new)].reshape(-1, *[1] * (new.ndim - 1))
         if progress:
             progress(part.stop / len(todo))
     if progress:
@@ -124,7 +125,7 @@ def _empty(frames: int, components: int, levels: bool) -> dict[str, np.ndarray]:
     if levels:
         found["sparse"] = np.zeros((frames, 68, 3), np.float32)
         found["levels"] = np.zeros((frames, 4, 68, 3), np.float32)
-        found["gates"] = np.full((frames, 4, 68), 0.5, np.float32)
+        found["gates"] = np.zeros((frames, 4, 68), np.float32)
     return found
 
 
