@@ -44,14 +44,14 @@ def _progress(name: str):
 
 def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False):
     """Audio file -> take."""
-    from .audio import read_audio
     from .quiet import quiet
+    from .sound import open_sound
     from .take import listen
 
     with quiet(2):  # libmpg123 has remarks of its own on many an mp3
-        samples = read_audio(audio)
+        sound = open_sound(audio)
     with _progress(audio.name) as progress:
-        take = listen(samples, weights, device, lambda _, share: progress(share), levels)
+        take = listen(sound, weights, device, lambda _, share: progress(share), levels)
     for remark in take.remarks:
         click.echo(f"histalk: {remark}", err=True)
     return take

@@ -175,7 +175,7 @@ def test_wrong_weights_are_refused(tmp_path):
 # A child that strikes itself at a given moment: by the clock it might be over too soon, or not that far.
 STRUCK = """
 import os, signal, sys
-from histalk_blender import audio, cli, take
+from histalk_blender import cli, sound, take
 from histalk_blender.synthesis import performance
 moment, heard = sys.argv.pop(1), take.synthesize_many
 
@@ -188,7 +188,7 @@ def listening(*arguments, **options):
     return heard(*arguments, **options | {"progress": strike})
 
 if moment == "decoding":
-    audio.read_audio = strike
+    sound.open_sound = strike
 elif moment == "listening":
     take.synthesize_many = listening
 elif moment == "saving":

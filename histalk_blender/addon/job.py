@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -201,15 +202,16 @@ class BakeJob:
             self._said.put(("failed", f"HiSTalk stumbled ({type(error).__name__}: {error}); the console has the details."))
 
     def _take(self) -> Take:
-        from ..audio import read_audio  # its wheels are not needed to register
+        from ..sound import open_sound  # its wheels are not needed to register
 
         order, recording = self.order, self.order.recording
         try:
             weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
             key = (*_fingerprint(recording), weights)
             if key not in takes:
-                samples = read_audio(recording.source, recording.start, recording.duration, recording.name)
-                takes[key] = listen(samples, order.weights, order.device, self._say)
+                sound = open_sound(recording.source, recording.start, recording.duration, recording.name)
+                with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
+                    takes[key] = listen(sound, order.weights, order.device, self._say)
             takes.move_to_end(key)
             while len(takes) > KEPT_TAKES:
                 takes.popitem(last=False)

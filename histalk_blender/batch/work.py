@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 
-from ..audio import RATE, is_silent, read_audio
 from ..errors import HiSTalkError
 from ..files import write_whole
+from ..sound import Sound, open_sound
 from ..synthesis import Performance
 from ..take import perform
 from .ledger import Outcome
@@ -55,7 +54,7 @@ class Setup:
 @dataclass(frozen=True, eq=False)
 class _Heard:
     job: Job
-    sound: np.ndarray | None = None
+    sound: Sound | None = None
     error: str = ""
     decode_s: float = 0.0
     network_s: float = 0.0
@@ -122,8 +121,8 @@ def _decode(group: Group) -> tuple[Group, list[_Heard]]:
         began = time.perf_counter()
         sound, error = None, ""
         try:
-            sound = read_audio(job.audio)
-            if is_silent(sound):
+            sound = open_sound(job.audio)
+            if sound.silent:
                 sound, error = None, f"'{job.audio}' is silent: export it again, or leave it out."
         except Exception as found:
             error = _sentence(found)
@@ -143,11 +142,11 @@ def _hear(setup: Setup, decoded: Iterable[tuple[Group, list[_Heard]]]) -> Iterat
 
 
 def _hear_together(setup: Setup, clips: list[_Heard]) -> list[_Heard]:
-    began, total = time.perf_counter(), sum(len(clip.sound) for clip in clips)
+    began, total = time.perf_counter(), sum(clip.sound.seconds for clip in clips)
     found = perform([clip.sound for clip in clips], setup.weights, setup.device, rows=len(clips)) if clips else []
     spent = time.perf_counter() - began
     return [
-        replace(clip, network_s=spent * len(clip.sound) / total, performance=one) for clip, one in zip(clips, found)
+        replace(clip, network_s=spent * clip.sound.seconds / total, performance=one) for clip, one in zip(clips, found)
     ]
 
 
@@ -170,7 +169,7 @@ def _write(setup: Setup, heard: _Heard) -> Outcome:
             _halt_if_full(found, setup.folder)
             error, outputs = _sentence(found), ()
     return Outcome(
-        job.name, error, remarks, None if heard.sound is None else len(heard.sound) / RATE,
+        job.name, error, remarks, None if heard.sound is None else heard.sound.seconds,
         heard.decode_s, heard.network_s, time.perf_counter() - began, outputs,
     )  # fmt: skip
 

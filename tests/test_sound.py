@@ -1,0 +1,87 @@
+"""A long recording is heard a stretch at a time, and is the same as if it were held whole."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from histalk_blender import sound as sounds
+from histalk_blender.audio import RATE, is_silent, normalise_level, read_audio
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.sound import Sound, open_sound
+
+
+@pytest.fixture
+def long(monkeypatch):
+    """What is longer than a second is not kept."""
+    monkeypatch.setattr(sounds, "KEPT", RATE)
+
+
+def rumble(seconds, rate=44_100, channels=2):
+    random = np.random.default_rng(0)
+    return np.cumsum(random.normal(0, 0.01, (round(seconds * rate), channels)), 0) * 0.02
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+@pytest.mark.parametrize("start, duration", [(0.0, None), (1.3, 14.2)])
+def test_windows_of_a_long_file_are_those_of_the_whole(tmp_path, long, name, start, duration):
+    path = tmp_path / name
+    sf.write(path, rumble(20), 44_100)
+    whole = normalise_level(read_audio(path, start, duration))
+    heard = open_sound(path, start, duration)
+    assert len(heard) == len(whole) and not heard.silent
+    for first in [*range(0, len(whole), 70_000), 30_000, 0]:  # windows that overlap, and then earlier ones again
+        np.testing.assert_array_equal(heard.between(first, first + 100_000), whole[first : first + 100_000])
+    heard.close()
+    np.testing.assert_array_equal(heard.between(90_000, 91_000), whole[90_000:91_000])
+
+
+def test_channels_that_cancel_are_heard_by_the_loudest(tmp_path, long):
+    wave = rumble(8, channels=1)
+    sf.write(tmp_path / "a.wav", np.concatenate([wave, -0.9 * wave], 1), 44_100)
+    whole = normalise_level(read_audio(tmp_path / "a.wav"))
+    np.testing.assert_array_equal(open_sound(tmp_path / "a.wav").between(20_000, 60_000), whole[20_000:60_000])
+
+
+def test_samples_are_heard_as_a_file_is(speech):
+    np.testing.assert_array_equal(Sound.of(speech).between(5000, 9000), normalise_level(speech)[5000:9000])
+    assert Sound.of(np.zeros(RATE, np.float32)).silent and is_silent(np.zeros(RATE, np.float32))
+
+
+def test_an_hour_is_never_held_whole(tmp_path):
+    """Tracemalloc sees numpy's arrays: 12 minutes would be 46 MB."""
+    path = tmp_path / "long.wav"
+    with sf.SoundFile(path, "w", RATE, 1) as file:
+        for _ in range(12):
+            file.write(rumble(60, RATE, 1))
+    tracemalloc.start()
+    heard = open_sound(path)
+    total = sum(float(np.square(heard.between(first, first + 48 * RATE)).sum()) for first in range(0, len(heard), 38 * RATE))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total > 0 and len(heard) == 720 * RATE and peak < 26e6
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_file_that_changes_while_it_is_heard_is_named(tmp_path, long, damage):
+    path = tmp_path / "a.wav"
+    sf.write(path, rumble(20, RATE, 1), RATE)
+    heard = open_sound(path)
+    if damage == "cut":
+        sf.write(path, rumble(3, RATE, 1), RATE)
+    else:
+        path.unlink()
+    with pytest.raises(HiSTalkError, match="a.wav.*(changed while|cannot be read)"):
+        heard.between(10 * RATE, 11 * RATE)
+
+
+def test_a_long_recording_moves_the_head_as_its_samples_do(tmp_path, speech, model, head, monkeypatch):
+    from histalk_blender.synthesis import synthesize
+
+    sf.write(tmp_path / "a.wav", np.tile(speech, 4), RATE, subtype="FLOAT")
+    samples = read_audio(tmp_path / "a.wav")
+    kept = synthesize(samples, model, head, window_s=9.6, overlap_s=4.8, levels=False)
+    monkeypatch.setattr(sounds, "KEPT", RATE)
+    heard = synthesize(open_sound(tmp_path / "a.wav"), model, head, window_s=9.6, overlap_s=4.8, levels=False)
+    np.testing.assert_allclose(heard.motion.weights, kept.motion.weights, atol=1e-6)
