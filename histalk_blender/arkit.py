@@ -17,6 +17,7 @@ from .units import ARKIT_UNITS
 
 RIDGE = 1e-3  # of the mean unit's size: where two units look alike, neither runs away
 ROUNDS = 300
+BLOCK, MARGIN = 1024, 64  # frames fitted at once, and how many more on each side: further off no frame is felt
 
 
 def fit_units(motion: Motion, head: Head, smoothness: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
@@ -35,10 +36,26 @@ def fit_units(motion: Motion, head: Head, smoothness: float = 0.02) -> tuple[np.
         vertices that the units move.
     """
     units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
-    shapes = motion.shapes.reshape(len(motion.shapes), -1).astype(np.float64)
+    shapes = motion.flat.astype(np.float64)
     size = np.square(units).sum(1).mean()
     gram = units @ units.T / size + RIDGE * np.eye(len(units))
-    wanted = motion.weights @ (shapes @ units.T) / size
+    wanted = shapes @ units.T / size
+    moved = np.repeat(np.abs(units).reshape(len(units), -1, 3).max((0, 2)) > 1e-5, 3)
+    parts = np.concatenate([shapes, units])[:, moved]
+    left_over = parts @ parts.T * 3 / moved.sum()
+    weights, over = np.zeros((len(motion), len(units)), np.float32), np.zeros(len(motion))
+    for first in range(0, len(motion), BLOCK):
+        last, begin = first + BLOCK, max(0, first - MARGIN)
+        given = motion.weights[begin : last + MARGIN]
+        fitted = _nearest(given @ wanted, gram, smoothness)[first - begin :][:BLOCK]
+        left = np.concatenate([given[first - begin :][:BLOCK], -fitted], 1)
+        weights[first:last] = fitted
+        over[first:last] = np.sqrt(np.maximum(np.einsum("ti,ti->t", left @ left_over, left), 0))
+    return weights, over
+
+
+def _nearest(wanted: np.ndarray, gram: np.ndarray, smoothness: float) -> np.ndarray:
+    """Weights [n, 52] in [0, 1] that make w·gram·w/2 - wanted·w smallest, changes between frames included."""
     step = 1 / (np.linalg.eigvalsh(gram)[-1] + 4 * smoothness)
     weights = previous = np.zeros_like(wanted)
     momentum = 1.0
@@ -51,11 +68,7 @@ def fit_units(motion: Motion, head: Head, smoothness: float = 0.02) -> tuple[np.
         slope[:-1] -= change
         previous, momentum = weights, following
         weights = np.clip(at - step * slope, 0, 1)
-    moved = np.repeat(np.abs(units).reshape(len(units), -1, 3).max((0, 2)) > 1e-5, 3)
-    parts = np.concatenate([shapes, units])[:, moved]
-    left = np.concatenate([motion.weights, -weights], 1)
-    over = np.einsum("ti,ij,tj->t", left, parts @ parts.T, left, optimize=True)
-    return weights.astype(np.float32), np.sqrt(np.maximum(over, 0) * 3 / moved.sum())
+    return weights
 
 
 def match_names(names: list[str]) -> dict[str, str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .errors import HiSTalkError
-from .motion import CHUNK, Motion
+from .motion import Motion
 
+FRAMES = 64  # expanded at once: they stay in the processor's cache until they are written
 Step = Callable[[float], None]
 
 
@@ -51,13 +52,21 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iterator[bytes]:
-    for i, chunk in enumerate(motion.chunks()):
-        step(i * CHUNK / len(motion))
-        yield (shown + chunk).astype(kind).tobytes()
+def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iterator[memoryview]:
+    """All frames' positions, some at a time and each time in the same memory: a new piece of it costs as much as writing."""
+    shown, basis = np.ascontiguousarray(shown, np.float32).ravel(), motion.flat
+    room = np.empty((min(FRAMES, len(motion)), len(shown)), np.float32)
+    for first in range(0, len(motion), FRAMES):
+        step(first / len(motion))
+        weights = motion.weights[first : first + FRAMES]
+        frames = np.matmul(weights, basis, out=room[: len(weights)])
+        frames += shown
+        if np.dtype(kind) != np.float32:
+            frames.byteswap(inplace=True)
+        yield frames.data
 
 
-def _write(path: Path, header: bytes, body: Iterator[bytes]) -> Path:
+def _write(path: Path, header: bytes, body: Iterator[memoryview]) -> Path:
     part = part_of(path)
     try:
         with open(part, "wb") as file:

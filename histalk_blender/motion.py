@@ -29,13 +29,18 @@ class Motion:
         return len(self.weights)
 
     @property
+    def flat(self) -> np.ndarray:
+        """[K, 3V] the shapes, a row each."""
+        return self.shapes.reshape(len(self.shapes), 3 * self.shapes.shape[1])
+
+    @property
     def seconds(self) -> float:
         """How long it lasts."""
         return len(self) / self.fps
 
     def displacements(self, first: int = 0, last: int | None = None) -> np.ndarray:
         """Frames first to last, exclusive, as [n, V, 3] in metres."""
-        flat = self.weights[first:last] @ self.shapes.reshape(len(self.shapes), -1)
+        flat = self.weights[first:last] @ self.flat
         return flat.reshape(-1, *self.shapes.shape[1:])
 
     def chunks(self):

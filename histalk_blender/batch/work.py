@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 from ..errors import HiSTalkError
 from ..files import write_whole
 from ..sound import Sound, open_sound
