@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,13 +54,13 @@ def part_of(path: Path) -> Path:
 
 
 def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iterator[memoryview]:
-    """All frames' positions, some at a time and each time in the same memory: a new piece of it costs as much as writing."""
+    """All frames' positions, some at a time, and in two pieces of memory by turns: new ones would cost as much as writing."""
     shown, basis = np.ascontiguousarray(shown, np.float32).ravel(), motion.flat
-    room = np.empty((min(FRAMES, len(motion)), len(shown)), np.float32)
+    rooms = np.empty((2, min(FRAMES, len(motion)), len(shown)), np.float32)
     for first in range(0, len(motion), FRAMES):
         step(first / len(motion))
         weights = motion.weights[first : first + FRAMES]
-        frames = np.matmul(weights, basis, out=room[: len(weights)])
+        frames = np.matmul(weights, basis, out=rooms[first // FRAMES % 2, : len(weights)])
         frames += shown
         if np.dtype(kind) != np.float32:
             frames.byteswap(inplace=True)
@@ -69,9 +70,12 @@ def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iter
 def _write(path: Path, header: bytes, body: Iterator[memoryview]) -> Path:
     part = part_of(path)
     try:
-        with open(part, "wb") as file:
-            file.write(header)
-            file.writelines(body)
+        with open(part, "wb") as file, ThreadPoolExecutor(1) as beside:
+            writing = beside.submit(file.write, header)
+            for frames in body:  # made while those before them are written
+                writing.result()
+                writing = beside.submit(file.write, frames)
+            writing.result()
             file.flush()
             os.fsync(file.fileno())
     except BaseException as error:
