@@ -8,32 +8,43 @@ import gc
 import importlib.util
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Largest first; those that a build lacks are passed over. What they need is found by their own run paths.
 LIBRARIES = ("libtorch_cpu", "libtorch_cuda", "libtorch_python")
 
+loading = threading.RLock()  # held by whoever imports PyTorch or reads weights; others wait for what comes of it
+
 
 def load_network() -> None:
-    """Import torch and transformers without a pause of more than a few milliseconds for other threads.
+    """Import torch without a pause of more than a few milliseconds for other threads.
 
     Two things would hold the interpreter, 0.1 to 0.2 s each: the system's loader, which `import` calls with the
     interpreter locked, and collections of garbage among the million objects that the imports make.
     """
-    if "torch" in sys.modules and "transformers" in sys.modules:
-        return
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        _map_libraries()
+    with uncollected():
+        if "torch" not in sys.modules:
+            _map_libraries()
         import torch  # noqa: F401
-        from transformers import Wav2Vec2Model  # noqa: F401
 
-        gc.freeze()  # no later collection walks them
-        atexit.register(gc.unfreeze)  # bpy waits forever at exit for its own frozen objects
-    finally:
-        if collecting:
-            gc.enable()
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Imports within are not looked through for garbage, now or later; one thread at a time."""
+    with loading:
+        before, collecting = len(sys.modules), gc.isenabled()
+        gc.disable()
+        try:
+            yield
+            if len(sys.modules) > before:
+                gc.freeze()
+                atexit.register(gc.unfreeze)  # bpy waits forever at exit for its own frozen objects
+        finally:
+            if collecting:
+                gc.enable()
 
 
 def _map_libraries() -> None:

@@ -15,10 +15,11 @@ from . import flame
 from .arkit import fit_units
 from .errors import HiSTalkError
 from .head import Head, load_head
-from .loading import load_network
+from .loading import load_network, uncollected
 from .motion import Motion
 from .style import Style
 from .synthesis import WEIGHTS, Performance, synthesize_many
+from .synthesis.clips import hear
 
 if TYPE_CHECKING:
     from .sound import Sound
@@ -177,11 +178,29 @@ def _model(path: Path, device: str):
     """The checkpoint, kept for the next take; one at a time."""
     from .network import load_checkpoint
 
-    key = (path, path.stat().st_mtime_ns if path.exists() else 0, device)
-    if key not in _models:
-        _models.clear()
-        _models[key] = load_checkpoint(path, device)
-    return _models[key]
+    with uncollected():
+        key = (path, path.stat().st_mtime_ns if path.exists() else 0, device)
+        if key not in _models:
+            _models.clear()
+            _models[key] = load_checkpoint(path, device)
+        return _models[key]
+
+
+def warm_up(weights: Path | None, device: str) -> None:
+    """Let the first take find PyTorch imported, the weights read and the device at work.
+
+    Args:
+        weights, device: as for `listen`.
+
+    Raises:
+        HiSTalkError: as `listen`.
+    """
+    load_network()
+    device = pick_device(device)
+    noise = np.random.default_rng(0).normal(0, 0.05, 16_000).astype(np.float32)
+    for _ in hear(_model(Path(weights or WEIGHTS), device), [noise], device):
+        pass
+    load_head().unit_deltas()
 
 
 def forget() -> None:

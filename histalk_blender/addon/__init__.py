@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import command, operators, panel, preferences, properties, restyle, running
+from . import command, operators, panel, preferences, properties, restyle, running, warmth
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 
@@ -29,6 +29,7 @@ def register() -> None:
 def unregister() -> None:
     """The exact inverse; what runs is ended first."""
     restyle.clean_up()
+    warmth.clean_up()
     running.clean_up()
     preferences.clean_up()
     bpy.utils.unregister_cli_command(_commands.pop())

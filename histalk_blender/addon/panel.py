@@ -11,7 +11,7 @@ from ..bake.checks import why_nothing_moves
 from ..bake.ownership import has_bake
 from ..errors import HiSTalkError
 from ..units import ARKIT_UNITS
-from . import running
+from . import running, warmth
 from .devices import gpu_names
 from .operators import HISTALK_OT_bake
 from .orders import chosen_strip, recognised, sound_scene
@@ -78,7 +78,9 @@ class _Main(_Sidebar):
             column.label(text=NAMES[topology], icon="CHECKMARK")
         if count:
             column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_UNITS)}", icon="CHECKMARK")
-        if not topology and not count:
+        if topology or count:
+            warmth.begin(context, obj.histalk)
+        else:
             sentence(column, context, f"Unknown head, {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION")
 
 

@@ -1,0 +1,104 @@
+"""From the click to the first result in a fresh process, and what of it is imports, weights and first runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from table import Row
+
+TITLE = "Cold start, 10 s of speech"
+SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
+PARTS = ("importing PyTorch", "importing the network", "reading the weights", "first run", "second run")
+
+
+def rows() -> Iterator[Row]:
+    """Each part's share of the whole, and a bake in Blender with and without getting ready before."""
+    parts = min((_child("parts") for _ in range(3)), key=lambda found: sum(found.values()))
+    whole = sum(parts[name] for name in PARTS[:4])
+    for name in PARTS:
+        yield Row(name, parts[name] / whole, "of the first four", "", f"{1000 * parts[name]:.0f} ms")
+    yield Row("importing transformers, which wav2vec 2.0 alone needs", parts["transformers"] / whole, "of them", "",
+              f"{1000 * parts['transformers']:.0f} ms that the bundled weights are spared")  # fmt: skip
+    cold, warm = (min(_child(name)["bake"] for _ in range(3)) for name in ("cold", "warm"))
+    absolute = f"{cold:.2f} s from the click, {warm:.2f} s where the network was ready"
+    yield Row("a first bake in Blender, basis keys", cold / warm, "x what it takes after getting ready", "", absolute)
+
+
+def _child(what: str) -> dict[str, float]:
+    done = subprocess.run([sys.executable, __file__, what], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def parts() -> dict[str, float]:
+    """Seconds of each part, in this process."""
+    import numpy as np
+
+    from histalk_blender.audio import RATE, read_audio
+    from histalk_blender.head import load_head
+    from histalk_blender.loading import load_network
+
+    sound, head, times = np.resize(read_audio(SPEECH), 10 * RATE), load_head(), [time.perf_counter()]
+
+    def lap() -> None:
+        times.append(time.perf_counter())
+
+    load_network()
+    lap()
+    from histalk_blender.network import load_checkpoint
+    from histalk_blender.synthesis import WEIGHTS, synthesize
+
+    lap()
+    model = load_checkpoint(WEIGHTS)
+    lap()
+    for _ in range(2):
+        synthesize(sound, model, head, levels=False)
+        lap()
+    assert "transformers" not in sys.modules
+    from transformers import Wav2Vec2Model  # noqa: F401
+
+    lap()
+    return dict(zip([*PARTS, "transformers"], (b - a for a, b in zip(times, times[1:]))))
+
+
+def bake(warm: bool) -> dict[str, float]:
+    """Seconds of a first bake in a Blender of its own."""
+    import bpy
+    import numpy as np
+    import soundfile
+
+    from histalk_blender import addon
+    from histalk_blender.addon import orders, running, warmth
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    addon.register()
+    with tempfile.TemporaryDirectory() as folder:
+        sound, rate = soundfile.read(SPEECH)
+        path = Path(folder, "speech.wav")
+        soundfile.write(path, np.resize(sound, 10 * rate), rate)
+        bpy.ops.histalk.add_head()
+        obj = bpy.context.object
+        obj.histalk.audio, obj.histalk.file, obj.histalk.kind = "FILE", str(path), "basis"
+        if warm:
+            warmth.start(None, obj.histalk.device).join()
+        began = time.perf_counter()
+        job = running.begin(orders.order_for(bpy.context, obj))
+        while not job.ended:
+            job.advance()
+            time.sleep(0.002)
+        seconds = time.perf_counter() - began
+        assert job.state == "done", job.error
+        running.finish(obj)
+    addon.unregister()
+    return {"bake": seconds}
+
+
+if __name__ == "__main__":
+    print(json.dumps(parts() if sys.argv[1] == "parts" else bake(sys.argv[1] == "warm")), flush=True)
