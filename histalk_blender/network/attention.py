@@ -9,14 +9,16 @@ from torch.nn import functional as F
 HIDDEN = -1e4  # added for what is not to be seen; minus infinity would make NaN of rows that see nothing
 CHANNELS = 8  # that say whether a key is valid; GPUs' kernels want multiples of eight, and values as wide as keys
 
+LEAST = 64  # tokens of a block: fewer would not fill a processor
+
 
 def local_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor, valid: Tensor, dropout: float = 0.0
 ) -> Tensor:
     """Each token attends to the valid tokens at most R away, and adds what the distance says.
 
-    Tokens are taken in blocks of R, each with the blocks before and after it: all blocks are one batch. What is valid
-    stands in further channels of the keys, so that one small table of distances serves all blocks.
+    Tokens are taken in blocks, each with the R before and after it: all blocks are one batch. What is valid stands in
+    further channels of the keys, so that one small table of distances serves all blocks.
 
     Args:
         query, key, value: [B, L, heads, d].
@@ -29,7 +31,7 @@ def local_attention(
     """
     B, L, heads, d = query.shape
     reach = bias.shape[1] // 2
-    block, around = (L, 0) if L <= 2 * reach else (reach, reach)
+    block, around = (L, 0) if L <= max(2 * reach, LEAST) else (max(reach, LEAST), reach)
     rest = -L % block
     hidden = torch.where(valid, 0.0, HIDDEN / CHANNELS).to(key.dtype)
     hidden = F.pad(hidden, (around, around + rest), value=HIDDEN / CHANNELS)[..., None, None].expand(-1, -1, heads, CHANNELS)

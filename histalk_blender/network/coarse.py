@@ -22,7 +22,7 @@ class CoarseMotionGenerator(nn.Module):
         self.decoder = MotionDecoder(config, 1, width, width, config.coarse_layers)
         self.components = Linear(config.branch_width, config.dense_components)
 
-    def forward(self, acoustic: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, acoustic: Tensor, bias: list[Tensor], valid: Tensor) -> Tensor:
         """Acoustic features at frame rate to components, see `MotionDecoder`: [B, T, acoustic width] -> [B, T, components]."""
         (hidden,) = self.decoder(acoustic[None], acoustic[None], bias, valid)
         return self.components(hidden)

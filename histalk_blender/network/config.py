@@ -58,9 +58,10 @@ class HiSTalkConfig:
     branch_heads: int = 4  # one for each reach from a syllable to a phrase, see distance_slopes
     branch_feed_forward: int = 2  # times the width
     branch_dropout: float = 0.05  # as the acoustic Transformer's
-    branch_span: float = 5.0  # seconds each way that attention reaches; there the slowest head has faded to e^-10
     coarse_layers: int = 1  # of the coarse motion generator, which the figures call light
     distance_slopes: tuple[float, float] = (2.0, 32.0)  # a second; attention of the first and last head fades so fast
+    branch_span: float = 5.0  # seconds each way that attention reaches: what is cut off is below 0.001 mm of motion
+    distance_fade: float = 20.0  # and a head that fades faster, as far as to where this is the exponent; 14 costs 0.03 mm
     dense_components: int = 64  # rank of a topology's output layer; 52 units span the teacher's motion
     coarse: bool = True  # version B of the paper; off = version A in parallel form
 

@@ -13,17 +13,18 @@ from .config import HiSTalkConfig
 from .linear import StackedLinear
 
 
-def distance_bias(config: HiSTalkConfig, device: torch.device) -> Tensor:
-    """What attention adds for each distance in frames: [heads, 2R + 1], -slope · seconds apart.
+def distance_bias(config: HiSTalkConfig, device: torch.device) -> list[Tensor]:
+    """What attention adds for each distance in frames, head by head: [1, 2R + 1], -slope · seconds apart.
 
     Slopes run geometrically between the config's two, so that some heads see a syllable and some a phrase, and a
-    far window cannot change a frame.
+    far window cannot change a frame. Each head reaches as far as it has not faded away.
     """
-    reach = round(config.branch_span * config.fps)
-    apart = torch.arange(-reach, reach + 1, device=device).abs() / config.fps
     first, last = (math.log2(slope) for slope in config.distance_slopes)
-    slopes = 2.0 ** torch.linspace(first, last, config.branch_heads, device=device)
-    return -slopes[:, None] * apart
+    found = []
+    for slope in (2.0 ** torch.linspace(first, last, config.branch_heads)).tolist():
+        reach = round(min(config.branch_span, config.distance_fade / slope) * config.fps)
+        found.append(-slope / config.fps * torch.arange(-reach, reach + 1, device=device).abs()[None])
+    return found
 
 
 class StackedNorm(nn.Module):
@@ -46,7 +47,6 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: HiSTalkConfig, branches: int):
         super().__init__()
         width, inner = config.branch_width, config.branch_feed_forward * config.branch_width
-        self.heads = config.branch_heads
         self.norms = nn.ModuleList(StackedNorm(branches, width) for _ in range(3))
         self.self_qkv = StackedLinear(branches, width, 3 * width)
         self.self_out = StackedLinear(branches, width, width)
@@ -59,12 +59,13 @@ class DecoderLayer(nn.Module):
         )  # fmt: skip
         self.dropout = nn.Dropout(config.branch_dropout)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
-        rows = (x.flatten(0, 1).unflatten(-1, (self.heads, -1)) for x in (q, k, v))
-        return local_attention(*rows, bias, valid).flatten(2).view_as(q)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: list[Tensor], valid: Tensor) -> Tensor:
+        heads = zip(*(x.flatten(0, 1).chunk(len(bias), -1) for x in (q, k, v)), bias)
+        found = [local_attention(*(x[:, :, None] for x in rows), reach, valid) for *rows, reach in heads]
+        return torch.cat(found, -1).view_as(q)
 
-    def forward(self, x: Tensor, memory: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
-        """[n, B, T, d], [n, B, T, d], [heads, 2R + 1], [n · B, T] -> [n, B, T, d]."""
+    def forward(self, x: Tensor, memory: Tensor, bias: list[Tensor], valid: Tensor) -> Tensor:
+        """[n, B, T, d], [n, B, T, d], `distance_bias`, [n · B, T] -> [n, B, T, d]."""
         q, k, v = self.self_qkv(self.norms[0](x)).chunk(3, -1)
         x = x + self.dropout(self.self_out(self._attend(q, k, v, bias, valid)))
         k, v = self.cross_kv(memory).chunk(2, -1)
@@ -83,7 +84,7 @@ class MotionDecoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, branches) for _ in range(layers))
         self.norm = StackedNorm(branches, width)
 
-    def forward(self, x: Tensor, memory: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, bias: list[Tensor], valid: Tensor) -> Tensor:
         """n branches of B clips to what the dense output is made of.
 
         Args:
