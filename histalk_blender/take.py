@@ -24,7 +24,7 @@ from .synthesis.clips import hear
 if TYPE_CHECKING:
     from .sound import Sound
 
-WINDOWS = ((48.0, 9.6), (14.4, 9.6), (9.6, 4.8))  # seconds of a window and its overlap, each for less memory
+WINDOWS = ((50.4, 7.2), (16.8, 7.2), (9.6, 4.8))  # seconds of a window and its overlap, each for less memory
 REST = 0.2  # seconds in which a face leaves its rest before the first frame and returns to it after the last
 SAME_SIZE, SAME_TURN = 0.05, 0.1  # of a bundled head that was sculpted on: neither scaled nor turned on purpose
 

@@ -177,7 +177,7 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
 
     asked = []
 
-    def full(samples, model, head, *, device="cpu", window_s=48.0, **rest):
+    def full(samples, model, head, *, device="cpu", window_s=50.4, **rest):
         asked.append((device, window_s))
         if device != "cpu" and window_s > limit:
             raise torch.OutOfMemoryError
@@ -188,11 +188,11 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
     monkeypatch.setattr(take, "_model", lambda path, device: model)
     limit = 9.6
     (done,) = take.perform([speech], None, "cuda")
-    assert [window for _, window in asked] == [48.0, 14.4, 9.6] and "windows of 9.6 s" in done.remarks[0]
+    assert [window for _, window in asked] == [50.4, 16.8, 9.6] and "windows of 9.6 s" in done.remarks[0]
     asked.clear()
     limit = 1.0
     (done,) = take.perform([speech], None, "cuda")
-    assert asked[-1] == ("cpu", 48.0) and "the CPU did the work" in done.remarks[0]
+    assert asked[-1] == ("cpu", 50.4) and "the CPU did the work" in done.remarks[0]
 
 
 @needs_torch
