@@ -19,17 +19,19 @@ NAMES = ("floor", "cold", "length", "peers", "padding", "streaming", "bakes")
 def main() -> None:
     """Print the table, and write it if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", default=NAMES, choices=[*NAMES, []])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; all when none is given")
     parser.add_argument("--out", type=Path, help="also write the table there")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if unknown := set(asked.names) - set(NAMES):
+        parser.error(f"there is no benchmark '{unknown.pop()}': choose {', '.join(NAMES)}")
     if asked.child:
         module = importlib.import_module(asked.names[0])
         print(markdown(module.TITLE, module.rows()), flush=True)
         return
     parts = [f"# Speed\n\n{machine()}.\n"]
     print(parts[0], flush=True)
-    for name in asked.names:
+    for name in asked.names or NAMES:
         done = subprocess.run([sys.executable, __file__, name, "--child"], capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{name}: {done.stderr[-3000:]}")

@@ -30,6 +30,15 @@ def test_importing_the_package_loads_neither_torch_nor_bpy():
     assert done.stdout.strip() == "set()"
 
 
+def test_the_bundled_weights_need_no_transformers():
+    code = (
+        "import sys, numpy as np; from histalk_blender.take import listen; "
+        "listen(np.ones(8000, np.float32) * 0.1, None, 'cpu', lambda *_: None); print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'torch'}"
+
+
 def test_only_bake_and_addon_import_bpy():
     for path in ROOT.rglob("*.py"):
         if path.relative_to(ROOT).parts[0] not in ("bake", "addon"):
@@ -38,8 +47,10 @@ def test_only_bake_and_addon_import_bpy():
 
 def test_arrows_point_one_way():
     above = {
-        "network": ("synthesis", "bake", "addon", "cli", "training", "audio", "head"),
-        "synthesis.py": ("bake", "batch", "addon", "cli", "training"),
+        "network": ("synthesis", "bake", "addon", "cli", "training", "audio", "sound", "head"),
+        "decoding.py": ("audio", "sound", "network", "synthesis"),
+        "sound.py": ("network", "synthesis", "take"),
+        "synthesis": ("bake", "batch", "addon", "cli", "training", "take"),
         "bake": ("batch", "addon", "cli", "training", "synthesis", "network"),
         "batch": ("addon", "cli", "training"),
         "addon": ("training",),  # its command is the command line's

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 HIDDEN = -1e4  # added for what is not to be seen; minus infinity would make NaN of rows that see nothing
 CHANNELS = 8  # that say whether a key is valid; GPUs' kernels want multiples of eight, and values as wide as keys
-
 LEAST = 64  # tokens of a block: fewer would not fill a processor
 
 

@@ -41,7 +41,7 @@ class TrainOptions:
     minutes: float = 180.0  # of training in all, over every resumption
     steps: int = 0  # where to stop before the minutes are over; 0 = the minutes decide
     warm_minutes: float = 1.0
-    lengths: tuple[float, ...] = (3.0, 4.0, 6.0, 12.0)  # seconds of a row: synthesis sees up to 20 s at once
+    lengths: tuple[float, ...] = (3.0, 4.0, 6.0, 12.0)  # seconds of a row; longer windows move the face alike
     seconds: float = 48.0  # of speech in a batch, of all processes together
     learning_rate: float = 1e-3
     seed: int = 0
