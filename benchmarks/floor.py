@@ -20,6 +20,7 @@ from histalk_blender.caches import write_pc2
 from histalk_blender.head import load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.network.linear import Linear
+from histalk_blender.network.whisper import convolved
 from histalk_blender.synthesis import WEIGHTS, synthesize
 from histalk_blender.synthesis.clips import hear
 
@@ -30,6 +31,7 @@ STAGES = {
     "acoustic": "acoustic model", "hierarchy": "hierarchy", "hsf2s": "landmark heads and gates", "s2d": "five branches and fusion",
     "cmg": "coarse motion",
 }  # fmt: skip
+FRONT = "mel bands and convolutions, part of the acoustic model"
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "_linear_pointwise", "_scaled_dot_product")
 
 
@@ -94,7 +96,7 @@ def _network(device: str, sound: np.ndarray, head, most: float) -> Iterator[Row]
         yield Row(f"{device}: {name}", times[name] / floor, "x its floor", "", absolute)
     with Products() as every:
         model.components(wave, lengths)
-    floor = sum(max(one.operations / sums, one.bytes / copies) for one in counted.values())
+    floor = sum(max(one.operations / sums, one.bytes / copies) for name, one in counted.items() if name != FRONT)
     alone = _time(lambda: [func(*args, **kwargs) for func, args, kwargs in every.calls], device)
     if device == "cpu":
         yield Row(f"{device}: the network to its matrix products and attention alone", whole / alone, "x", f"<= {most:g}",
@@ -125,7 +127,9 @@ def _stages(model, wave: torch.Tensor, lengths: torch.Tensor) -> dict[str, Calla
     model.components(wave, lengths)
     for hook in hooks:
         hook.remove()
-    return {text: lambda name=name: getattr(model, name)(*given[name]) for name, text in STAGES.items()}
+    stages = {text: lambda name=name: getattr(model, name)(*given[name]) for name, text in STAGES.items()}
+    ears, tokens = model.acoustic, model.config.tokens(wave.shape[1])
+    return stages | {FRONT: lambda: convolved(ears.encoder, ears.log_mel(wave, tokens))}
 
 
 def _around(folder: Path, sound: np.ndarray, head) -> Iterator[Row]:
