@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..sound import Sound
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "model_weights" / "histalk-small.safetensors"
+# Samples of which what the network hears has a multiple: kernels are made and kept for each length that occurs, and
+# making them takes as long as hearing a second.
+STEP = 5120
 
 
 class Cancelled(Exception):
@@ -100,13 +103,15 @@ def synthesize_many(
 
 
 def hear(model, sounds: list[np.ndarray], device: str, levels: bool = False) -> Iterator[dict[str, np.ndarray]]:
-    """What `_empty` holds, of each sound [N] float32; of one shorter than the longest, some frames more."""
+    """What `_empty` holds, of each sound [N] float32, and some frames more: they come from what fills it up."""
     import torch
 
-    lengths = torch.tensor([len(sound) for sound in sounds], device=device)
-    waves = [torch.from_numpy(np.ascontiguousarray(sound)) for sound in sounds]
+    lengths = [len(sound) for sound in sounds]
+    waves = np.zeros((len(sounds), -(-max(lengths) // STEP) * STEP), np.float32)
+    for wave, sound in zip(waves, sounds):
+        wave[: len(sound)] = sound
     with torch.inference_mode():
-        out = model.components(torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(device), lengths)
+        out = model.components(torch.from_numpy(waves).to(device), torch.tensor(lengths, device=device))
     parts = {"weights": out.fine + out.coarse}
     if levels:
         parts |= {"sparse": out.sparse, "levels": out.levels.transpose(1, 2), "gates": out.gates.transpose(1, 2)}
