@@ -7,7 +7,7 @@ PYTHON52 ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/python
 	$$p -c "import venv" 2>/dev/null && echo $$p && break; done)
 VENV52 := .venv52
 STAMP52 := $(VENV52)/.installed
-TESTS52 := tests/addon tests/bake tests/test_arkit.py tests/test_caches.py tests/test_extension.py \
+TESTS52 := tests/addon tests/bake tests/strangers tests/test_arkit.py tests/test_caches.py tests/test_extension.py \
 	tests/test_flame.py tests/test_head.py
 
 .PHONY: demo test extension repository clean
