@@ -1,9 +1,41 @@
-"""Files that are whole when they have their name."""
+"""Files that are whole when they have their name, and the opening of strangers' files."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
+
+KINDS = {
+    stat.S_IFDIR: "it is a folder", stat.S_IFIFO: "it is a pipe", stat.S_IFSOCK: "it is a socket",
+    stat.S_IFCHR: "it is a device", stat.S_IFBLK: "it is a device",
+}  # fmt: skip
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading if it is a regular one: a pipe would wait for ever, a device give for ever.
+
+    Raises:
+        OSError: it is not there, no regular file, or cannot be read; `strerror` says which.
+    """
+    try:
+        _check_regular(os.stat(path), path)  # before opening, which alone sets some devices off
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:  # a NUL byte, or characters that no file name can hold
+        raise OSError(errno.EINVAL, "no file can have such a name", str(path)) from error
+    try:
+        _check_regular(os.fstat(handle), path)  # again, as it may have been exchanged in between
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _check_regular(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, KINDS.get(stat.S_IFMT(found.st_mode), "it is no regular file"), str(path))
 
 
 def settle(temporary: Path, path: Path) -> None:
