@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from .cli_batch import batch
+from .cli_batch import batch, style_options
 from .errors import HiSTalkError
+from .style import Style
 
 AUDIO = click.Path(path_type=Path)
 WEIGHTS_HELP = "A .safetensors checkpoint; the bundled one when not given."
@@ -95,10 +96,13 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of a new scene: 30 when not given; a shot has its own.")
 @click.option("--start", type=int, default=1, show_default=True, help="Scene frame where speech begins.")
 @click.option("--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True, help="mm, for basis keys.")
+@style_options
 @click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def bake(audio, blend, shot, name, kind, fps, start, tolerance, preview, weights, device) -> None:
+def bake(
+    audio, blend, shot, name, kind, fps, start, tolerance, lips, jaw, upper_face, smoothing, delay, preview, weights, device,
+) -> None:  # fmt: skip
     """Make a .blend in which a head speaks AUDIO: the bundled one, or that of a shot."""
     need_blender()
     from .bake import shot as shots
@@ -112,14 +116,14 @@ def bake(audio, blend, shot, name, kind, fps, start, tolerance, preview, weights
     if not shot and name:
         raise HiSTalkError(f"--object names '{name}', but there is no shot: name its .blend with --shot.")
     obj = shots.open_shot(shot, name) if shot else None
-    take = _listen(audio, weights, device)
+    take, style = _listen(audio, weights, device), Style(lips, jaw, upper_face, smoothing, delay)
     if shot:
         shots.add_sound(audio, start)
     else:
-        obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit")
+        obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit", delay)
     cache = blend.with_suffix(".pc2").resolve()
-    report = shots.speak(obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, rest=bool(shot))
-    frames = len(take.performance.motion.at_fps(shots.seat(obj)[2]))
+    report = shots.speak(obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, style=style, rest=bool(shot))
+    frames = shots.frames_of(take, shots.seat(obj)[2], delay)
     shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)

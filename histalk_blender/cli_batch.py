@@ -38,6 +38,20 @@ class _Outputs(click.ParamType):
             self.fail(f"'{value}': write some of {','.join(OUTPUTS)}.", param, ctx)
 
 
+def style_options(command):
+    """How the face speaks, for `bake` and `batch`."""
+    factor, shown = click.FloatRange(0, 2), {"default": 1.0, "show_default": True}
+    for option in (
+        click.option("--delay", type=click.FloatRange(-0.5, 0.5), default=0.0, show_default=True, help="Seconds after the sound."),
+        click.option("--smoothing", type=click.FloatRange(0, 0.5), default=0.0, show_default=True, help="Seconds."),
+        click.option("--upper-face", type=factor, **shown),
+        click.option("--jaw", type=factor, **shown),
+        click.option("--lips", type=factor, help="How far they move.", **shown),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("manifest", type=FILE, required=False)
 @click.option("--out", type=FILE, required=True, help="Folder of the outputs, the ledger and the report.")
@@ -48,11 +62,7 @@ class _Outputs(click.ParamType):
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of the outputs: 30, or the .blend's.")
 @click.option("--start", type=int, default=1, show_default=True, help="Frame where speech begins.")
 @click.option("--tolerance", type=click.FloatRange(0.001, 10), default=0.1, show_default=True, help="mm, for basis keys.")
-@click.option("--lips", type=click.FloatRange(0, 2), default=1.0, show_default=True, help="How far they move.")
-@click.option("--jaw", type=click.FloatRange(0, 2), default=1.0, show_default=True)
-@click.option("--upper-face", type=click.FloatRange(0, 2), default=1.0, show_default=True)
-@click.option("--smoothing", type=click.FloatRange(0, 0.5), default=0.0, show_default=True, help="Seconds.")
-@click.option("--delay", type=click.FloatRange(-0.5, 0.5), default=0.0, show_default=True, help="Seconds after the sound.")
+@style_options
 @click.option("--rows", type=_Rows(), help="Only these rows of the manifest.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and all that is wrong; do nothing.")
 @click.option("--status", is_flag=True, help="Say how far the batch in OUT is; no manifest is needed.")

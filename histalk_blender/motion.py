@@ -60,15 +60,15 @@ class Motion:
         if abs(self.fps - fps) < 1e-6:
             return self
         where = np.arange(max(1, round(len(self) * fps / self.fps))) * self.fps / fps
-        return replace(self, weights=self._weights_at(where), fps=fps)
+        return replace(self.sampled(where), fps=fps)
 
-    def _weights_at(self, where: np.ndarray) -> np.ndarray:
-        """Between frames, at places [S] in frames."""
+    def sampled(self, where: np.ndarray) -> Motion:
+        """S frames, linear between its own, at places [S] in frames; the ends are held."""
         where = np.clip(where, 0, len(self) - 1)
         low = np.floor(where).astype(int)
         high = np.minimum(low + 1, len(self) - 1)
         share = (where - low).astype(np.float32)[:, None]
-        return self.weights[low] * (1 - share) + self.weights[high] * share
+        return replace(self, weights=self.weights[low] * (1 - share) + self.weights[high] * share)
 
     def smoothed(self, seconds: float) -> Motion:
         """Through a Gaussian in time, `seconds` wide at half its height; the ends are held."""
@@ -82,12 +82,6 @@ class Motion:
         spectrum = np.fft.rfft(kernel / kernel.sum(), size)[:, None] * np.fft.rfft(padded, size, axis=0)
         weights = np.fft.irfft(spectrum, size, axis=0)[2 * reach : 2 * reach + len(self)]
         return replace(self, weights=weights.astype(np.float32))
-
-    def delayed(self, seconds: float) -> Motion:
-        """As many frames, all so much later (negative: earlier); the ends are held."""
-        if not seconds:
-            return self
-        return replace(self, weights=self._weights_at(np.arange(len(self)) - seconds * self.fps))
 
     def between(self, first: int, last: int) -> Motion:
         """Its frames first to last, exclusive."""

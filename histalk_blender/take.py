@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .sound import Sound
 
 WINDOWS = ((50.4, 7.2), (16.8, 7.2), (9.6, 4.8))  # seconds of a window and its overlap, each for less memory
-REST = 0.2  # seconds in which a face leaves its rest before the first frame and returns to it after the last
 SAME_SIZE, SAME_TURN = 0.05, 0.1  # of a bundled head that was sculpted on: neither scaled nor turned on purpose
 
 
@@ -116,14 +115,6 @@ def recognise(rest: np.ndarray) -> str:
         pose = flame.pose_of if topology == "flame" else bundled_pose
         pose(rest, load_head())
     return topology
-
-
-def resting(motion: Motion) -> tuple[Motion, int]:
-    """The motion with its way from rest and back, and how many frames it begins earlier for it."""
-    count = max(2, round(REST * motion.fps))
-    ease = 0.5 - 0.5 * np.cos(np.pi * np.arange(count, dtype=np.float32) / count)[:, None]
-    ends = motion.weights[0] * ease, motion.weights[-1] * ease[::-1]
-    return replace(motion, weights=np.concatenate([ends[0], motion.weights, ends[1]])), count
 
 
 def listen(

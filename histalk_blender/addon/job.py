@@ -9,22 +9,21 @@ import time
 import traceback
 from collections import OrderedDict
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
-from ..bake import BakeReport, Plan, apply, make
+from ..bake import BakeReport, Plan, apply, compute_bake
 from ..bake.bakes import report
 from ..errors import HiSTalkError
 from ..style import Style
 from ..synthesis import Cancelled
-from ..take import Take, listen, resting
+from ..take import Take, listen
 from .strips import Recording
 
 SLICE = 0.02  # seconds of a tick that the scene may take
 KEPT_TAKES = 4
-MOST_KEYS = 3000  # one a frame; twice as many hold the window for seconds, and Blender is slow with them for good
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,28 +166,10 @@ class BakeJob:
         try:
             take = order.take or self._take()
             self._say("Sculpting", 0.0)
-            units = None
-            plan = order.plan
-            if plan.kind == "arkit":
-                motion = take.units_in(order.style)
-            else:
-                motion = take.motion_on(order.topology, plan.rest, order.style)
-            motion, before = resting(motion.at_fps(plan.fps))
-            start = plan.start_frame + order.style.delay * plan.fps - before
-            if order.frames:
-                first = max(0, round(order.frames[0] - start))
-                last = max(first, min(len(motion), round(order.frames[1] - start) + 1))
-                motion, start = motion.between(first, last), start + first
-                if not len(motion):
-                    raise HiSTalkError("Nothing is spoken in the frame range: choose another, or switch it off.")
-            if plan.kind == "keys" and len(motion) > MOST_KEYS:
-                raise HiSTalkError(
-                    f"{len(motion)} shape keys would bring Blender to a halt: bake as basis keys or a mesh cache, or "
-                    f"choose a frame range of {MOST_KEYS} frames at most."
-                )
-            if plan.kind == "arkit":
-                units = motion.weights, take.over
-            made = make(replace(plan, start_frame=start), motion, units, lambda share: self._say("Sculpting", share))
+            made = compute_bake(
+                order.plan, take, order.topology, order.style, rest=True, frames=order.frames,
+                step=lambda share: self._say("Sculpting", share),
+            )  # fmt: skip
             if self._stop.is_set():
                 made.discard()
             else:

@@ -2,12 +2,12 @@
 
 from .bakes import BakeReport, apply, bake
 from .export import export
-from .make import KINDS, Made, Plan, make
+from .make import KINDS, Made, Plan, compute_bake, make
 from .ownership import remove_bake
 from .plan import plan_bake
 from .scene import add_head, build_scene, render_preview, save_blend
 
 __all__ = [
-    "KINDS", "BakeReport", "Made", "Plan", "add_head", "apply", "bake", "build_scene", "export", "make",
-    "plan_bake", "remove_bake", "render_preview", "save_blend",
+    "KINDS", "BakeReport", "Made", "Plan", "add_head", "apply", "bake", "build_scene", "compute_bake", "export",
+    "make", "plan_bake", "remove_bake", "render_preview", "save_blend",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from .ownership import (
     CACHE, KEPT, MADE, MARK, curve_bags, key_path, play_curves, remove_bake, remove_unfinished, set_curve,
 )  # fmt: skip
 from .plan import check_object, plan_bake
+from .shape_keys import add_key
 
 SLICE = 16  # shape keys made before the window may draw again
 # More keys make Blender itself slow, and keep the ".001" of a second bake, as each renaming walks through all curves.
@@ -149,6 +150,9 @@ def _play_cache(obj, path: Path, start_frame: float) -> None:
     modifier.time_mode = "FRAME"
     modifier.play_mode = "SCENE"
     modifier.deform_mode = "OVERWRITE"
+    modifier.interpolation, modifier.frame_scale, modifier.factor = "LINEAR", 1.0, 1.0
+    modifier.forward_axis, modifier.up_axis, modifier.flip_axis = "POS_Y", "POS_Z", set()
+    modifier.vertex_group, modifier.show_viewport, modifier.show_render = "", True, True
     obj.modifiers.move(len(obj.modifiers) - 1, 0)
     obj[CACHE] = modifier.persistent_uid
 
@@ -175,19 +179,15 @@ def _apply_keys(obj, made: Made) -> Iterator[float]:
     basis = plan.kind == "basis"
     count = len(motion.shapes) if basis else len(motion)
     had_keys = obj.data.shape_keys is not None
-    if not had_keys:
-        obj.shape_key_add(name="Basis", from_mix=False)
     new = []
     try:
         for first in range(0, count, SLICE):
             deltas = motion.shapes[first : first + SLICE] if basis else motion.displacements(first, first + SLICE)
             for i, delta in enumerate(deltas, first):
-                key = obj.shape_key_add(name=f"{MARK} basis {i:02d}" if basis else f"{MARK} {i:05d}", from_mix=False)
-                key.data.foreach_set("co", np.ascontiguousarray(plan.rest + delta, np.float32).ravel())
-                key.value = 0.0
+                name = f"{MARK} basis {i:02d}" if basis else f"{MARK} {i:05d}"
+                key = add_key(obj, name, plan.rest + delta, -1.0 if basis else 0.0)
                 new.append(key.name)
                 if basis:
-                    key.slider_min = -1.0
                     set_curve(obj, key.name, plan.start_frame, motion.weights[:, i])
                 else:
                     # One on its own frame, zero on its neighbours'; outside the range the ends are held, as a cache's.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,12 @@ from ..caches import part_of, write_pc2
 from ..errors import HiSTalkError
 from ..head import load_head
 from ..motion import CHUNK, Motion
+from ..placing import place
+from ..style import Style
+from ..take import Take
 
 KINDS = ("cache", "keys", "basis", "arkit")
+MOST_KEYS = 3000  # one a frame; twice as many hold the window for seconds, and Blender is slow with them for good
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,35 @@ class Made:
             self.part.unlink(missing_ok=True)
 
 
+def compute_bake(
+    plan: Plan,
+    take: Take,
+    topology: str,
+    style: Style,
+    *,
+    rest: bool,
+    frames: tuple[int, int] | None = None,
+    step: Callable[[float], None] = lambda share: None,
+) -> Made:
+    """From a take to what `apply` puts into the scene: the one way of the panel, the command line and batches.
+
+    Args:
+        plan: from `plan_bake`; its start frame is that of the sound.
+        take: what was heard.
+        topology: "histalk" or "flame"; of no account for "arkit".
+        style: how it speaks, and how long after the sound.
+        rest, frames: see `place`.
+        step: see `make`.
+
+    Raises:
+        HiSTalkError: nothing is spoken in those frames, there would be too many keys, or the cache cannot be written.
+    """
+    arkit = plan.kind == "arkit"
+    motion = take.units_in(style) if arkit else take.motion_on(topology, plan.rest, style)
+    motion, start = place(motion, plan.fps, plan.start_frame, style.delay, rest, frames)
+    return make(replace(plan, start_frame=start), motion, (motion.weights, take.over) if arkit else None, step)
+
+
 def make(
     plan: Plan,
     motion: Motion,
@@ -66,13 +99,18 @@ def make(
         step: called with the share done; what it raises ends the work, and leaves no file.
 
     Raises:
-        HiSTalkError: the cache cannot be written.
+        HiSTalkError: the cache cannot be written, or there would be too many shape keys.
     """
     if plan.kind == "arkit":
         weights, over = units or fit_units(motion, load_head())
         names = Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps)
         return Made(plan, names.at_fps(plan.fps), float(over.max()) * 1000)
     motion = motion.at_fps(plan.fps)
+    if plan.kind == "keys" and len(motion) > MOST_KEYS:
+        raise HiSTalkError(
+            f"{len(motion)} shape keys would bring Blender to a halt: bake as basis keys or a mesh cache, or choose a "
+            f"frame range of {MOST_KEYS} frames at most."
+        )
     if plan.kind == "basis":
         reduced, error = basis_of(motion, plan.tolerance_mm, step)
         return Made(plan, reduced, error)

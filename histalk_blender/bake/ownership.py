@@ -72,7 +72,7 @@ def set_curve(obj, key: str, first_frame: float, values) -> None:
         animation.action = bpy.data.actions.new(f"{MARK} {obj.name}")
         animation.action[MARK] = True
     curve = animation.action.fcurve_ensure_for_datablock(keys, key_path(key), index=WAITING)
-    curve.mute = True
+    curve.mute, curve.extrapolation = True, "CONSTANT"
     bag = next(curve_bags(animation))
     curve.group = bag.groups.get(MARK) or bag.groups.new(MARK)
     points = np.stack([first_frame + np.arange(len(values)), values], 1).astype(np.float32)

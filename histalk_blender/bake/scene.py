@@ -15,6 +15,7 @@ from ..files import settle
 from ..head import Head
 from ..quiet import quiet
 from ..units import ARKIT_UNITS
+from .shape_keys import add_key
 
 
 def build_scene(
@@ -38,7 +39,7 @@ def build_scene(
     scene = bpy.context.scene
     scene.render.fps = math.ceil(fps - 1e-6)
     scene.render.fps_base = scene.render.fps / fps
-    scene.frame_start, scene.frame_end = start_frame, start_frame + frames - 1
+    scene.frame_start, scene.frame_end, scene.frame_step = start_frame, start_frame + frames - 1, 1
     scene.frame_set(start_frame)
     obj = add_head(head, units)
     editor = scene.sequence_editor_create()
@@ -84,10 +85,8 @@ def add_head(head: Head, units: bool = False):
     obj = bpy.data.objects.new("HiSTalk Head", mesh)
     bpy.context.scene.collection.objects.link(obj)
     if units:
-        obj.shape_key_add(name="Basis", from_mix=False)
         for name, delta in zip(ARKIT_UNITS, head.unit_deltas()):
-            key = obj.shape_key_add(name=name, from_mix=False)
-            key.data.foreach_set("co", (head.vertices + delta).ravel())
+            add_key(obj, name, head.vertices + delta)
     bpy.context.view_layer.objects.active = obj
     obj.select_set(True)
     return obj

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -11,18 +10,24 @@ import numpy as np
 
 from ..errors import HiSTalkError
 from ..head import load_head
+from ..placing import from_sound_on
 from ..style import Style
-from ..take import Take, recognise, resting
+from ..take import Take, recognise
 from .bakes import BakeReport, apply, report
 from .export import export
-from .make import make
+from .make import compute_bake
 from .plan import arkit_keys, plan_bake, rest_positions, scene_fps, shown_positions
 from .scene import build_scene, render_preview, save_blend
 
 
-def new_shot(take: Take, audio: Path, start: int, fps: float, units: bool):
-    """A scene of its own for the bundled head, as long as the sound; see `build_scene`."""
-    return build_scene(load_head(), audio, len(take.performance.motion.at_fps(fps)), start, fps, units)
+def new_shot(take: Take, audio: Path, start: int, fps: float, units: bool, delay: float = 0.0):
+    """A scene of its own for the bundled head, as long as sound and motion; see `build_scene`."""
+    return build_scene(load_head(), audio, frames_of(take, fps, delay), start, fps, units)
+
+
+def frames_of(take: Take, fps: float, delay: float = 0.0) -> int:
+    """Scene frames from the sound's first to the last of sound and motion."""
+    return len(from_sound_on(take.performance.motion, fps, delay))
 
 
 def open_shot(blend: Path, name: str):
@@ -93,18 +98,10 @@ def speak(
         HiSTalkError: the object cannot carry the bake; the scene is untouched.
     """
     plan = plan_bake(obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm)
-    if kind == "arkit":
-        motion = take.units_in(style)
-    else:
-        topology = recognise(plan.rest)
-        if not topology:
-            raise HiSTalkError(f"'{obj.name}' is no FLAME head nor the bundled one: bake on it as arkit.")
-        motion = take.motion_on(topology, plan.rest, style)
-    motion = motion.at_fps(plan.fps).delayed(style.delay)
-    if rest:
-        motion, before = resting(motion)
-        plan = replace(plan, start_frame=start - before)
-    made = make(plan, motion, (motion.weights, take.over) if kind == "arkit" else None)
+    topology = "" if kind == "arkit" else recognise(plan.rest)
+    if kind != "arkit" and not topology:
+        raise HiSTalkError(f"'{obj.name}' is no FLAME head nor the bundled one: bake on it as arkit.")
+    made = compute_bake(plan, take, topology, style, rest=rest)
     for _ in apply(obj, made):
         pass
     return report(obj, made)
@@ -129,7 +126,7 @@ def write(
 
     Args:
         paths: "blend", "abc", "usd", "glb" and "mp4" -> where to; those that are wanted.
-        start, frames: of the sound, in scene frames.
+        start, frames: the sound's first scene frame, and how many are written: see `frames_of`.
         progress: called with the share of the film that is done.
 
     Raises:
@@ -146,5 +143,5 @@ def write(
     if "mp4" in paths:
         if scene.camera is None:
             raise HiSTalkError(f"The scene of '{obj.name}' has no camera, so no film can be made: add one, or leave mp4 out.")
-        scene.frame_start, scene.frame_end = start, start + frames - 1
+        scene.frame_start, scene.frame_end, scene.frame_step = start, start + frames - 1, 1
         render_preview(paths["mp4"], progress=progress)

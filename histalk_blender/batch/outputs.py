@@ -12,6 +12,7 @@ from ..caches import write_mdd, write_pc2
 from ..errors import HiSTalkError
 from ..files import settle
 from ..head import load_head
+from ..placing import from_sound_on
 from ..synthesis import Performance, save_motion
 from ..take import Take, recognise
 from .ledger import sha256
@@ -63,7 +64,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
             obj = shot.open_shot(job.blend, job.object)
             shot.add_sound(job.audio, job.start)
         else:
-            obj = shot.new_shot(take, job.audio, job.start, fps, units=job.bake == "arkit")
+            obj = shot.new_shot(take, job.audio, job.start, fps, job.bake == "arkit", job.style.delay)
         rest, shown, fps = shot.seat(obj)
         if spoken := bool(IN_BLENDER & set(paths)):
             report = shot.speak(
@@ -71,7 +72,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
                 tolerance_mm=job.tolerance, style=job.style, rest=job.blend is not None,
             )  # fmt: skip
             remarks += report.warnings
-            frames = len(performance.motion.at_fps(fps))
+            frames = shot.frames_of(take, fps, job.style.delay)
             shot.write(obj, {kind: path for kind, path in paths.items() if kind in IN_BLENDER}, job.start, frames)
     points = {kind: path for kind, path in paths.items() if kind not in IN_BLENDER}
     if spoken and job.bake == "cache":
@@ -97,7 +98,7 @@ def _write_points(
     topology = recognise(rest)
     if not topology:
         raise HiSTalkError(f"The object is no FLAME head nor the bundled one: leave {' and '.join(sorted(paths))} out.")
-    motion = take.motion_on(topology, rest, job.style).at_fps(fps).delayed(job.style.delay)
+    motion = from_sound_on(take.motion_on(topology, rest, job.style), fps, job.style.delay)
     if "pc2" in paths:
         settle(write_pc2(paths["pc2"], shown, motion), paths["pc2"])
     if "mdd" in paths:

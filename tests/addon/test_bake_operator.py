@@ -1,5 +1,6 @@
 """An animator's stories: a strip in, a moving mouth out."""
 
+import importlib
 import json
 
 import bpy
@@ -158,7 +159,7 @@ def test_a_key_a_frame_has_its_limit(blender, monkeypatch):
     blender.add_strip(frame=1)
     obj = blender.add_head()
     obj.histalk.kind = "keys"
-    monkeypatch.setattr(jobs, "MOST_KEYS", 100)
+    monkeypatch.setattr(importlib.import_module("histalk_blender.bake.make"), "MOST_KEYS", 100)
     with pytest.raises(RuntimeError, match="bake as basis keys or a mesh cache, or choose a frame range of 100"):
         bpy.ops.histalk.bake()
     blender.bake(use_range=True, first=1, last=50)
