@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 
 from .errors import HiSTalkError
+from .files import atomic_write
 from .head import Head
 from .motion import Motion
 from .units import ARKIT_UNITS
@@ -100,18 +101,14 @@ def write_units(path: Path, weights: np.ndarray, fps: float) -> None:
         HiSTalkError: the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    rows = np.round(weights.astype(float), 5).tolist()
+    rows, file = np.round(weights.astype(float), 5).tolist(), io.StringIO(newline="")
+    if path.suffix.lower() == ".csv":
+        writer = csv.writer(file)
+        writer.writerow(["frame", "seconds", *ARKIT_UNITS])
+        writer.writerows([i, round(i / fps, 5), *row] for i, row in enumerate(rows))
+    else:
+        json.dump({"fps": fps, "names": list(ARKIT_UNITS), "weights": rows}, file)
     try:
-        with open(temporary, "w", newline="") as file:
-            if path.suffix.lower() == ".csv":
-                writer = csv.writer(file)
-                writer.writerow(["frame", "seconds", *ARKIT_UNITS])
-                writer.writerows([i, round(i / fps, 5), *row] for i, row in enumerate(rows))
-            else:
-                json.dump({"fps": fps, "names": list(ARKIT_UNITS), "weights": rows}, file)
-        os.replace(temporary, path)
+        atomic_write(path, file.getvalue().encode())
     except OSError as error:
         raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

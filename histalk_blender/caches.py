@@ -6,12 +6,12 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from .errors import HiSTalkError
+from .files import create_file, discard_file, temp_path
 from .motion import Motion
 
 FRAMES = 64  # expanded at once: they stay in the processor's cache until they are written
@@ -19,7 +19,7 @@ Step = Callable[[float], None]
 
 
 def write_pc2(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda share: None) -> Path:
-    """Write a PC2 cache under its temporary name, whole and on the disk; the caller renames it to `path`.
+    """Write a PC2 cache under a temporary name, whole and on the disk; the caller gives it to `commit_file`.
 
     Args:
         path: the cache's file in the end.
@@ -28,7 +28,7 @@ def write_pc2(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda
         step: called with the share done; what it raises ends the work, and leaves no file.
 
     Returns:
-        `part_of(path)`.
+        The temporary name, beside `path`.
 
     Raises:
         HiSTalkError: the folder is missing, full or may not be written.
@@ -48,11 +48,6 @@ def write_mdd(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda
     return _write(path, header, _positions(shown, motion, ">f4", step))
 
 
-def part_of(path: Path) -> Path:
-    """The name that a file has until it is whole."""
-    return path.with_name(path.name + ".part")
-
-
 def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iterator[memoryview]:
     """All frames' positions, some at a time, and in two pieces of memory by turns: new ones would cost as much as writing."""
     shown, basis = np.ascontiguousarray(shown, np.float32).ravel(), motion.flat
@@ -68,9 +63,9 @@ def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iter
 
 
 def _write(path: Path, header: bytes, body: Iterator[memoryview]) -> Path:
-    part = part_of(path)
+    part = temp_path(path)
     try:
-        with open(part, "wb") as file, ThreadPoolExecutor(1) as beside:
+        with create_file(part) as file, ThreadPoolExecutor(1) as beside:
             writing = beside.submit(file.write, header)
             for frames in body:  # made while those before them are written
                 writing.result()
@@ -79,8 +74,7 @@ def _write(path: Path, header: bytes, body: Iterator[memoryview]) -> Path:
             file.flush()
             os.fsync(file.fileno())
     except BaseException as error:
-        with suppress(OSError):  # where the folder is none
-            part.unlink()
+        discard_file(part)
         if isinstance(error, OSError):
             raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another folder.") from error
         raise

@@ -141,7 +141,7 @@ def test_a_device_that_there_is_not_is_refused(tmp_path, capfd, monkeypatch, dev
 
 
 def test_ctrl_c_while_a_bake_is_saved_leaves_no_half_written_file(tmp_path, capfd, monkeypatch, model):
-    from histalk_blender.bake import scene
+    from histalk_blender import files
 
     audio, saved = tmp_path / "in.wav", []
     sf.write(audio, np.zeros(16_000), 16_000)
@@ -151,7 +151,7 @@ def test_ctrl_c_while_a_bake_is_saved_leaves_no_half_written_file(tmp_path, capf
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(scene, "settle", interrupted)
+        patched.setattr(files, "commit_file", interrupted)
         code, _, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
     assert saved and code == 1
     assert list(tmp_path.iterdir()) == [audio]
@@ -175,8 +175,7 @@ def test_wrong_weights_are_refused(tmp_path):
 # A child that strikes itself at a given moment: by the clock it might be over too soon, or not that far.
 STRUCK = """
 import os, signal, sys
-from histalk_blender import cli, sound, take
-from histalk_blender.synthesis import performance
+from histalk_blender import cli, files, sound, take
 moment, heard = sys.argv.pop(1), take.synthesize_many
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born deaf to it
@@ -192,7 +191,7 @@ if moment == "decoding":
 elif moment == "listening":
     take.synthesize_many = listening
 elif moment == "saving":
-    performance.settle = strike
+    files.commit_file = strike
 cli.main()
 """
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from types import SimpleNamespace
 
 import torch
 
+from histalk_blender.files import atomic_write
 from histalk_blender.training import loop, warm_start
 from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.evaluate import evaluate
@@ -67,8 +67,7 @@ def main() -> None:
             told["hours"] = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["hours_heard"]
             found = evaluate(data, weights, most=arguments.most, baselines=False, device="cpu")
             told["groups"] = {group: found.groups[group]["network"].row for group in found.groups}
-            scores.with_suffix(".part").write_text(json.dumps(told, indent=1))
-            os.replace(scores.with_suffix(".part"), scores)
+            atomic_write(scores, json.dumps(told, indent=1).encode())
         if scores.exists():
             told = json.loads(scores.read_text())
             for kind in ("test_stranger readers", "test_stranger", "test_known"):

@@ -8,7 +8,6 @@ does the same when it saves. This is for when the map changed since; nothing els
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from histalk_blender.files import atomic_path
 from histalk_blender.flame import load_flame_map
 from histalk_blender.network.config import HiSTalkConfig
 
@@ -35,9 +35,8 @@ def compose(path: Path) -> float:
     after = torch.from_numpy(load_flame_map().move(basis.float().numpy())).to(basis.dtype).contiguous()
     state["outputs.flame.basis"] = after
     notes["config"] = HiSTalkConfig.from_json(notes["config"]).with_topology("flame", after.shape[1]).to_json()
-    temporary = path.with_name(path.name + ".part")
-    save_file(state, temporary, metadata=notes)
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata=notes)
     return float("nan") if before is None else float((after.float() - before.float()).abs().max())
 
 

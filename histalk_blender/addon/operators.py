@@ -14,6 +14,7 @@ from ..bake import add_head, remove_bake
 from ..bake.ownership import has_bake
 from ..bake.plan import check_object
 from ..errors import HiSTalkError
+from ..files import atomic_write
 from ..head import load_head
 from ..units import ARKIT_UNITS
 from . import running
@@ -235,7 +236,7 @@ class HISTALK_OT_save_map(Explained, ExportHelper, bpy.types.Operator):
     def execute(self, context) -> set[str]:
         """Write it."""
         try:
-            Path(self.filepath).write_text(json.dumps(context.object.histalk.mapping(), indent=1))
+            atomic_write(Path(self.filepath), json.dumps(context.object.histalk.mapping(), indent=1).encode())
         except OSError as error:
             self.report({"ERROR"}, f"'{self.filepath}' cannot be written ({error.strerror}): choose another place.")
             return {"CANCELLED"}

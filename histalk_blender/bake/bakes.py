@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from .. import flame
 from ..errors import HiSTalkError
+from ..files import commit_file
 from ..head import load_head
 from ..motion import Motion
 from ..units import ARKIT_UNITS
@@ -96,7 +96,10 @@ def apply(obj, made: Made) -> Iterator[float]:
             "bake again."
         )
     if plan.kind == "cache":
-        os.replace(made.part, plan.cache)
+        try:
+            commit_file(made.part, plan.cache)
+        except OSError as error:
+            raise HiSTalkError(f"'{plan.cache}' cannot be written ({error.strerror}): choose another folder.") from error
         remove_bake(obj)
         _play_cache(obj, plan.cache, plan.start_frame)
     elif plan.kind == "arkit":

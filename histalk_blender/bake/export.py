@@ -15,10 +15,10 @@ import addon_utils
 
 from ..arkit import match_names
 from ..errors import HiSTalkError
-from ..files import settle
 from ..quiet import quiet
 from .checks import why_nothing_moves
 from .ownership import curve_bags, key_path
+from .writing import blender_output
 
 GLTF = "io_scene_gltf2"
 
@@ -38,7 +38,8 @@ def export(obj, path: Path, first: int, last: int) -> None:
         HiSTalkError: an unknown suffix, no frames, a hidden object or bake, no curves on ARKit keys, no room, or the
             file cannot be written.
     """
-    path = Path(path).resolve()
+    path = Path(path)
+    path = path.parent.resolve() / path.name
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
         raise HiSTalkError(f"'{path.name}' is no format to export: name a file that ends with {', '.join(WRITERS)}.")
@@ -52,24 +53,12 @@ def export(obj, path: Path, first: int, last: int) -> None:
         _check_units(obj, path)
     else:
         _check_space(obj, path, last - first + 1)
-    temporary = path.with_name(path.stem + ".part" + suffix)
-    try:
+    with blender_output(path) as temporary:
         # Alembic's writer ends the process where it fails, so that its last words are all there is.
         with _alone(obj, first, last), quiet(1), nullcontext() if suffix == ".abc" else quiet(2):
             done = WRITERS[suffix](str(temporary), first, last)
         if done != {"FINISHED"} or not _is_whole(temporary):
             raise RuntimeError("Blender stopped before its end; the disk may be full")
-        settle(temporary, path)
-    except (RuntimeError, OSError) as error:
-        raise HiSTalkError(f"'{path}' cannot be written ({_reason(error)}): choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _reason(error: Exception) -> str:
-    """One line of an error; an operator's is a traceback with the place of its raising below."""
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Location:")]
-    return getattr(error, "strerror", None) or lines[-1].removeprefix("Error: ")
 
 
 def _check_units(obj, path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..arkit import fit_units
-from ..caches import part_of, write_pc2
+from ..caches import write_pc2
 from ..errors import HiSTalkError
+from ..files import discard_file
 from ..head import load_head
 from ..motion import CHUNK, Motion
 from ..placing import place
@@ -43,16 +44,12 @@ class Made:
     plan: Plan
     motion: Motion  # at the scene's rate; for "basis" its shapes are the keys, for "arkit" its weights the units'
     max_error_mm: float = 0.0
-
-    @property
-    def part(self) -> Path:
-        """The cache's file under the temporary name that it has until `apply`."""
-        return part_of(self.plan.cache)
+    part: Path | None = None  # the cache's file under the temporary name that it has until `apply`
 
     def discard(self) -> None:
         """Leave nothing behind of a bake that is not applied."""
-        if self.plan.kind == "cache":
-            self.part.unlink(missing_ok=True)
+        if self.part is not None:
+            discard_file(self.part)
 
 
 def compute_bake(
@@ -114,10 +111,8 @@ def make(
     if plan.kind == "basis":
         reduced, error = basis_of(motion, plan.tolerance_mm, step)
         return Made(plan, reduced, error)
-    made = Made(plan, motion)
-    if plan.kind == "cache":
-        write_pc2(plan.cache, plan.shown, motion, step)
-    return made
+    part = write_pc2(plan.cache, plan.shown, motion, step) if plan.kind == "cache" else None
+    return Made(plan, motion, part=part)
 
 
 def basis_of(

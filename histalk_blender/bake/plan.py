@@ -97,11 +97,12 @@ def cache_path(obj, place: Path | None) -> Path:
         if not bpy.data.filepath:
             raise HiSTalkError("The .blend is not saved: save it, or name a folder for the cache.")
         place = blend.parent
-    place = Path(place).resolve()  # a saved .blend makes relative what is absolute
+    place = Path(place)
     if place.suffix.lower() != ".pc2":
         # Two files in one folder may both hold a "Head".
         name = "-".join(part for part in (MARK, blend.stem, obj.name) if part)
         place = place / ("".join(c if c.isalnum() or c in "-_." else "_" for c in name) + ".pc2")
+    place = place.parent.resolve() / place.name  # a saved .blend makes relative what is absolute
     if not place.parent.is_dir():
         raise HiSTalkError(f"'{place.parent}' is no folder: make it, or choose another for the cache.")
     return place

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import bpy
 
-from ..errors import HiSTalkError
-from ..files import settle
 from ..head import Head
 from ..quiet import quiet
 from ..units import ARKIT_UNITS
 from .shape_keys import add_key
+from .writing import blender_output
 
 
 def build_scene(
@@ -98,20 +97,12 @@ def save_blend(path: Path) -> None:
     Raises:
         HiSTalkError: the file cannot be written.
     """
-    path = Path(path).resolve()
-    temporary = path.with_name(path.stem + ".part.blend")
-    try:
-        bpy.context.preferences.filepaths.save_version = 0
-        with quiet(1):
-            # Only a saved file has a place that paths can be relative to.
-            bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
-            bpy.ops.file.make_paths_relative()
-            bpy.ops.wm.save_mainfile()
-        settle(temporary, path)
-    except (RuntimeError, OSError) as error:
-        raise HiSTalkError(f"'{path}' cannot be written ({error}): choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    bpy.context.preferences.filepaths.save_version = 0
+    with blender_output(path) as temporary, quiet(1):
+        # Only a saved file has a place that paths can be relative to.
+        bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
+        bpy.ops.file.make_paths_relative()
+        bpy.ops.wm.save_mainfile()
 
 
 def workbench_renders() -> bool:
@@ -163,8 +154,6 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
     scene.render.use_stamp_date = False  # the clock in its metadata: equal scenes, equal films
     # Without the sequencer Blender writes a silent film.
     scene.render.use_sequencer = True
-    temporary = path.with_name(path.stem + ".part.mp4")
-    scene.render.filepath = str(temporary)
     scene.render.use_file_extension = False
     frames = scene.frame_end - scene.frame_start + 1
 
@@ -173,11 +162,8 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
 
     bpy.app.handlers.render_post.append(frame_done)
     try:
-        with quiet(1):
+        with blender_output(path, "rendered") as temporary, quiet(1):
+            scene.render.filepath = str(temporary)
             bpy.ops.render.render(animation=True)
-        settle(temporary, path)
-    except (RuntimeError, OSError) as error:
-        raise HiSTalkError(f"'{path}' cannot be rendered ({error}): choose another place.") from error
     finally:
         bpy.app.handlers.render_post.remove(frame_done)
-        temporary.unlink(missing_ok=True)

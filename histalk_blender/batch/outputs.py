@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ..caches import write_mdd, write_pc2
 from ..errors import HiSTalkError
-from ..files import settle
+from ..files import commit_file
 from ..head import load_head
 from ..placing import from_sound_on
 from ..synthesis import Performance, save_motion
@@ -53,7 +52,6 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
     if "blend" in paths and job.bake == "cache":
         paths["pc2"] = path_of(job, "pc2", folder)  # which the .blend plays
     path_of(job, "pc2", folder).parent.mkdir(parents=True, exist_ok=True)
-    clear(job, folder)
     take, remarks = Take(performance), list(performance.remarks)
     rest = shown = load_head().vertices
     fps, spoken = job.fps or FPS, False
@@ -100,17 +98,8 @@ def _write_points(
         raise HiSTalkError(f"The object is no FLAME head nor the bundled one: leave {' and '.join(sorted(paths))} out.")
     motion = from_sound_on(take.motion_on(topology, rest, job.style), fps, job.style.delay)
     if "pc2" in paths:
-        settle(write_pc2(paths["pc2"], shown, motion), paths["pc2"])
+        commit_file(write_pc2(paths["pc2"], shown, motion), paths["pc2"])
     if "mdd" in paths:
-        settle(write_mdd(paths["mdd"], shown, motion), paths["mdd"])
+        commit_file(write_mdd(paths["mdd"], shown, motion), paths["mdd"])
     if "npz" in paths:
         save_motion(paths["npz"], motion, {"neutral_vertices": rest, "topology": topology})
-
-
-def clear(job: Job, folder: Path) -> None:
-    """Take away what a killed run left half written of a job."""
-    place = path_of(job, "pc2", folder)
-    begun = re.compile(re.escape(place.stem) + r"\.(part\.\w+|\w+\.part)")
-    for path in place.parent.glob("*.part*"):
-        if begun.fullmatch(path.name):
-            path.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import HiSTalkError
-from ..files import write_whole
+from ..files import atomic_write
 
 COLUMNS = (
     "state", "row", "name", "audio", "seconds", "decode_s", "network_s", "write_s", "finished", "error", "remarks",
@@ -69,7 +69,7 @@ def write_report(rows: list[dict], folder: Path, pictures: str) -> list[Path]:
     paths = [folder / "report.html", folder / "report.csv"]
     for path, text, encoding in zip(paths, (_page(rows, folder, pictures), _table(rows)), ("utf-8", "utf-8-sig")):
         try:
-            write_whole(path, text.encode(encoding, "replace"))
+            atomic_write(path, text.encode(encoding, "replace"))
         except OSError as error:
             mend = "close it where it is open, or choose another folder"
             raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): {mend}.") from error

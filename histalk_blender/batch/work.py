@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import HiSTalkError
-from ..files import write_whole
+from ..files import atomic_write, has_room
 from ..sound import Sound, open_sound
 from ..synthesis import Performance
 from ..take import perform
@@ -176,8 +176,8 @@ def _write(setup: Setup, heard: _Heard) -> Outcome:
 def _draw(job: Job, performance: Performance, folder: Path) -> None:
     place = folder / PICTURES / job.name
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(place.with_name(place.name + ".png"), thumbnail(performance))
-    write_whole(place.with_name(place.name + ".svg"), level_plot(performance).encode())
+    atomic_write(place.with_name(place.name + ".png"), thumbnail(performance))
+    atomic_write(place.with_name(place.name + ".svg"), level_plot(performance).encode())
 
 
 def _sentence(error: Exception) -> str:
@@ -193,20 +193,7 @@ def _halt_if_full(error: BaseException, folder: Path) -> None:
     number, cause = None, error
     while cause is not None and number is None:
         number, cause = getattr(cause, "errno", None), cause.__cause__ or cause.__context__
-    if number in (errno.ENOSPC, errno.EDQUOT) or not _has_room(folder):
+    if number in (errno.ENOSPC, errno.EDQUOT) or not has_room(folder):
         raise Halt(f"The disk of '{folder}' is full: make room and run the same command again.") from error
     if number == errno.EROFS or not os.access(folder, os.W_OK):
         raise Halt(f"'{folder}' can no longer be written: mend that and run the same command again.") from error
-
-
-def _has_room(folder: Path) -> bool:
-    probe = folder / f".histalk-{os.getpid()}.part"
-    try:
-        with open(probe, "wb") as file:
-            file.write(b"\0" * (1 << 20))
-            os.fsync(file.fileno())
-        return True
-    except OSError as error:
-        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
-    finally:
-        probe.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import HiSTalkError
+from ..files import atomic_path
 from .config import HiSTalkConfig
 from .model import HiSTalk
 
@@ -29,9 +29,8 @@ def save_checkpoint(model: HiSTalk, path: Path, half: bool = True, notes: dict[s
     for name, value in model.state_dict().items():
         value = value.detach().cpu().contiguous()
         state[name] = value.half() if half and value.is_floating_point() else value
-    temporary = path.with_name(path.name + ".part")
-    save_file(state, temporary, metadata={"config": model.config.to_json(), **(notes or {})})
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata={"config": model.config.to_json(), **(notes or {})})
 
 
 def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:

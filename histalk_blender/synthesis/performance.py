@@ -9,7 +9,7 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 
 from ..errors import HiSTalkError
-from ..files import settle
+from ..files import atomic_open
 from ..motion import Motion
 
 
@@ -62,10 +62,9 @@ def save_motion(path: Path, motion: Motion, more: dict[str, object]) -> None:
         HiSTalkError: the folder is missing or may not be written.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + ".part")
     shape = (len(motion), *motion.shapes.shape[1:])
     try:
-        with ZipFile(temporary, "w", allowZip64=True) as archive:
+        with atomic_open(path) as whole, ZipFile(whole, "w", allowZip64=True) as archive:
             for name, value in (more | {"fps": motion.fps}).items():
                 with archive.open(ZipInfo(f"{name}.npy"), "w") as file:  # dated 1980, not now
                     np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
@@ -74,8 +73,5 @@ def save_motion(path: Path, motion: Motion, more: dict[str, object]) -> None:
                 np.lib.format.write_array_header_1_0(file, header)
                 for chunk in motion.chunks():
                     file.write(chunk.astype("<f4").tobytes())
-        settle(temporary, path)
     except OSError as error:
         raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from ..audio import normalise_level
 from ..errors import HiSTalkError
+from ..files import atomic_write
 from ..network import HiSTalk
 from ..network.hierarchy import LEVELS
 from ..network.model import HiSTalkComponents
@@ -117,9 +117,7 @@ def scored(folder: Path, budget: dict, make: Callable[[], dict]) -> dict:
         return told
     told = make() | {"budget": budget}
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(told, indent=1))
-    os.replace(temporary, path)
+    atomic_write(path, json.dumps(told, indent=1).encode())
     return told
 
 

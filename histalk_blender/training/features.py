@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from ..audio import normalise_level
 from ..errors import HiSTalkError
+from ..files import atomic_open
 from ..network import load_checkpoint
 from .augment import augment
 from .batches import RATE, Clip
@@ -96,11 +96,9 @@ def _starts(tokens: list[int]) -> list[int]:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with atomic_open(path) as file:
             np.save(file, array)
-        os.replace(temporary, path)
     except OSError as error:
         raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): make room, or name another --out.") from error

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..errors import HiSTalkError
+from ..files import atomic_open
 from ..flame import load_flame_map
 from ..head import load_head
 from ..network import HiSTalk, HiSTalkConfig, load_checkpoint, preset, save_checkpoint
@@ -280,9 +281,8 @@ def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, he
         "model": model.state_dict(), "optimiser": optimiser.state_dict(),
         "elapsed": elapsed, "step": step, "heard": heard,
     }  # fmt: skip
-    temporary = options.out / "state.pt.part"
-    torch.save(state, temporary)
-    os.replace(temporary, options.out / "state.pt")
+    with atomic_open(options.out / "state.pt") as file:
+        torch.save(state, file)
     notes = notes | {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}
     export = copy.deepcopy(model)
     if "histalk" in export.outputs:

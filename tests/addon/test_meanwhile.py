@@ -76,7 +76,7 @@ def test_cancel_after_the_cache_was_written_leaves_no_file(blender, ordered, tmp
     while job.state == "running":
         job._hear()
         time.sleep(0.005)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    assert [path.name[-9:] for path in tmp_path.iterdir()] == [".part.pc2"]
     job.cancel()
     assert not list(tmp_path.iterdir())
     running.finish(ordered)

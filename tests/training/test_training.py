@@ -38,7 +38,7 @@ def options(corpus, out, steps):
 def test_a_killed_run_goes_on_and_ends_in_a_checkpoint_that_speaks(corpus, tmp_path):
     train(options(corpus, tmp_path, 2))
     first = torch.load(tmp_path / "state.pt", weights_only=True)
-    (tmp_path / "state.pt.part").write_bytes(b"cut off while writing")
+    (tmp_path / ".histalk-00000000-1-0123456789abcdef.part.pt").write_bytes(b"cut off while writing")
     path = train(options(corpus, tmp_path, 3))
     second = torch.load(tmp_path / "state.pt", weights_only=True)
     assert (first["step"], second["step"]) == (2, 3) and second["elapsed"] > first["elapsed"]

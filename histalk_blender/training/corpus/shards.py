@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from ...files import atomic_open, atomic_write
 
 RATE = 16_000
 TEST_PERCENT = 20
@@ -58,9 +59,8 @@ def write_splits(folder: Path) -> dict[str, int]:
     crossed = sides.get("test_stranger", set()) & (sides.get("train", set()) | sides.get("test_known", set()))
     if crossed:
         raise ValueError(f"strangers who are trained on: {sorted(crossed)}")
-    temporary = folder / "splits.tsv.part"
-    temporary.write_text("clip\tsource\tspeaker\tsplit\n" + "".join("\t".join(row) + "\n" for row in rows))
-    os.replace(temporary, folder / "splits.tsv")
+    lines = ["clip\tsource\tspeaker\tsplit", *("\t".join(row) for row in rows)]
+    atomic_write(folder / "splits.tsv", "".join(f"{line}\n" for line in lines).encode())
     return {side: sum(row[3] == side for row in rows) for side in sorted(sides)}
 
 
@@ -82,12 +82,9 @@ def write_shard(folder: Path, name: str, utterances: Iterable[Utterance]) -> flo
         offset += len(u.samples)
     if not lines:
         return 0.0
-    with open(folder / f"{name}.i16.part", "wb") as file:
+    with atomic_open(folder / f"{name}.i16.npy") as file:
         np.save(file, np.concatenate(sounds))
-    os.replace(folder / f"{name}.i16.part", folder / f"{name}.i16.npy")
-    table = folder / f"{name}.jsonl.part"
-    table.write_text("\n".join(lines) + "\n")
-    os.replace(table, folder / f"{name}.jsonl")
+    atomic_write(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines).encode())
     return offset / RATE / 3600
 
 
