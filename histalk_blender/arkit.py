@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 
+from .arkit_names import match_names
 from .errors import HiSTalkError
 from .files import atomic_write
 from .head import Head
 from .motion import Motion
 from .units import ARKIT_UNITS
+
+__all__ = ["fit_units", "match_names", "write_units"]
 
 RIDGE = 1e-3  # of the mean unit's size: where two units look alike, neither runs away
 ROUNDS = 300
@@ -70,28 +72,6 @@ def _nearest(wanted: np.ndarray, gram: np.ndarray, smoothness: float) -> np.ndar
         previous, momentum = weights, following
         weights = np.clip(at - step * slope, 0, 1)
     return weights
-
-
-def match_names(names: list[str]) -> dict[str, str]:
-    """Unit -> the shape key that is spelt like it: `mouthSmileLeft`, `MouthSmile_L`, `mouth smile left`, `Mouth-Smile.l` …
-
-    Args:
-        names: shape keys.
-
-    Returns:
-        Those of the 52 units that have a key.
-    """
-
-    def plain(name: str) -> str:
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.rsplit(":", 1)[-1])
-        words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
-        sides = {"l": "left", "r": "right"}
-        return "".join([*words[:-1], sides.get(words[-1], words[-1])]) if words else ""
-
-    spelt = {}
-    for name in names:
-        spelt.setdefault(plain(name), name)
-    return {unit: spelt[unit.lower()] for unit in ARKIT_UNITS if unit.lower() in spelt}
 
 
 def write_units(path: Path, weights: np.ndarray, fps: float) -> None:

@@ -6,7 +6,7 @@ import textwrap
 
 import bpy
 
-from ..arkit import match_names
+from ..arkit_names import match_names
 from ..bake.checks import why_nothing_moves
 from ..bake.ownership import has_bake
 from ..errors import HiSTalkError

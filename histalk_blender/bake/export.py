@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy  # before addon_utils, which it brings
 import addon_utils
 
-from ..arkit import match_names
+from ..arkit_names import match_names
 from ..errors import HiSTalkError
 from ..quiet import quiet
 from .checks import why_nothing_moves

@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..arkit import match_names
+from ..arkit_names import match_names
 from ..errors import HiSTalkError
 from .make import KINDS, Plan
 from .ownership import KEPT, MARK, curve_bags, is_our_curve, made_keys
