@@ -154,7 +154,7 @@ def _play_cache(obj, path: Path, start_frame: float) -> None:
     modifier.play_mode = "SCENE"
     modifier.deform_mode = "OVERWRITE"
     modifier.interpolation, modifier.frame_scale, modifier.factor = "LINEAR", 1.0, 1.0
-    modifier.forward_axis, modifier.up_axis, modifier.flip_axis = "POS_Y", "POS_Z", set()
+    modifier.forward_axis, modifier.up_axis, modifier.flip_axis = "POS_Y", "POS_Z", (False,) * 3
     modifier.vertex_group, modifier.show_viewport, modifier.show_render = "", True, True
     obj.modifiers.move(len(obj.modifiers) - 1, 0)
     obj[CACHE] = modifier.persistent_uid
