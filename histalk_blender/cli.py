@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from .cli_batch import batch, style_options
+from .endings import command_process, exit_code
 from .errors import HiSTalkError
 from .style import Style
 
@@ -18,14 +19,23 @@ WEIGHTS_HELP = "A .safetensors checkpoint; the bundled one when not given."
 
 
 class _Group(click.Group):
-    """Turns what a user can mend into one sentence and exit code 2."""
+    """Its exit codes are those of `endings`, and where it is a process's only purpose, it ends that process."""
 
-    def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except HiSTalkError as error:
-            click.echo(f"histalk: {error}", err=True)
-            ctx.exit(2)
+    def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
+        def command():
+            try:
+                return super(_Group, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            except click.ClickException as error:
+                error.show()
+                return error.exit_code
+            except click.Abort as error:  # made of a signal, which knows its code
+                raise error.__cause__ or KeyboardInterrupt from None
+
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        if args is None:
+            command_process(command)
+        sys.exit(exit_code(command))
 
 
 @click.group(cls=_Group)

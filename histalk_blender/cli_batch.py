@@ -126,9 +126,9 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
     order = Batch(jobs, out, tuple(devices), weights, at_once or 0, retry, ledger, ray)
     try:
         counts = run(order)
-    except KeyboardInterrupt:
-        click.echo("histalk: stopped; the same command goes on from here.", err=True)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        stop.args = ("stopped; the same command goes on from here.",)
+        raise
     click.echo(f"{out / 'report.html'}  ({counts['done']} done, {counts['failed']} failed)")
     return counts
 

@@ -153,7 +153,7 @@ def test_ctrl_c_while_a_bake_is_saved_leaves_no_half_written_file(tmp_path, capf
     with monkeypatch.context() as patched:
         patched.setattr(files, "commit_file", interrupted)
         code, _, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
-    assert saved and code == 1
+    assert saved and code == 130
     assert list(tmp_path.iterdir()) == [audio]
     code, stdout, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
     assert code == 0 and "30 frames" in stdout, "silence is baked as a face at rest"
@@ -207,7 +207,7 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path, command, moment):
     out = "out.npz" if command == "synthesize" else "--blend=out.blend"
     child = [sys.executable, "-c", STRUCK, moment, command, long, out]
     done = subprocess.run(child, capture_output=True, text=True, cwd=tmp_path, env=HERE)
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
 
 

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from PIL import Image
 
-from histalk_blender.bake.scene import add_head, use_workbench
+from histalk_blender.bake.scene import add_head
 from histalk_blender.head import Head
 from histalk_blender.quiet import quiet
 
@@ -22,7 +22,10 @@ class Stage:
         """`size`: pixels of a picture's sides; `lens`: millimetres; `middle`: what is looked at [3]; metres."""
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
-        use_workbench(scene, size)
+        scene.render.engine = "BLENDER_WORKBENCH"
+        shading = scene.display.shading
+        shading.light, shading.color_type, shading.show_cavity = "STUDIO", "MATERIAL", True
+        scene.render.resolution_x = scene.render.resolution_y = size
         scene.view_settings.view_transform = "Standard"
         scene.world = bpy.data.worlds.new("World")
         self.head, self.object, self.middle, self.distance = head, add_head(head), middle, distance

@@ -2,10 +2,11 @@
 
 from .bakes import BakeReport, apply, bake
 from .export import export
+from .film import render_preview
 from .make import KINDS, Made, Plan, compute_bake, make
 from .ownership import remove_bake
 from .plan import plan_bake
-from .scene import add_head, build_scene, render_preview, save_blend
+from .scene import add_head, build_scene, save_blend
 
 __all__ = [
     "KINDS", "BakeReport", "Made", "Plan", "add_head", "apply", "bake", "build_scene", "compute_bake", "export",

@@ -1,11 +1,8 @@
-"""A scene around the head: materials, sound, camera, light; and its preview as a film."""
+"""A scene around the head: materials, sound, camera, light; and the .blend that holds it."""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -103,67 +100,3 @@ def save_blend(path: Path) -> None:
         bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
         bpy.ops.file.make_paths_relative()
         bpy.ops.wm.save_mainfile()
-
-
-def workbench_renders() -> bool:
-    """Whether this machine can draw without a screen; asked in a child, as Blender ends the process if it cannot."""
-    code = (
-        "import bpy; s = bpy.context.scene; s.render.engine = 'BLENDER_WORKBENCH'; "
-        "s.render.resolution_x = s.render.resolution_y = 8; bpy.ops.render.render()"
-    )
-    try:
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def use_workbench(scene, size: int) -> None:
-    """Workbench in the materials' colours, `size` pixels a side."""
-    scene.render.engine = "BLENDER_WORKBENCH"
-    shading = scene.display.shading
-    shading.light, shading.color_type, shading.show_cavity = "STUDIO", "MATERIAL", True
-    scene.render.resolution_x = scene.render.resolution_y = size
-
-
-def render_preview(path: Path, size: int = 512, progress: Callable[[float], None] = lambda share: None) -> None:
-    """Render the scene's range into an mp4 with its sound: Workbench, or Cycles where nothing can be drawn with OpenGL.
-
-    Args:
-        path: the .mp4.
-        size: pixels of its sides; Cycles halves them.
-        progress: called with the share done after each frame.
-
-    Raises:
-        HiSTalkError: the film cannot be written.
-    """
-    path = Path(path).resolve()
-    scene = bpy.context.scene
-    use_workbench(scene, size)
-    if not workbench_renders():
-        scene.render.engine = "CYCLES"
-        scene.cycles.samples, scene.cycles.use_denoising = 12, True
-        scene.render.use_persistent_data = True
-        scene.render.resolution_x = scene.render.resolution_y = size // 2
-    scene.render.resolution_percentage = 100
-    if hasattr(scene.render.image_settings, "media_type"):
-        scene.render.image_settings.media_type = "VIDEO"
-    scene.render.image_settings.file_format = "FFMPEG"
-    ffmpeg = scene.render.ffmpeg
-    ffmpeg.format, ffmpeg.codec, ffmpeg.audio_codec = "MPEG4", "H264", "AAC"
-    ffmpeg.constant_rate_factor = "HIGH"
-    scene.render.use_stamp_date = False  # the clock in its metadata: equal scenes, equal films
-    # Without the sequencer Blender writes a silent film.
-    scene.render.use_sequencer = True
-    scene.render.use_file_extension = False
-    frames = scene.frame_end - scene.frame_start + 1
-
-    def frame_done(scene, *_):
-        progress((scene.frame_current - scene.frame_start + 1) / frames)
-
-    bpy.app.handlers.render_post.append(frame_done)
-    try:
-        with blender_output(path, "rendered") as temporary, quiet(1):
-            scene.render.filepath = str(temporary)
-            bpy.ops.render.render(animation=True)
-    finally:
-        bpy.app.handlers.render_post.remove(frame_done)

@@ -15,9 +15,10 @@ from ..style import Style
 from ..take import Take, recognise
 from .bakes import BakeReport, apply, report
 from .export import export
+from .film import render_preview
 from .make import compute_bake
 from .plan import arkit_keys, plan_bake, rest_positions, scene_fps, shown_positions
-from .scene import build_scene, render_preview, save_blend
+from .scene import build_scene, save_blend
 
 
 def new_shot(take: Take, audio: Path, start: int, fps: float, units: bool, delay: float = 0.0):

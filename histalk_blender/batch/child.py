@@ -1,8 +1,6 @@
-"""`python -m histalk_blender.batch.child`: a worker that `crew` started."""
+"""A worker that `crew` started in a Python of its own."""
 
-import os
-
+from ..endings import command_process
 from .crew import serve
 
-serve()
-os._exit(0)  # Blender's module may wait forever at a normal end
+command_process(serve)

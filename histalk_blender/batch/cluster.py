@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import chdir
 from dataclasses import replace
 
+from ..endings import listen_again
 from ..errors import HiSTalkError
 from .ledger import ATTEMPTS, Outcome
 from .work import Group, Halt, Setup, work
@@ -42,13 +45,15 @@ def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callab
         import ray
     except ImportError as error:
         raise HiSTalkError(f"Ray is not installed ({error}): pip install 'histalk-blender[ray]'.") from error
-    todo = deque(groups)
+    todo = deque(group.absolute() for group in groups)
     if not todo:
         return
     _answers(address)
     ours = not ray.is_initialized()
     try:
-        ray.init(address=address or None, ignore_reinit_error=True, log_to_driver=False, include_dashboard=False)
+        with chdir(sys.prefix):  # Ray lets its workers import from the folder that we are in
+            ray.init(address=address or None, ignore_reinit_error=True, log_to_driver=False, include_dashboard=False)
+        listen_again()
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise HiSTalkError(f"No Ray cluster at '{address}' ({error}): start one, or give --ray alone.") from error
     try:
@@ -56,7 +61,7 @@ def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callab
         gpus, cores = int(has.get("GPU", 0)), int(has.get("CPU", 1))
         share = {"num_gpus": 1} if gpus else {"num_cpus": min(CORES, cores)}
         hired = ray.remote(max_restarts=-1, max_task_retries=ATTEMPTS - 1, **share)(Actor)
-        absolute = replace(setup, folder=setup.folder.resolve(), device="cuda" if gpus else "cpu")
+        absolute = replace(setup.absolute(), device="cuda" if gpus else "cpu")
         actors = [hired.remote(absolute) for _ in range(min(len(todo), gpus or max(1, cores // CORES)))]
         given: dict = {}
 

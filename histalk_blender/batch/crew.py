@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Client, Connection, Listener, wait
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
+from .. import children
+from ..child_start import end_with_parent
 from ..errors import HiSTalkError
 from .ledger import ATTEMPTS, Outcome
 from .work import Group, Halt, Setup, work
@@ -51,7 +53,8 @@ def crew(
         Halt: a child found that nothing more can be written.
         HiSTalkError: no child can be started.
     """
-    todo, deaths, hands, fruitless = deque(groups), Counter(), [], 0
+    setup = setup.absolute()
+    todo, deaths, hands, fruitless = deque(group.absolute() for group in groups), Counter(), [], 0
     with tempfile.TemporaryDirectory(prefix="histalk-") as scratch:
         place = None if os.name == "nt" else os.path.join(scratch, "crew")
         key = secrets.token_bytes(32)
@@ -123,28 +126,39 @@ def _bury(hand: _Hand, todo: deque[Group], deaths: Counter) -> Iterator[Outcome]
 
 
 def _hire(listener: Listener, key: bytes, setup: Setup, device: str, count: int) -> _Hand:
-    told = {"address": listener.address, "key": key.hex(), "device": device}
+    told = {"address": listener.address, "key": key.hex(), "device": device, "parent": os.getpid()}
     told |= {"folder": str(setup.folder), "weights": str(setup.weights or "")}
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    process = subprocess.Popen(_command(), env={"OMP_NUM_THREADS": threads, **os.environ, ADDRESS: json.dumps(told)})
+    env = children.clean_environment({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), ADDRESS: json.dumps(told)})
+    process = children.start(_command(), env=env)
     with ThreadPoolExecutor(1) as pool:
         call, waited = pool.submit(listener.accept), 0.0
-        while not call.done() and process.poll() is None and waited < START:
-            waited += 0.2
-            concurrent.futures.wait([call], 0.2)
-        if not call.done():
+        try:
+            while not call.done() and process.poll() is None and waited < START:
+                waited += 0.2
+                concurrent.futures.wait([call], 0.2)
+            if not call.done():
+                raise HiSTalkError("A worker ended before it began, or never did: its message stands above.")
+            return _Hand(process, call.result(), device)
+        except BaseException:
             process.kill()
-            Client(listener.address, authkey=key).close()  # or the pool would wait for the call for ever
-            raise HiSTalkError(f"A worker ended before it began (code {process.wait()}): its message stands above.")
-        return _Hand(process, call.result(), device)
+            process.wait()
+            if not call.done():
+                Client(listener.address, authkey=key).close()  # or the pool would wait for the call for ever
+            raise
 
 
 def _command() -> list[str]:
     """What starts a worker: Blender again inside Blender, else Python."""
+    if blender := _blender():
+        return [blender, "--background", "--disable-autoexec", "--command", "histalk", "worker"]
+    return children.module_command("batch.child")
+
+
+def _blender() -> str:
+    """The Blender that this process is, or ""."""
     bpy = sys.modules.get("bpy")
-    if bpy is not None and bpy.app.binary_path:
-        return [bpy.app.binary_path, "--background", "--command", "histalk", "worker"]
-    return [sys.executable, "-m", "histalk_blender.batch.child"]
+    return bpy.app.binary_path if bpy else ""
 
 
 def serve() -> None:
@@ -157,6 +171,8 @@ def serve() -> None:
         raise HiSTalkError("A worker is started by `histalk batch --workers`, not by hand.")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started it
     told = json.loads(os.environ.pop(ADDRESS))
+    if _blender():  # a Python child has seen to it already
+        end_with_parent(told["parent"])
     line, mine = Client(told["address"], authkey=bytes.fromhex(told["key"])), Lock()
 
     def say(kind: str, value: object = None) -> None:
@@ -166,14 +182,18 @@ def serve() -> None:
     def groups() -> Iterator[Group]:
         while True:
             say("next")
+            while not line.poll(0.2):
+                if stop.is_set():
+                    return
             group = line.recv()
             if group is None:
                 return
             yield group
 
+    stop = Event()
     setup = Setup(Path(told["folder"]), Path(told["weights"]) if told["weights"] else None, told["device"])
     try:
-        for outcome in work(setup, groups(), lambda name: say("started", name)):
+        for outcome in work(setup, groups(), lambda name: say("started", name), stop):
             say("ended", outcome)
     except Halt as halt:
         say("halt", str(halt))

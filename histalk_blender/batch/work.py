@@ -9,9 +9,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..endings import stop_if_asked
 from ..errors import HiSTalkError
 from ..files import atomic_write, has_room
 from ..sound import Sound, open_sound
@@ -40,6 +42,11 @@ class Group:
     jobs: tuple[Job, ...]
     wanted: frozenset[str]  # names of those whose outputs are to be written
 
+    def absolute(self) -> Group:
+        """The same for a process that works in another folder."""
+        jobs = (replace(job, audio=job.audio.absolute(), blend=job.blend and job.blend.absolute()) for job in self.jobs)
+        return replace(self, jobs=tuple(jobs))
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -48,6 +55,10 @@ class Setup:
     folder: Path  # of the outputs
     weights: Path | None
     device: str
+
+    def absolute(self) -> Setup:
+        """The same for a process that works in another folder."""
+        return replace(self, folder=self.folder.absolute(), weights=self.weights and self.weights.absolute())
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,29 +71,45 @@ class _Heard:
     performance: Performance | None = None
 
 
-def work(setup: Setup, groups: Iterable[Group], started: Callable[[str], None]) -> Iterator[Outcome]:
-    """Do all groups; an outcome for each job that is wanted, as it ends.
+def work(
+    setup: Setup, groups: Iterable[Group], started: Callable[[str], None], stop: threading.Event | None = None
+) -> Iterator[Outcome]:
+    """Do all groups; an outcome for each job that is wanted, as it ends. Its threads end with the iterator.
 
     Args:
         groups: taken from one at a time, by another thread.
         started: called with a job's name before its outputs are touched.
+        stop: set when nothing more is wanted, for groups that wait for somebody.
 
     Raises:
         Halt: the disk is full or the folder can no longer be written.
     """
-    for heard in ahead(_hear(setup, ahead(map(_decode, groups)))):
-        for one in heard:
-            started(one.job.name)
-            yield _write(setup, one)
+    stop = stop or threading.Event()
+    with closing(ahead(_hear(setup, ahead(map(_decode, groups), stop), stop), stop)) as heard_groups:
+        try:
+            for heard in heard_groups:
+                for one in heard:
+                    started(one.job.name)
+                    yield _write(setup, one)
+                    stop_if_asked()
+        finally:
+            stop.set()
 
 
-def ahead(items: Iterable) -> Iterator:
-    """The same items, made by a thread that is up to `AHEAD` of them in advance; it ends with the iterator."""
+def ahead(items: Iterable, stop: threading.Event) -> Iterator:
+    """The same items, made by a thread that is up to `AHEAD` of them in advance; it has ended when the iterator has.
+
+    Args:
+        stop: ends both.
+    """
     passed: queue.Queue = queue.Queue(AHEAD)
-    ended = threading.Event()
+    closed = threading.Event()
+
+    def wanted() -> bool:
+        return not (stop.is_set() or closed.is_set())
 
     def put(kind: str, value: object) -> None:
-        while not ended.is_set():
+        while wanted():
             try:
                 passed.put((kind, value), timeout=0.1)
                 return
@@ -93,17 +120,23 @@ def ahead(items: Iterable) -> Iterator:
         try:
             for item in items:
                 put("item", item)
-                if ended.is_set():
-                    return
+                if not wanted():
+                    break
             put("end", None)
         except BaseException as error:  # told to whoever waits
             put("error", error)
+        finally:
+            if hasattr(items, "close"):
+                items.close()
 
     thread = threading.Thread(target=make, name="HiSTalk batch", daemon=True)
     thread.start()
     try:
-        while True:
-            kind, value = passed.get()
+        while wanted():
+            try:
+                kind, value = passed.get(timeout=0.1)
+            except queue.Empty:
+                continue
             if kind == "item":
                 yield value
             elif kind == "end":
@@ -111,7 +144,8 @@ def ahead(items: Iterable) -> Iterator:
             else:
                 raise value
     finally:
-        ended.set()
+        closed.set()
+        thread.join()
 
 
 def _decode(group: Group) -> tuple[Group, list[_Heard]]:
@@ -129,29 +163,40 @@ def _decode(group: Group) -> tuple[Group, list[_Heard]]:
     return group, out
 
 
-def _hear(setup: Setup, decoded: Iterable[tuple[Group, list[_Heard]]]) -> Iterator[list[_Heard]]:
+class _Unwanted(BaseException):
+    """The batch stops while the network hears."""
+
+
+def _hear(
+    setup: Setup, decoded: Iterable[tuple[Group, list[_Heard]]], stop: threading.Event
+) -> Iterator[list[_Heard]]:
+    def go_on(share: float) -> None:
+        if stop.is_set():
+            raise _Unwanted
+
     for group, clips in decoded:
         good = [clip for clip in clips if clip.sound is not None]
         try:
-            heard = _hear_together(setup, good)
+            heard = _hear_together(setup, good, go_on)
         except Exception:  # one of them is to blame, and the others are not to suffer for it
-            heard = [_hear_alone(setup, clip) for clip in good]
+            heard = [_hear_alone(setup, clip, go_on) for clip in good]
         done = {clip.job.name: clip for clip in heard}
         yield [done.get(clip.job.name, clip) for clip in clips if clip.job.name in group.wanted]
 
 
-def _hear_together(setup: Setup, clips: list[_Heard]) -> list[_Heard]:
+def _hear_together(setup: Setup, clips: list[_Heard], go_on: Callable[[float], None]) -> list[_Heard]:
     began, total = time.perf_counter(), sum(clip.sound.seconds for clip in clips)
-    found = perform([clip.sound for clip in clips], setup.weights, setup.device, rows=len(clips)) if clips else []
+    sounds, rows = [clip.sound for clip in clips], len(clips)
+    found = perform(sounds, setup.weights, setup.device, rows=rows, progress=go_on) if clips else []
     spent = time.perf_counter() - began
     return [
         replace(clip, network_s=spent * clip.sound.seconds / total, performance=one) for clip, one in zip(clips, found)
     ]
 
 
-def _hear_alone(setup: Setup, clip: _Heard) -> _Heard:
+def _hear_alone(setup: Setup, clip: _Heard, go_on: Callable[[float], None]) -> _Heard:
     try:
-        return _hear_together(setup, [clip])[0]
+        return _hear_together(setup, [clip], go_on)[0]
     except Exception as error:
         return replace(clip, error=_sentence(error))
 

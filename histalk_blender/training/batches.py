@@ -63,7 +63,7 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
     corpus = Path(corpus)
     tables = sorted(corpus.glob("*.jsonl"))
     if not tables:
-        raise HiSTalkError(f"'{corpus}' holds no corpus: make one with python -m histalk_blender.training.corpus.build.")
+        raise HiSTalkError(f"'{corpus}' holds no corpus: make one with python -P -m histalk_blender.training.corpus.build.")
     index = {phone: i for i, phone in enumerate(ARPABET)}
     clips = []
     for table in tables:

@@ -1,6 +1,6 @@
 """Score a checkpoint on any split of any data set, beside three baselines.
 
-python -m histalk_blender.training.evaluate --corpus corpus --weights model_weights/histalk-small.safetensors
+python -P -m histalk_blender.training.evaluate --corpus corpus --weights model_weights/histalk-small.safetensors
 is what `histalk evaluate --dataset corpus --root corpus` does, with one JSON file in place of a folder.
 """
 

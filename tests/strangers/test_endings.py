@@ -1,0 +1,152 @@
+"""Real processes, ended in every way: the exit code is the documented one, and nobody is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from assets import SPEECH
+
+pytest.importorskip("torch", reason="no torch for this Python here")
+ROOT = Path(__file__).parents[2]
+HERE = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+RUN = "from histalk_blender.cli import main; main()"
+# The same command, which a signal meets at a given moment: by the clock it might be over too soon, or not that far.
+STRUCK = """
+import os, sys
+from histalk_blender import cli, take
+from histalk_blender.batch import work
+moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
+
+def before(owner, name, times=[]):
+    kept = getattr(owner, name)
+    def struck(*arguments, **options):
+        if not times:
+            times.append(os.kill(os.getpid(), number))
+        return kept(*arguments, **options)
+    setattr(owner, name, struck)
+
+if moment == "decoding":
+    before(work, "open_sound")
+elif moment == "hearing":
+    before(take, "synthesize_many")
+elif moment == "writing":
+    before(work, "write_outputs")
+elif moment == "drawing a film":
+    from histalk_blender.bake import film
+    before(film, "stop_if_asked")  # in Blender's own callback
+cli.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Four lines of a second, and one of a minute."""
+    folder = tmp_path_factory.mktemp("clips")
+    samples, rate = sf.read(SPEECH)
+    for i in range(4):
+        sf.write(folder / f"line {i}.wav", samples[i * rate : (i + 1) * rate], rate)
+    sf.write(folder / "long.wav", np.tile(samples, 9), rate)
+    return folder
+
+
+def ended(*arguments, code=RUN, timeout=120, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=HERE, **options
+    )
+
+
+def children_of(pid):
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def wait_until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "moment, number, code",
+    [("decoding", signal.SIGINT, 130), ("hearing", signal.SIGINT, 130), ("writing", signal.SIGTERM, 143)],
+)
+def test_a_signal_ends_a_batch_with_its_code(clips, tmp_path, moment, number, code):
+    out = tmp_path / "out"
+    done = ended(moment, int(number), "batch", clips, "--out", out, "--rows", "1-2", code=STRUCK)
+    assert done.returncode == code and "the same command goes on" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not list(out.rglob("*.part*"))
+
+
+def test_ctrl_c_while_a_film_is_drawn_ends_it(clips, tmp_path):
+    film = ("bake", clips / "line 0.wav", "--blend", tmp_path / "a.blend", "--preview", tmp_path / "a.mp4")
+    done = ended("drawing a film", int(signal.SIGINT), *film, code=STRUCK)
+    assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.blend"], "no half a film"
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_workers_end_with_the_one_who_started_them(clips, tmp_path, number, code):
+    command = [sys.executable, "-c", RUN, "batch", clips, "--out", tmp_path / "out", "--workers", "2", "--device", "cpu"]
+    with subprocess.Popen(command, env=HERE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: len(list((tmp_path / "out").rglob("*.pc2"))) >= 1)
+        workers = children_of(process.pid)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == code and len(workers) == 2
+    wait_until(lambda: not any(alive(worker) for worker in workers), seconds=5)
+
+
+DRIVEN = """
+import sys, bpy
+from histalk_blender.bake import add_head, save_blend
+from histalk_blender.endings import leave
+from histalk_blender.head import load_head
+bpy.ops.wm.read_factory_settings(use_empty=True)
+head = add_head(load_head())
+head.driver_add("location", 0).driver.expression = f"[0.0, open({sys.argv[2]!r}, 'w')][0]"
+head.driver_add("location", 1).driver.expression = "max(x for x in (frame, 2))"
+save_blend(sys.argv[1])
+leave(0)
+"""
+
+
+def test_a_shot_with_python_drivers_ends_and_runs_none_of_them(clips, tmp_path):
+    shot, ran = tmp_path / "shot.blend", tmp_path / "ran"
+    assert ended(shot, ran, code=DRIVEN).returncode == 0 and shot.exists()
+    ran.unlink(missing_ok=True)
+    done = ended("batch", clips, "--blend", shot, "--out", tmp_path / "out", "--rows", "1", "--outputs", "blend", timeout=90)
+    assert done.returncode == 0 and (tmp_path / "out/line 0.blend").exists() and not ran.exists(), done.stderr
+
+
+def test_a_reader_that_leaves_and_closed_outputs_change_nothing(clips, tmp_path):
+    out = tmp_path / "out"
+    batch = f"{sys.executable} -c '{RUN}' batch '{clips}' --out '{out}' --rows 1"
+    done = subprocess.run(["bash", "-c", f"{batch} | true; exit ${{PIPESTATUS[0]}}"], env=HERE, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and len(list(out.glob("*.pc2"))) == 1
+    done = subprocess.run(["bash", "-c", f"{batch} --status >&- 2>&-"], env=HERE)
+    assert done.returncode == 0
+    done = subprocess.run(["bash", "-c", f"{batch} --status > /dev/full"], env=HERE, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("histalk: ") and "Traceback" not in done.stderr
+
+
+def test_what_is_refused_ends_with_2_and_help_with_0(tmp_path):
+    assert ended("batch", "--out", tmp_path).returncode == 2
+    assert ended("bake").returncode == 2
+    helped = ended("--help")
+    assert helped.returncode == 0 and "batch" in helped.stdout
