@@ -1,6 +1,6 @@
 """Run inside a real Blender under a virtual screen: an animator's walk, a picture at each stop.
 
-    blender --factory-startup ... --python walk.py -- PROJECT EXTRA_SITE_PACKAGES OUT
+    blender --factory-startup ... --python walk.py -- PROJECT OUT
 """
 
 import subprocess
@@ -11,9 +11,8 @@ from pathlib import Path
 
 import bpy
 
-PROJECT, EXTRA, OUT = (Path(word) for word in sys.argv[sys.argv.index("--") + 1 :])
+PROJECT, OUT = (Path(word) for word in sys.argv[sys.argv.index("--") + 1 :])
 MODULE = "bl_ext.user_default.histalk_blender"
-sys.path.append(str(EXTRA))  # soundfile and soxr; the extension's own wheels are for 4.5 and 5.2
 
 
 def picture(name, crop=""):
@@ -45,14 +44,6 @@ def stored_take(package):
     return take.Take(synthesis.Performance(spoken, outputs, *[None] * 3, "histalk"))
 
 
-def speak_4_3():
-    """This window is older than what we support: give it the sequencer's present names."""
-    editor, strip = bpy.types.SequenceEditor, bpy.types.SoundSequence
-    editor.strips_all = property(lambda self: self.sequences_all)
-    editor.strips = property(lambda self: self.sequences)
-    strip.retiming_keys, strip.sound_offset = (), 0.0
-
-
 def show_sidebar(area):
     area.spaces.active.show_region_ui = True
 
@@ -79,7 +70,6 @@ def steps():
     strips.type = "SEQUENCE_EDITOR"
     for obj in list(bpy.data.objects):
         bpy.data.objects.remove(obj)
-    speak_4_3()
     enable()
     view.spaces.active.shading.color_type = "MATERIAL"
     view.spaces.active.overlay.show_floor = False
@@ -93,6 +83,7 @@ def steps():
         head = bpy.context.view_layer.objects.active
         scene = bpy.context.scene
         scene.render.fps = 30
+        bpy.context.workspace.sequencer_scene = scene
         scene.sequence_editor_create().strips.new_sound("Line 12", str(PROJECT / "tests/data/speech.flac"), 1, 1)
         scene.frame_end = 200
         bpy.ops.view3d.view_axis(type="FRONT")
