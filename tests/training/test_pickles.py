@@ -12,8 +12,13 @@ from histalk_blender.training.datasets.pickles import read_pickle
 
 DATA = {
     "FaceTalk": {"audio": np.arange(5, dtype=np.int16), "sample_rate": 22000, "gain": np.float64(0.5)},
-    "objects": np.array(["a", {"b": 1}], object),
-    "more": [1.5, None, True, (b"raw", {1, 2}), "é", collections.OrderedDict(a=1)],
+    "big-endian": np.arange(6, dtype=">f4").reshape(2, 3),
+    "columns first": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "none": np.zeros((0, 3)),
+    "more": [
+        1.5, None, True, (b"raw", {1, 2}), "é", collections.OrderedDict(a=1), b"", bytearray(b"\0\1"), 2j, -(2**40),
+        collections.defaultdict(list, b=[2]), frozenset({(1, 2)}), float("inf"),
+    ],
 }
 
 
@@ -24,7 +29,10 @@ def test_arrays_numbers_and_containers_of_every_protocol_are_read(tmp_path, prot
     got = read_pickle(path)
     np.testing.assert_array_equal(got["FaceTalk"]["audio"], DATA["FaceTalk"]["audio"])
     assert got["FaceTalk"]["sample_rate"] == 22000 and got["FaceTalk"]["gain"] == 0.5
-    assert got["objects"][1] == {"b": 1} and got["more"] == DATA["more"]
+    for name in ("big-endian", "columns first", "none"):
+        np.testing.assert_array_equal(got[name], DATA[name])
+        assert got[name].dtype == DATA[name].dtype.newbyteorder("=")
+    assert got["more"] == DATA["more"]
 
 
 def test_a_pickle_of_python_2_is_read(tmp_path):

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import HiSTalkError
+from ...errors import HiSTalkError, shown
+from ...files import open_regular
+from .arrays import array_of, check_finite, read_npy
 from .pickles import read_pickle
 
 RATE = 16_000
+MOST_TEXT = 10_000_000  # bytes of a list of indices: a million of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,27 +117,35 @@ def read_indices(path: Path, vertices: int) -> np.ndarray:
     try:
         if keys:
             table = read_pickle(file)
-            found = np.concatenate([np.asarray(table[key]) for key in keys.split("+")])
+            found = np.concatenate([array_of(table[key], key).ravel() for key in keys.split("+")])
         elif file.suffix == ".npy":
-            found = np.load(file, allow_pickle=False)
+            found = np.array(read_npy(file)).ravel()
         else:
-            found = np.array([int(word) for word in file.read_text().replace(",", " ").split()])
-        found = found.astype(int).ravel()
-    except (ValueError, KeyError, TypeError) as error:
-        raise HiSTalkError(f"'{path}' holds no list of vertex indices ({error}): give numbers from 0.") from error
-    if not len(found) or found.min() < 0 or found.max() >= vertices:
+            with open_regular(file) as text:
+                words = text.read(MOST_TEXT).decode("utf-8-sig").replace(",", " ").split()
+            found = np.array([int(word) for word in words], np.int64)
+    except HiSTalkError:
+        raise
+    except Exception as error:
+        raise HiSTalkError(f"'{path}' holds no list of vertex indices ({shown(error)}): give numbers from 0.") from error
+    check_finite(found, str(path))
+    if not len(found) or found.min() < 0 or found.max() >= vertices or (found % 1).any():
         raise HiSTalkError(f"'{path}' must hold indices from 0 to {vertices - 1}, the vertices of this mesh.")
-    return found
+    return found.astype(int)
 
 
 def read_templates(path: Path, vertices: int) -> dict[str, np.ndarray]:
     """Neutral faces by subject, [V, 3] each.
 
     Raises:
-        HiSTalkError: the file is missing, or a face is not of `vertices` vertices.
+        HiSTalkError: the file is missing, or a face is not of `vertices` vertices in finite numbers.
     """
-    faces = read_pickle(path).items()
-    return {str(subject): as_frames(face, vertices, f"{path}: {subject}")[0] for subject, face in faces}
+    found = {}
+    for subject, face in read_pickle(path).items():
+        called = f"{path}: {shown(subject)}"
+        found[str(subject)] = as_frames(array_of(face, called), vertices, called)[0]
+        check_finite(found[str(subject)], called)
+    return found
 
 
 def template_of(templates: dict[str, np.ndarray], subject: str, path: Path) -> np.ndarray:
@@ -152,16 +163,11 @@ def read_frames(path: Path, vertices: int) -> np.ndarray:
     """
     if not path.is_file():
         raise HiSTalkError(f"'{path}' is missing: put the data set's own file there.")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise HiSTalkError(f"'{path}' is no array of numbers ({error}): copy or convert it again.") from error
-    return as_frames(array, vertices, str(path))
+    return as_frames(read_npy(path), vertices, str(path))
 
 
-def as_frames(array, vertices: int, called: str) -> np.ndarray:
+def as_frames(array: np.ndarray, vertices: int, called: str) -> np.ndarray:
     """Any array of whole frames of a mesh as [T, V, 3]."""
-    array = np.asanyarray(array)
     fits = array.shape[-1:] == (3 * vertices,) or array.shape[-2:] == (vertices, 3)
     if array.dtype.kind != "f" or not array.size or not fits:
         raise HiSTalkError(f"'{called}' is {array.dtype} {array.shape}, where frames of {vertices} vertices are due.")
@@ -177,6 +183,8 @@ def frame_step(called: str, frames: int, seconds: float, rates: dict[float, int]
     Raises:
         HiSTalkError: sound and motion are not of one length at any rate.
     """
+    if not frames or not seconds:
+        raise HiSTalkError(f"'{called}' has {frames} frames for {seconds:.1f} s of sound: use the data set's own files.")
     rate = min(rates, key=lambda rate: abs(np.log(frames / seconds / rate)))
     if not 0.7 < frames / seconds / rate < 1.4:
         raise HiSTalkError(

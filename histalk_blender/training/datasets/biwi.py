@@ -13,6 +13,7 @@ import numpy as np
 
 from ...audio import read_audio
 from ...errors import HiSTalkError
+from .arrays import check_finite
 from .base import RATE, DataSet, Recording, Topology, frame_step, read_frames, read_templates, template_of
 
 VERTICES = 23370
@@ -68,6 +69,8 @@ class Biwi(DataSet):
         def motion() -> np.ndarray:
             frames = read_frames(vertices, VERTICES)
             frame_step(str(vertices), len(frames), len(read_audio(sound)) / RATE, RATES)
-            return np.asarray(frames, np.float32) - neutral
+            moved = np.asarray(frames, np.float32) - neutral
+            check_finite(moved, str(vertices))
+            return moved
 
         return Recording(name, name.split("_")[0], group, neutral, lambda: read_audio(sound), motion)

@@ -18,6 +18,7 @@ from ...audio import read_audio
 from ...errors import HiSTalkError
 from ...flame import VERTICES, load_flame_map
 from ...head import load_head
+from .arrays import array_of, check_finite
 from .base import (
     RATE, DataSet, Recording, Topology, VertexLandmarks, frame_step, read_frames, read_templates, template_of,
 )  # fmt: skip
@@ -95,7 +96,9 @@ class Vocaset(DataSet):
         def read() -> np.ndarray:
             frames = positions()
             step = frame_step(called, len(frames), len(samples()) / RATE, RATES)
-            return upright(np.asarray(frames[::step])) - neutral
+            moved = upright(np.asarray(frames[::step])) - neutral
+            check_finite(moved, called)
+            return moved
 
         return read
 
@@ -116,19 +119,40 @@ class Vocaset(DataSet):
 
     def _from_original(self, subject: str, sentences: range):
         verts, audio, index = self._original
-        names = [f"sentence{n:02}" for n in sentences if f"sentence{n:02}" in index.get(subject, {})]
+        spoken, heard = _table(index, subject, self.root / FILES[2]), _table(audio, subject, self.root / FILES[1])
+        names = [f"sentence{n:02}" for n in sentences if f"sentence{n:02}" in spoken]
         if not names:
             raise HiSTalkError(f"'{self.root / FILES[2]}' has no sentence of '{subject}': use VOCASET's own file.")
         for name in names:
-            if name not in audio.get(subject, {}):
+            if name not in heard:
                 raise HiSTalkError(f"'{self.root / FILES[1]}' lacks {subject} {name}, though its vertices are there.")
-            rows = [row for _, row in sorted(index[subject][name].items())]
+            rows = _rows(_table(spoken, name, self.root / FILES[2]), f"{self.root / FILES[2]}: {subject} {name}")
             if max(rows) >= len(verts):
                 raise HiSTalkError(f"'{self.root / FILES[0]}' ends before {subject} {name}: copy or download it again.")
-            yield name, lambda sound=audio[subject][name]: _resampled(sound), lambda rows=rows: verts[rows]
+            sound, called = _table(heard, name, self.root / FILES[1]), f"{self.root / FILES[1]}: {subject} {name}"
+            yield name, lambda sound=sound, called=called: _resampled(sound, called), lambda rows=rows: verts[rows]
 
 
-def _resampled(sound: dict) -> np.ndarray:
-    samples = np.asarray(sound["audio"])
+def _table(table: dict, key: str, path: Path) -> dict:
+    """What a table of tables holds; nothing where the key is not there."""
+    found = table.get(key, {})
+    if not isinstance(found, dict):
+        raise HiSTalkError(f"'{path}' holds no table of '{key}': use VOCASET's own file.")
+    return found
+
+
+def _rows(table: dict, called: str) -> list[int]:
+    """Frame -> row of data_verts.npy, as the rows in the frames' order."""
+    numbers = [*table, *table.values()]
+    if not numbers or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in numbers):
+        raise HiSTalkError(f"'{called}' holds no rows of {FILES[0]}: use VOCASET's own file.")
+    return [row for _, row in sorted(table.items())]
+
+
+def _resampled(sound: dict, called: str) -> np.ndarray:
+    samples, rate = array_of(sound.get("audio"), called), sound.get("sample_rate")
+    if samples.ndim != 1 or not len(samples) or not isinstance(rate, (int, float, np.number)) or not 1000 <= rate <= 400_000:
+        raise HiSTalkError(f"'{called}' is no sound of one channel with its sample rate: use VOCASET's own file.")
+    check_finite(samples, called)
     wave = samples.astype(np.float32) / (32768 if samples.dtype.kind == "i" else 1)
-    return soxr.resample(wave, sound["sample_rate"], RATE)
+    return soxr.resample(wave, float(rate), RATE)
