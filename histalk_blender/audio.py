@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 
-from .decoding import LONGEST, RATE, SHORTEST, Stretch, check_source, why
+from . import foreign
+from .channels import MIX, pick_channel
+from .decoding import RATE, Stretch
 from .errors import HiSTalkError
+from .opening import SHORTEST, UNKNOWN, check_form, check_length, opened
 
 LEVEL = -23.0  # dBFS of what is not silence, the level that the network was trained at
 MOST_GAIN = 30.0  # dB; a hiss must not be lifted to speech
 SILENCE = 10 ** (-60 / 20)  # root mean square below which 25 ms are silence
 
 
-def read_audio(source: Path | bytes, start: float = 0.0, duration: float | None = None, name: str = "") -> np.ndarray:
+def read_audio(
+    source: Path | bytes, start: float = 0.0, duration: float | None = None, name: str = "", channel: str = MIX
+) -> np.ndarray:
     """Decode, mix down and resample a file or a stretch of it, see `Stretch`; only the result is held whole.
 
     Where the channels cancel each other out, the loudest is taken instead of their mean.
@@ -27,40 +30,50 @@ def read_audio(source: Path | bytes, start: float = 0.0, duration: float | None 
     Raises:
         HiSTalkError: the file cannot be read, or does not hold what is asked for.
     """
-    stretch = Stretch(source, start, duration, name)
+    stretch = Stretch(source, start, duration, name, channel)
     while True:
         samples = np.concatenate(list(stretch.blocks()))
         if not stretch.takes_one_channel():
             return samples
 
 
-def check_header(source: Path) -> None:
+def check_header(source: Path, channel: str = MIX) -> None:
     """Whether a file says of itself that it is sound of a fitting length, without decoding it.
 
     Raises:
-        HiSTalkError: it does not.
+        HiSTalkError: it does not, or has no such channel.
     """
     called = f"'{source}'"
-    check_source(source, called)
-    try:
-        seconds = sf.info(source).duration
-    except (OSError, sf.LibsndfileError, RuntimeError) as error:
-        raise HiSTalkError(
-            f"{called} is not audio that can be read ({why(error)}): use wav, flac, ogg or mp3."
-        ) from error
+    with opened(source, called) as found:
+        if found is None:
+            foreign.check(called)
+            return
+        file = found[0]
+        seconds = 0.0 if file.frames >= UNKNOWN else file.frames / max(file.samplerate, 1)
+        check_form(file, called)
+        check_length(seconds, file.channels * round(seconds * file.samplerate), called)
+        pick_channel(channel, file.channels, called)
     if 0 < seconds < SHORTEST:
         raise HiSTalkError(f"{called} lasts {seconds:.3f} s: at least {SHORTEST} s are needed.")
-    if seconds > LONGEST + 1:
-        raise HiSTalkError(f"{called} lasts {seconds / 60:.0f} minutes: cut it to an hour or less.")
+
+
+def seconds_of(source: Path) -> float:
+    """How long a file says that it is; 0 where it does not say, or cannot be read."""
+    try:
+        with opened(source, f"'{source}'") as found:
+            known = found is not None and found[0].frames < UNKNOWN
+            return found[0].frames / found[0].samplerate if known else 0.0
+    except HiSTalkError:
+        return 0.0
 
 
 def is_lossless(source: Path | bytes) -> bool:
     """Whether every decoder gives the same samples: what pads its start (mp3, ogg) is placed by each as it sees fit."""
     try:
-        info = sf.info(BytesIO(source) if isinstance(source, bytes) else source)
-    except sf.LibsndfileError:
+        with opened(source, "") as found:
+            return found is not None and found[0].subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
+    except HiSTalkError:
         return False
-    return info.subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
 
 
 def is_silent(samples: np.ndarray) -> bool:
@@ -69,7 +82,7 @@ def is_silent(samples: np.ndarray) -> bool:
 
 
 def normalise_level(samples: np.ndarray) -> np.ndarray:
-    """Bring what is not silence to -23 dBFS by one gain for the clip, of 30 dB at most; silence stays.
+    """Bring what is not silence to -23 dBFS by one gain for the clip, which lifts by 30 dB at most; silence stays.
 
     Args:
         samples: [N] float32.
@@ -88,7 +101,7 @@ def gain_for(levels: np.ndarray) -> np.float32:
     if not len(loud):
         return np.float32(1)
     gain = 10 ** (LEVEL / 20) / np.sqrt(np.mean(loud**2))
-    return np.float32(np.clip(gain, 10 ** (-MOST_GAIN / 20), 10 ** (MOST_GAIN / 20)))
+    return np.float32(min(gain, 10 ** (MOST_GAIN / 20)))
 
 
 def levels_of(samples: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .audio import gain_for, levels_of, silent_levels
+from .channels import MIX
 from .decoding import RATE, Stretch
 from .errors import HiSTalkError
 
@@ -73,13 +74,15 @@ class Sound:
         self._blocks, self._held, self._first = None, np.zeros(0, np.float32), 0
 
 
-def open_sound(source: Path | bytes, start: float = 0.0, duration: float | None = None, name: str = "") -> Sound:
+def open_sound(
+    source: Path | bytes, start: float = 0.0, duration: float | None = None, name: str = "", channel: str = MIX
+) -> Sound:
     """Decode a file or a stretch of it once, see `audio.read_audio`, so that all that is wrong with it is said now.
 
     Raises:
         HiSTalkError: the file cannot be read, or does not hold what is asked for.
     """
-    stretch = Stretch(source, start, duration, name)
+    stretch = Stretch(source, start, duration, name, channel)
     while True:
         length, rest, levels, kept = 0, np.zeros(0, np.float32), [], []
         for block in stretch.blocks():

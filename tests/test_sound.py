@@ -72,7 +72,7 @@ def test_a_file_that_changes_while_it_is_heard_is_named(tmp_path, long, damage):
         sf.write(path, rumble(3, RATE, 1), RATE)
     else:
         path.unlink()
-    with pytest.raises(HiSTalkError, match="a.wav.*(changed while|cannot be read)"):
+    with pytest.raises(HiSTalkError, match="a.wav.*changed while|No audio file at .*a.wav"):
         heard.between(10 * RATE, 11 * RATE)
 
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile as sf
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from .. import __version__
+from ..audio import seconds_of
 from ..errors import HiSTalkError
 from ..synthesis import WEIGHTS
 from .crew import crew
@@ -117,17 +117,10 @@ def grouped(jobs: Iterable[Job], wanted: set[str], rows: int) -> list[Group]:
     """
     sound = [job for job in jobs if not job.problems]
     if rows > 1:
-        sound.sort(key=lambda job: -_seconds(job.audio))
+        sound.sort(key=lambda job: -seconds_of(job.audio))
     groups = [tuple(sound[first : first + rows]) for first in range(0, len(sound), rows)]
     groups = [Group(group, frozenset(job.name for job in group) & wanted) for group in groups]
     return [group for group in groups if group.wanted]
-
-
-def _seconds(audio: Path) -> float:
-    try:
-        return sf.info(audio).duration
-    except (sf.LibsndfileError, OSError, RuntimeError):
-        return 0.0
 
 
 def report(rows: list[dict], folder: Path) -> list[Path]:
