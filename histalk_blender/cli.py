@@ -94,7 +94,7 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None,
     click.echo(out)
     if arkit:
         write_units(arkit, take.units, take.performance.fps)
-        click.echo(f"{arkit}  (52 units, {take.over.mean() * 1000:.2f} mm left over)")
+        click.echo(f"{arkit}  (52 units, {take.over.max() * 1000:.2f} mm root mean square off in the worst frame)")
 
 
 @main.command()
@@ -137,7 +137,8 @@ def bake(
     shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)
-    click.echo(f"{blend}  ({report.frames} frames, {report.keys} keys)")
+    accuracy = report.accuracy and f", {report.accuracy}"
+    click.echo(f"{blend}  ({report.frames} frames, {report.keys} keys{accuracy})")
     if preview:
         with _progress(preview.name) as progress:
             shots.write(obj, {"mp4": preview}, start, frames, progress)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import flame
-from .arkit import fit_units
+from .arkit import fit_units, playable
 from .errors import HiSTalkError
 from .head import Head, load_head
 from .loading import load_network, uncollected
@@ -81,10 +81,22 @@ class Take:
             return motion
         return motion.on(motion.shapes @ (scale * rotation).T.astype(np.float32))
 
-    def units_in(self, style: Style) -> Motion:
-        """The styled ARKit weights as a motion without vertices."""
-        weights = style.apply_to_units(self.units, self.performance.fps)
-        return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), self.performance.fps)
+    def units_in(self, style: Style, limits: np.ndarray | None = None) -> tuple[Motion, np.ndarray]:
+        """The styled motion as the ARKit weights that a rig plays.
+
+        Args:
+            style: how it speaks.
+            limits: [52, 2] of the rig's weights, see `arkit.fit_units`; None = it has all, from 0 to 1.
+
+        Returns:
+            The weights as a motion without vertices, and what they leave over [T] of the styled motion, in metres.
+        """
+        head, motion = load_head(), self.performance.motion
+        if style.scales:
+            motion = style.scaled(motion, self.units, head.unit_deltas())
+        motion = motion.smoothed(style.smoothing)
+        weights, over = playable(motion, head, limits, style.apply_to_units(self.units, motion.fps))
+        return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps), over
 
 
 def bundled_pose(rest: np.ndarray, head: Head) -> tuple[float, np.ndarray]:

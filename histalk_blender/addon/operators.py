@@ -257,7 +257,7 @@ class HISTALK_OT_load_map(Explained, ImportHelper, bpy.types.Operator):
         """Read it, all or nothing."""
         try:
             mapping = json.loads(Path(self.filepath).read_text())
-            unknown = [unit for unit in mapping if unit not in ARKIT_UNITS or not isinstance(mapping[unit], str)]
+            unknown = [unit for unit in mapping if unit not in ARKIT_UNITS or not isinstance(mapping[unit], str | None)]
         except (OSError, ValueError, TypeError) as error:
             self.report({"ERROR"}, f"'{self.filepath}' is no mapping ({error}): choose one made by Save Mapping.")
             return {"CANCELLED"}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import bpy
 
-from ..bake.plan import arkit_keys, cache_path, check_object, plan_bake, rest_positions, scene_fps
+from ..bake.arkit_rig import read_rig
+from ..bake.plan import cache_path, check_object, plan_bake, rest_positions, scene_fps
 from ..errors import HiSTalkError
 from ..take import recognise, topology_with
 from .job import Order
@@ -59,7 +60,7 @@ def why_no_order(context, obj) -> str:
         settings = obj.histalk
         topology_of(obj, settings.kind)
         if settings.kind == "arkit":
-            arkit_keys(obj, settings.mapping())
+            read_rig(obj, settings.mapping())
         if settings.kind == "cache":
             cache_path(obj, _folder(settings))
         if settings.weights and not Path(bpy.path.abspath(settings.weights)).is_file():

@@ -7,6 +7,7 @@ import textwrap
 import bpy
 
 from ..arkit_names import match_names
+from ..bake.arkit_rig import collapsed, key_names
 from ..bake.checks import why_nothing_moves
 from ..bake.ownership import has_bake
 from ..errors import HiSTalkError
@@ -67,8 +68,7 @@ class _Main(_Sidebar):
 
     def _recognised(self, layout, context, obj) -> None:
         column = layout.column(align=True)
-        keys = obj.data.shape_keys
-        count = len(match_names([key.name for key in keys.key_blocks[1:]])) if keys else 0
+        count = len(match_names(key_names(obj)))
         try:
             topology = recognised(obj)
         except HiSTalkError as error:
@@ -150,6 +150,7 @@ class _Output(_Settings):
             self._draw_mapping(layout, context, settings)
 
     def _draw_mapping(self, layout, context, settings) -> None:
+        """Which key shows which unit, and which units speech leaves alone."""
         row = layout.row(align=True)
         row.operator("histalk.map_units", icon="SHAPEKEY_DATA")
         row.operator("histalk.load_map", text="", icon="FILEBROWSER")
@@ -158,10 +159,16 @@ class _Output(_Settings):
         keys = context.object.data.shape_keys
         if not keys:
             return
-        found = match_names([key.name for key in keys.key_blocks[1:]])
+        found = match_names(key_names(context.object))
+        missing = [unit for unit in ARKIT_UNITS if unit not in found and unit not in settings.mapping()]
+        if missing:
+            sentence(layout, context, f"Missing: {collapsed(missing)}", "INFO")
         column = layout.column(align=True)
         for item in settings.unit_keys:
             row = column.row(align=True)
+            row.prop(item, "use", text="")
+            row = row.row(align=True)
+            row.active = item.use
             row.alert = bool(item.key) and item.key not in keys.key_blocks
             row.prop_search(item, "key", keys, "key_blocks", text=item.name)
             if not item.key:

@@ -28,9 +28,10 @@ def _is_mesh_scene(self, scene) -> bool:
 
 
 class HiSTalkUnitKey(bpy.types.PropertyGroup):
-    """An ARKit unit and the shape key that shows it."""
+    """An ARKit unit, whether speech moves it, and the shape key that shows it."""
 
     name: StringProperty(name="Unit")
+    use: BoolProperty(name="Use", default=True, description="Let speech move this unit; off leaves its shape key to you")
     key: StringProperty(name="Shape Key", description="Shape key that shows this unit; empty = the one of its name")
 
 
@@ -117,16 +118,16 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
         """The sliders as the pipeline takes them."""
         return Style(self.lips, self.jaw, self.upper_face, self.smoothing / 1000, self.delay / 1000)
 
-    def mapping(self) -> dict[str, str]:
-        """Unit -> shape key, for the units whose key the animator named."""
-        return {item.name: item.key for item in self.unit_keys if item.key}
+    def mapping(self) -> dict[str, str | None]:
+        """Unit -> shape key, for the units whose key the animator named; None for those to leave alone."""
+        return {item.name: item.key if item.use else None for item in self.unit_keys if item.key or not item.use}
 
-    def set_mapping(self, mapping: dict[str, str]) -> None:
+    def set_mapping(self, mapping: dict[str, str | None]) -> None:
         """A row for every unit, with the keys of a mapping."""
         self.unit_keys.clear()
         for unit in ARKIT_UNITS:
             row = self.unit_keys.add()
-            row.name, row.key = unit, mapping.get(unit, "")
+            row.name, row.key, row.use = unit, mapping.get(unit) or "", mapping.get(unit, "") is not None
 
 
 CLASSES = (HiSTalkUnitKey, HiSTalkSettings)

@@ -65,7 +65,7 @@ def _begin(obj) -> BakeJob | None:
     try:
         plan = plan_bake(
             obj, kind=order.plan.kind, start_frame=order.plan.start_frame, cache=order.plan.cache,
-            tolerance_mm=order.plan.tolerance_mm, mapping=order.plan.keys,
+            tolerance_mm=order.plan.tolerance_mm, mapping=order.plan.rig.mapping,
         )  # fmt: skip
     except HiSTalkError as error:
         obj.histalk.warnings = str(error)

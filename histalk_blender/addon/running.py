@@ -32,9 +32,9 @@ def finish(obj) -> str:
         remembered = job
         return job.error or "Bake cancelled; the scene is as it was."
     baked[job.order.uid] = replace(job.order, take=job.take)
-    made = {"cache": "a mesh cache", "arkit": f"curves on {job.report.keys} ARKit keys"}
+    made = {"cache": "a mesh cache", "arkit": f"curves on {job.report.curves} of {job.report.keys} ARKit keys"}
     what = made.get(job.report.kind, f"{job.report.keys} shape keys")
-    error = f", at most {job.report.max_error_mm:.2f} mm off" if job.report.kind in ("basis", "arkit") else ""
+    error = job.report.accuracy and f", {job.report.accuracy}"
     obj.histalk.report = f"{job.report.frames} frames as {what}{error}, in {job.seconds:.1f} s"
     # What hides a bake may be mended at any time: the panel looks for it by itself.
     passing = why_nothing_moves(obj)

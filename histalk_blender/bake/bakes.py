@@ -15,6 +15,7 @@ from ..files import commit_file
 from ..head import load_head
 from ..motion import Motion
 from ..units import ARKIT_UNITS
+from .arkit_rig import listed, rig_warnings
 from .checks import refresh, why_nothing_moves
 from .make import Made, make
 from .ownership import (
@@ -35,8 +36,16 @@ class BakeReport:
     kind: str
     frames: int
     keys: int
-    max_error_mm: float  # anywhere; for "arkit" the worst frame's root mean square
+    max_error_mm: float  # see `Made`
     warnings: list[str]
+    curves: int = 0  # for "arkit": of so many of the keys, the others rest
+
+    @property
+    def accuracy(self) -> str:
+        """How far the bake is from the motion, in words; "" where nothing is lost."""
+        if self.kind == "arkit":
+            return f"{self.max_error_mm:.2f} mm root mean square off in the worst frame"
+        return f"at most {self.max_error_mm:.2f} mm off" if self.kind == "basis" else ""
 
 
 def bake(obj, motion: Motion, **options) -> BakeReport:
@@ -112,13 +121,14 @@ def apply(obj, made: Made) -> Iterator[float]:
 def report(obj, made: Made) -> BakeReport:
     """What was made, and what would hide it."""
     kind = made.plan.kind
-    counts = {"cache": 0, "arkit": len(made.plan.keys), "keys": len(made.motion), "basis": len(made.motion.shapes)}
+    counts = {"cache": 0, "arkit": len(made.plan.rig.keys), "keys": len(made.motion), "basis": len(made.motion.shapes)}
     warnings = [*why_nothing_moves(obj), *_why_not_as_baked(obj, made)]
     if kind != "cache" and obj.data.users > 1:
         warnings.append(f"Mesh '{obj.data.name}' is shared, so {obj.data.users} objects speak: make it single-user.")
     if counts["keys"] > MANY_KEYS and kind == "keys":
         warnings.append(f"{counts['keys']} shape keys make Blender slow: basis keys or a cache hold the same motion.")
-    return BakeReport(kind, len(made.motion), counts[kind], made.max_error_mm, warnings)
+    curves = len(made.played) if kind == "arkit" else 0
+    return BakeReport(kind, len(made.motion), counts[kind], made.max_error_mm, warnings, curves)
 
 
 def _why_not_as_baked(obj, made: Made) -> list[str]:
@@ -131,17 +141,10 @@ def _why_not_as_baked(obj, made: Made) -> list[str]:
         own = keys.key_blocks[1:]
         names = [key.name for key in own if key_path(key.name) in moved or (key.vertex_group and key.value)]
         if names:
-            return [f"A mesh cache plays in place of shape keys: {_listed(names)} no longer move. Basis keys keep them."]
+            return [f"A mesh cache plays in place of shape keys: {listed(names, 3)} no longer move. Basis keys keep them."]
     if plan.kind == "arkit":
-        most = dict(zip(ARKIT_UNITS, made.motion.weights.max(0, initial=0.0), strict=True))
-        short = [name for unit, name in plan.keys.items() if most[unit] > keys.key_blocks[name].slider_max + 1e-3]
-        if short:
-            return [f"The sliders of {_listed(short)} end below what is spoken: raise their Range Max."]
+        return rig_warnings(obj, made)
     return []
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _play_cache(obj, path: Path, start_frame: float) -> None:
@@ -161,18 +164,18 @@ def _play_cache(obj, path: Path, start_frame: float) -> None:
 
 
 def _apply_arkit(obj, made: Made) -> Iterator[float]:
-    """A curve on each of the user's own keys."""
-    plan = made.plan
+    """A curve on each of the user's own keys that moves; the others keep the value that they have without a bake."""
+    plan, played = made.plan, made.played
     try:
-        for done, (unit, name) in enumerate(plan.keys.items(), 1):
+        for done, (unit, name) in enumerate(played.items(), 1):
             set_curve(obj, name, plan.start_frame, made.motion.weights[:, ARKIT_UNITS.index(unit)])
-            yield done / len(plan.keys)
+            yield done / len(played)
     except GeneratorExit:
         remove_unfinished(obj)
         raise
     remove_bake(obj)
     keys = obj.data.shape_keys
-    keys[KEPT] = {name: keys.key_blocks[name].value for name in plan.keys.values()}
+    keys[KEPT] = {name: keys.key_blocks[name].value for name in played.values()}
     play_curves(obj)
 
 

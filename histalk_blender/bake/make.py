@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arkit import fit_units
+from ..arkit import playable
 from ..caches import write_pc2
 from ..errors import HiSTalkError
 from ..files import discard_file
@@ -17,9 +17,26 @@ from ..motion import CHUNK, Motion
 from ..placing import place
 from ..style import Style
 from ..take import Take
+from ..units import ARKIT_UNITS
 
 KINDS = ("cache", "keys", "basis", "arkit")
 MOST_KEYS = 3000  # one a frame; twice as many hold the window for seconds, and Blender is slow with them for good
+
+
+@dataclass(frozen=True, eq=False)
+class ArkitRig:
+    """A mesh's ARKit shape keys, see `arkit_rig.read_rig`."""
+
+    keys: dict[str, str] = field(default_factory=dict)  # unit -> shape key that speech may move
+    taken: dict[str, str] = field(default_factory=dict)  # those that the user animates or drives
+    left_out: tuple[str, ...] = ()  # units that the mapping leaves out
+    missing: tuple[str, ...] = ()  # units without a shape key
+    limits: np.ndarray | None = None  # [52, 2] of the weights, see `arkit.fit_units`
+
+    @property
+    def mapping(self) -> dict[str, str | None]:
+        """What leads to the same keys, whatever else changes on the mesh."""
+        return {**self.keys, **self.taken, **dict.fromkeys(self.left_out)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +51,7 @@ class Plan:
     fps: float  # the scene's
     cache: Path | None = None  # the .pc2 to write
     tolerance_mm: float = 0.1  # largest error anywhere that "basis" may leave
-    keys: dict[str, str] = field(default_factory=dict)  # unit -> shape key, for "arkit"
+    rig: ArkitRig = ArkitRig()  # for "arkit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +60,14 @@ class Made:
 
     plan: Plan
     motion: Motion  # at the scene's rate; for "basis" its shapes are the keys, for "arkit" its weights the units'
-    max_error_mm: float = 0.0
+    max_error_mm: float = 0.0  # of any vertex; for "arkit" the worst frame's root mean square, see `arkit.left_over`
     part: Path | None = None  # the cache's file under the temporary name that it has until `apply`
+
+    @property
+    def played(self) -> dict[str, str]:
+        """Unit -> shape key that gets a curve, for "arkit": those that move."""
+        moving = self.motion.weights.any(0)
+        return {unit: key for unit, key in self.plan.rig.keys.items() if moving[ARKIT_UNITS.index(unit)]}
 
     def discard(self) -> None:
         """Leave nothing behind of a bake that is not applied."""
@@ -75,10 +98,13 @@ def compute_bake(
     Raises:
         HiSTalkError: nothing is spoken in those frames, there would be too many keys, or the cache cannot be written.
     """
-    arkit = plan.kind == "arkit"
-    motion = take.units_in(style) if arkit else take.motion_on(topology, plan.rest, style)
+    over = None
+    if plan.kind == "arkit":
+        motion, over = take.units_in(style, plan.rig.limits)
+    else:
+        motion = take.motion_on(topology, plan.rest, style)
     motion, start = place(motion, plan.fps, plan.start_frame, style.delay, rest, frames)
-    return make(replace(plan, start_frame=start), motion, (motion.weights, take.over) if arkit else None, step)
+    return make(replace(plan, start_frame=start), motion, None if over is None else (motion.weights, over), step)
 
 
 def make(
@@ -92,14 +118,14 @@ def make(
     Args:
         plan: from `plan_bake`.
         motion: on the mesh's own topology, unit and axes; for "arkit" the bundled head's.
-        units: for "arkit", weights [T, 52] and what the fit left over, when they are known.
+        units: for "arkit", weights [T, 52] and what they leave over [T] in metres, when they are known.
         step: called with the share done; what it raises ends the work, and leaves no file.
 
     Raises:
         HiSTalkError: the cache cannot be written, or there would be too many shape keys.
     """
     if plan.kind == "arkit":
-        weights, over = units or fit_units(motion, load_head())
+        weights, over = units or playable(motion, load_head(), plan.rig.limits)
         names = Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps)
         return Made(plan, names.at_fps(plan.fps), float(over.max()) * 1000)
     motion = motion.at_fps(plan.fps)

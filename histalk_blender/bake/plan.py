@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from ..arkit_names import match_names
 from ..errors import HiSTalkError
-from .make import KINDS, Plan
-from .ownership import KEPT, MARK, curve_bags, is_our_curve, made_keys
+from .arkit_rig import read_rig
+from .make import KINDS, ArkitRig, Plan
+from .ownership import KEPT, MARK, made_keys
 
 
 def plan_bake(
@@ -20,7 +21,7 @@ def plan_bake(
     start_frame: float = 1,
     cache: Path | None = None,
     tolerance_mm: float = 0.1,
-    mapping: dict[str, str] | None = None,
+    mapping: Mapping[str, str | None] | None = None,
     scene=None,
 ) -> Plan:
     """Check everything and read the scene; nothing is touched.
@@ -31,7 +32,7 @@ def plan_bake(
         start_frame: scene frame of the first motion frame.
         cache: the .pc2, or a folder for it; None = beside the saved .blend.
         tolerance_mm: largest error anywhere that "basis" may leave.
-        mapping: unit -> shape key, for "arkit", where names differ from ARKit's.
+        mapping: for "arkit", see `read_rig`.
         scene: whose frame rate counts; None = the present one.
 
     Raises:
@@ -40,10 +41,10 @@ def plan_bake(
     if kind not in KINDS:
         raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
     check_object(obj)
-    keys = arkit_keys(obj, mapping) if kind == "arkit" else {}
+    rig = read_rig(obj, mapping) if kind == "arkit" else ArkitRig()
     return Plan(
         kind, obj.name, rest_positions(obj), shown_positions(obj), start_frame, scene_fps(scene or bpy.context.scene),
-        cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, keys,
+        cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, rig,
     )  # fmt: skip
 
 
@@ -61,29 +62,6 @@ def check_object(obj) -> None:
         raise HiSTalkError(f"'{obj.name}' is linked from another file: make it local or an override, then bake.")
     if obj.mode == "EDIT":
         raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
-
-
-def arkit_keys(obj, mapping: dict[str, str] | None = None) -> dict[str, str]:
-    """Unit -> shape key of its name, or of the mapping's, all free to be animated by us.
-
-    Raises:
-        HiSTalkError: no key has an ARKit name, one that the mapping names is missing, or the user animates one.
-    """
-    keys = obj.data.shape_keys
-    names = [key.name for key in keys.key_blocks[1:]] if keys else []
-    found = match_names(names) | {unit: key for unit, key in (mapping or {}).items() if key}
-    for key in found.values():
-        if key not in names:
-            raise HiSTalkError(f"'{obj.name}' has no shape key '{key}', which the mapping names: choose another.")
-    if not found:
-        raise HiSTalkError(f"'{obj.name}' has no shape keys with ARKit names (jawOpen, mouthClose ...): add them first.")
-    animation = keys.animation_data
-    curves = [curve for bag in curve_bags(animation) for curve in bag.fcurves if not is_our_curve(curve)]
-    taken = {curve.data_path for curve in [*curves, *(animation.drivers if animation else ())]}
-    for key in found.values():
-        if keys.key_blocks[key].path_from_id("value") in taken:
-            raise HiSTalkError(f"Shape key '{key}' of '{obj.name}' is animated already: clear its curve or driver first.")
-    return found
 
 
 def cache_path(obj, place: Path | None) -> Path:

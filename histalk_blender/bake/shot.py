@@ -8,16 +8,18 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ..arkit_names import match_names
 from ..errors import HiSTalkError
 from ..head import load_head
 from ..placing import from_sound_on
 from ..style import Style
 from ..take import Take, recognise
+from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
 from .export import export
 from .film import render_preview
 from .make import compute_bake
-from .plan import arkit_keys, plan_bake, rest_positions, scene_fps, shown_positions
+from .plan import plan_bake, rest_positions, scene_fps, shown_positions
 from .scene import build_scene, save_blend
 
 
@@ -78,7 +80,7 @@ def find_head(name: str, blend: str):
 
 def _can_speak(obj) -> bool:
     try:
-        return bool(recognise(rest_positions(obj))) or bool(arkit_keys(obj))
+        return bool(recognise(rest_positions(obj))) or bool(match_names(key_names(obj)))
     except HiSTalkError:
         return False
 

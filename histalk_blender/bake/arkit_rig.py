@@ -1,0 +1,137 @@
+"""What a mesh has of ARKit's blendshapes, and which of them speech may move."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from ..arkit_names import match_names
+from ..errors import HiSTalkError
+from ..units import ARKIT_UNITS
+from .make import ArkitRig, Made
+from .ownership import curve_bags, is_our_curve, key_path
+
+NAMED = 16  # names in a warning before it is cut short
+
+
+def key_names(obj) -> list[str]:
+    """The names of a mesh's shape keys but the first."""
+    keys = obj.data.shape_keys
+    return [key.name for key in keys.key_blocks[1:]] if keys else []
+
+
+def read_rig(obj, mapping: Mapping[str, str | None] | None = None) -> ArkitRig:
+    """The mesh's ARKit shape keys by their names or by the mapping, without those that the user animates or drives.
+
+    Args:
+        obj: the mesh object.
+        mapping: unit -> shape key where names differ, "" = the one of its name; None = speech leaves the unit alone.
+
+    Raises:
+        HiSTalkError: there are no such keys, none is free, or the mapping names one that is missing or gives one twice.
+    """
+    names, mapping = key_names(obj), dict(mapping or {})
+    given = {unit: key for unit, key in mapping.items() if key}
+    for unit, key in given.items():
+        if key not in names:
+            raise HiSTalkError(f"'{obj.name}' has no shape key '{key}', which the mapping names: choose another.")
+        twin = next(other for other in given if given[other] == key)
+        if twin != unit:
+            raise HiSTalkError(f"The mapping of '{obj.name}' gives shape key '{key}' to both {twin} and {unit}: choose another.")
+    by_name = {unit: key for unit, key in match_names(names).items() if key not in given.values()}
+    found = by_name | given
+    if not found:
+        raise HiSTalkError(f"'{obj.name}' has no shape keys with ARKit names (jawOpen, mouthClose ...): add them first.")
+    left_out = tuple(unit for unit in ARKIT_UNITS if unit in found and mapping.get(unit, "") is None)
+    wanted = {unit: found[unit] for unit in ARKIT_UNITS if unit in found and unit not in left_out}
+    if not wanted:
+        raise HiSTalkError(f"The mapping of '{obj.name}' leaves every ARKit shape key out: let speech move one of them.")
+    moved = _moved_by_the_user(obj.data.shape_keys)
+    taken = {unit: key for unit, key in wanted.items() if key_path(key) in moved}
+    keys = {unit: key for unit, key in wanted.items() if unit not in taken}
+    if not keys:
+        raise HiSTalkError(
+            f"Each ARKit shape key of '{obj.name}' is animated or driven already ({listed(taken.values())}): clear a curve or driver."
+        )
+    missing = tuple(unit for unit in ARKIT_UNITS if unit not in found)
+    return ArkitRig(keys, taken, left_out, missing, _limits(obj, keys))
+
+
+def _limits(obj, keys: dict[str, str]) -> np.ndarray | None:
+    """[52, 2] how far the sliders let each unit go, 0 and 0 for one that is not ours to move; None = all move freely."""
+    limits = np.zeros((len(ARKIT_UNITS), 2))
+    for i, unit in enumerate(ARKIT_UNITS):
+        if unit in keys:
+            key = obj.data.shape_keys.key_blocks[keys[unit]]
+            limits[i] = np.clip((key.slider_min, key.slider_max), 0, 1)
+    return None if (limits == (0, 1)).all() else limits
+
+
+def _moved_by_the_user(keys) -> set[str]:
+    """Data paths that curves or drivers of the user's move: those of the action, and of NLA strips that play."""
+    animation = keys.animation_data
+    if animation is None:
+        return set()
+    bags = list(curve_bags(animation))
+    if animation.use_nla:
+        for track in animation.nla_tracks:
+            if not track.mute:
+                bags += _strip_bags(track.strips)
+    moved = {curve.data_path for bag in bags for curve in bag.fcurves if not is_our_curve(curve)}
+    return moved | {driver.data_path for driver in animation.drivers}
+
+
+def _strip_bags(strips) -> Iterator:
+    for strip in strips:
+        if strip.mute:
+            continue
+        yield from _strip_bags(strip.strips)  # of a meta strip
+        if strip.action and strip.action_slot:
+            for layer in strip.action.layers:
+                for action_strip in layer.strips:
+                    if bag := action_strip.channelbag(strip.action_slot):
+                        yield bag
+
+
+def rig_warnings(obj, made: Made) -> list[str]:
+    """Sentences for what the rig does not play of the motion."""
+    rig, keys, said = made.plan.rig, obj.data.shape_keys.key_blocks, []
+    if rig.taken:
+        said.append(
+            f"Left as they are, being animated or driven already: {listed(rig.taken.values())}. Clear their curves or drivers to "
+            "let them speak."
+        )
+    if rig.missing:
+        count = len(ARKIT_UNITS) - len(rig.missing)
+        said.append(
+            f"'{obj.name}' has {count} of the {len(ARKIT_UNITS)} ARKit shape keys, which make up for the others as far as "
+            f"they can. Missing: {collapsed(rig.missing)}."
+        )
+    most = dict(zip(ARKIT_UNITS, made.motion.weights.max(0, initial=0.0), strict=True))
+    short = [name for unit, name in made.played.items() if keys[name].slider_max < min(1, most[unit] + 1e-3)]
+    if short:
+        said.append(f"The sliders of {listed(short, 3)} end below what is spoken: raise their Range Max.")
+    return said
+
+
+def listed(names: Iterable[str], most: int = NAMED) -> str:
+    """Names in quotation marks, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"'{name}'" for name in names[:most]) + more
+
+
+def collapsed(units: Iterable[str]) -> str:
+    """Units with both sides in one, and whole regions but the mouth: `brow*, eyeBlinkLeft/Right, tongueOut`."""
+    units, said = list(units), []
+    for unit in units:
+        region, left = re.match("[a-z]+", unit)[0], re.sub("Right$", "Left", unit)
+        whole = region != "mouth" and all(one in units for one in ARKIT_UNITS if one.startswith(region))
+        if whole and region not in ("jaw", "tongue"):
+            said.append(f"{region}*")
+        elif left == unit or left not in units:
+            both = left == unit and re.sub("Left$", "Right", unit) in units and unit.endswith("Left")
+            said.append(f"{unit}/Right" if both else unit)
+    return ", ".join(dict.fromkeys(said))
