@@ -8,6 +8,14 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+from .limits import SWITCH, OneOf, Real, Several, Sized, Text, Whole, broken_rules, within
+
+LEVELS = ("frame", "phoneme", "word", "utterance")
+HOP = 320  # samples between two acoustic tokens, 20 ms: what Whisper's bands and the hierarchy are made for
+MOST_TEXT = 100_000  # characters of a config; ours have two thousand
+WIDTH, LAYERS, HEADS, SHARE = Whole(8, 4096), Whole(1, 64), Whole(1, 128), Real(0, 0.99)
+TOPOLOGY = Text(r"[A-Za-z0-9_-]{1,64}", "name of letters and digits")
+
 
 @dataclass(frozen=True)
 class HiSTalkConfig:
@@ -16,62 +24,78 @@ class HiSTalkConfig:
     The paper gives no widths, layers or gate shapes; each choice of ours has its reason beside it.
     """
 
-    sample_rate: int = 16_000  # samples a second; wav2vec 2.0's rate
-    fps: float = 30.0  # frames a second; VOCASET's rate after halving
-    landmarks: int = 68  # iBUG scheme, method.md section 4
-    landmark_scale: float = 0.01  # metres; keeps the landmark heads' raw outputs near one
+    sample_rate: int = within(16_000, Whole(16_000, 16_000))  # samples a second; wav2vec 2.0's rate
+    fps: float = within(30.0, Real(1, 240))  # frames a second; VOCASET's rate after halving
+    landmarks: int = within(68, Whole(68, 68))  # iBUG scheme, method.md section 4
+    landmark_scale: float = within(0.01, Real(1e-6, 1))  # metres; keeps the landmark heads' raw outputs near one
 
-    acoustic: str = "wav2vec2"  # the extractor: "wav2vec2" on the waveform, or "whisper" on mel bands
+    # the extractor: "wav2vec2" on the waveform, or "whisper" on mel bands
+    acoustic: str = within("wav2vec2", OneOf(("wav2vec2", "whisper")))
 
     # wav2vec 2.0. The defaults are the `wave` preset: a front end of three convolutions whose first
     # is a 25 ms filter bank, because seven narrow ones cost ten times as much on a CPU.
-    conv_dim: tuple[int, ...] = (256, 256, 256)
-    conv_kernel: tuple[int, ...] = (400, 4, 3)
-    conv_stride: tuple[int, ...] = (80, 2, 2)  # product 320 samples: the 20 ms hop the hierarchy expects
-    conv_norm: str = "batch"  # "batch": fixed at inference, so windows agree; "group": as wav2vec2-base
-    filter_range: tuple[float, float] = (80.0, 7600.0)  # Hz, the filter bank's outer centres: speech at 16 kHz
-    acoustic_width: int = 256  # a third of wav2vec2-base's: two cores hear an hour in a minute or two
-    acoustic_layers: int = 6  # half of wav2vec2-base's
-    acoustic_heads: int = 4  # 64 channels each, as wav2vec2-base's
-    acoustic_feed_forward: int = 1024  # four times the width, as wav2vec2-base's
-    acoustic_span: int = 100  # tokens each way that attention reaches, 2 s; 0 = all: then windows no longer agree
-    acoustic_position_kernel: int = 64  # tokens; 1.28 s
-    acoustic_dropout: float = 0.05  # half of wav2vec2-base's, as the network is small
-    acoustic_source: str = ""  # folder or hub name of wav2vec 2.0's pre-trained weights, used by `base` only
+    conv_dim: tuple[int, ...] = within((256, 256, 256), Several(Whole(8, 4096), 1, 16))
+    conv_kernel: tuple[int, ...] = within((400, 4, 3), Several(Whole(1, 4096), 1, 16))
+    # product 320 samples: the 20 ms hop the hierarchy expects
+    conv_stride: tuple[int, ...] = within((80, 2, 2), Several(Whole(1, 320), 1, 16))
+    # "batch": fixed at inference, so windows agree; "group": as wav2vec2-base
+    conv_norm: str = within("batch", OneOf(("batch", "group")))
+    # Hz, the filter bank's outer centres: speech at 16 kHz
+    filter_range: tuple[float, float] = within((80.0, 7600.0), Several(Real(1, 8000), 2, 2))
+    acoustic_width: int = within(256, WIDTH)  # a third of wav2vec2-base's: two cores hear an hour in a minute or two
+    acoustic_layers: int = within(6, LAYERS)  # half of wav2vec2-base's
+    acoustic_heads: int = within(4, HEADS)  # 64 channels each, as wav2vec2-base's
+    acoustic_feed_forward: int = within(1024, Whole(1, 16_384))  # four times the width, as wav2vec2-base's
+    # tokens each way that attention reaches, 2 s; 0 = all: then windows no longer agree
+    acoustic_span: int = within(100, Whole(0, 10_000))
+    acoustic_position_kernel: int = within(64, Whole(1, 1024))  # tokens; 1.28 s
+    acoustic_dropout: float = within(0.05, SHARE)  # half of wav2vec2-base's, as the network is small
+    # folder or hub name of wav2vec 2.0's pre-trained weights, used by `base` only
+    acoustic_source: str = within("", Text(r"[^\x00]{0,4096}", "path"))
 
     # SpeechFormer++ (method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
-    hierarchy_width: int = 256  # as the acoustic features; its feed-forward is half of it, as published
-    hierarchy_heads: int = 8  # as published
-    hierarchy_layers: tuple[int, int, int, int] = (1, 1, 2, 2)  # half of the published 2, 2, 4, 4: small data
-    hierarchy_windows: tuple[int, int, int, int] = (3, 11, 9, 0)
-    hierarchy_merges: tuple[int, int, int] = (2, 6, 4)
-    hierarchy_dropout: float = 0.1  # as published
-    word_token_tokens: int = 48  # frame tokens a word token's segment spans: about a second, whole merges
-    phones: int = 40  # classes of the auxiliary phoneme target: 39 ARPAbet phones and silence
+    hierarchy_width: int = within(256, WIDTH)  # as the acoustic features; its feed-forward is half of it, as published
+    hierarchy_heads: int = within(8, HEADS)  # as published
+    # half of the published 2, 2, 4, 4: small data
+    hierarchy_layers: tuple[int, int, int, int] = within((1, 1, 2, 2), Several(LAYERS, 4, 4))
+    hierarchy_windows: tuple[int, int, int, int] = within((3, 11, 9, 0), Several(Whole(0, 1001), 4, 4))
+    hierarchy_merges: tuple[int, int, int] = within((2, 6, 4), Several(Whole(1, 64), 3, 3))
+    hierarchy_dropout: float = within(0.1, SHARE)  # as published
+    # frame tokens a word token's segment spans: about a second, whole merges
+    word_token_tokens: int = within(48, Whole(1, 4800))
+    phones: int = within(40, Whole(1, 1000))  # classes of the auxiliary phoneme target: 39 ARPAbet phones and silence
 
-    gate_reduction: int = 4  # squeeze and excitation: 68 -> 17 -> 68
-    gate_squeeze_seconds: float = 1.0  # a neighbourhood, not the clip: a gate must not depend on clip length
+    gate_reduction: int = within(4, Whole(1, 68))  # squeeze and excitation: 68 -> 17 -> 68
+    # a neighbourhood, not the clip: a gate must not depend on clip length
+    gate_squeeze_seconds: float = within(1.0, Real(0, 60))
 
     # S2D and the coarse motion generator.
-    branch_width: int = 128  # there are five branches, each fed with features that are worked out already
-    branch_layers: int = 1  # of a branch: five of them must stay cheap on a CPU
-    branch_heads: int = 4  # one for each reach from a syllable to a phrase, see distance_slopes
-    branch_feed_forward: int = 2  # times the width
-    branch_dropout: float = 0.05  # as the acoustic Transformer's
-    coarse_layers: int = 1  # of the coarse motion generator, which the figures call light
-    distance_slopes: tuple[float, float] = (2.0, 32.0)  # a second; attention of the first and last head fades so fast
-    branch_span: float = 5.0  # seconds each way that attention reaches: what is cut off is below 0.001 mm of motion
-    distance_fade: float = 20.0  # and a head that fades faster, as far as to where this is the exponent; 14 costs 0.03 mm
-    dense_components: int = 64  # rank of a topology's output layer; 52 units span the teacher's motion
-    coarse: bool = True  # version B of the paper; off = version A in parallel form
+    # there are five branches, each fed with features that are worked out already
+    branch_width: int = within(128, WIDTH)
+    branch_layers: int = within(1, LAYERS)  # of a branch: five of them must stay cheap on a CPU
+    branch_heads: int = within(4, HEADS)  # one for each reach from a syllable to a phrase, see distance_slopes
+    branch_feed_forward: int = within(2, Whole(1, 16))  # times the width
+    branch_dropout: float = within(0.05, SHARE)  # as the acoustic Transformer's
+    coarse_layers: int = within(1, LAYERS)  # of the coarse motion generator, which the figures call light
+    # a second; attention of the first and last head fades so fast
+    distance_slopes: tuple[float, float] = within((2.0, 32.0), Several(Real(1e-3, 1e3), 2, 2))
+    # seconds each way that attention reaches: what is cut off is below 0.001 mm of motion
+    branch_span: float = within(5.0, Real(0.05, 60))
+    # and a head that fades faster, as far as to where this is the exponent; 14 costs 0.03 mm
+    distance_fade: float = within(20.0, Real(0.1, 1000))
+    # rank of a topology's output layer; 52 units span the teacher's motion
+    dense_components: int = within(64, Whole(1, 4096))
+    coarse: bool = within(True, SWITCH)  # version B of the paper; off = version A in parallel form
 
     # What the paper's ablations take away (`histalk experiments`); the chain of extractors stays.
-    levels: tuple[str, ...] = ("frame", "phoneme", "word", "utterance")  # that move landmarks and have a branch
-    gating: bool = True  # squeeze and excitation; off = the levels' plain mean
-    single_branch: bool = False  # S_pt's alone in place of five
-    fusion: bool = True  # attention over the branches; off = their plain mean
+    # that move landmarks and have a branch
+    levels: tuple[str, ...] = within(LEVELS, Several(OneOf(LEVELS), 1, 4, unlike=True))
+    gating: bool = within(True, SWITCH)  # squeeze and excitation; off = the levels' plain mean
+    single_branch: bool = within(False, SWITCH)  # S_pt's alone in place of five
+    fusion: bool = within(True, SWITCH)  # attention over the branches; off = their plain mean
 
-    topologies: tuple[tuple[str, int], ...] = (("histalk", 0),)  # name, vertices
+    # name, vertices
+    topologies: tuple[tuple[str, int], ...] = within((("histalk", 0),), Sized(TOPOLOGY, Whole(0, 2_000_000), 16))
 
     @property
     def hop(self) -> int:
@@ -125,20 +149,58 @@ class HiSTalkConfig:
 
     @classmethod
     def from_json(cls, text: str) -> HiSTalkConfig:
-        """The config from `to_json`'s text.
+        """The config from `to_json`'s text, by whomever it was written; fields that older versions lack have our default.
 
         Raises:
-            ValueError: a field is unknown to this version.
+            ValueError: it is no such text, a field is unknown to this version, a value is none that a network can
+                have, or two of them do not go together.
         """
-        values = json.loads(text)
+        if len(text) > MOST_TEXT:
+            raise ValueError(f"it has {len(text)} characters")
+        try:
+            values = json.loads(text, object_pairs_hook=_without_twins)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+        if not isinstance(values, dict):
+            raise ValueError("it is no table of fields")
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown config fields: {', '.join(sorted(unknown))}")
+        config = cls(**{name: _as_tuple(value) for name, value in values.items()})
+        broken = broken_rules(config) or config._contradictions()
+        if broken:
+            raise ValueError(", ".join(broken))
+        return config
 
-        def as_tuple(value):
-            return tuple(as_tuple(item) for item in value) if isinstance(value, list) else value
+    def _contradictions(self) -> list[str]:
+        """One sentence's part for each two fields that do not go together."""
+        whole = math.prod(self.hierarchy_merges)
+        claims = {
+            "conv_dim, conv_kernel and conv_stride are not of one length":
+                len(self.conv_dim) == len(self.conv_kernel) == len(self.conv_stride),
+            f"conv_stride does not multiply to {HOP}": self.hop == HOP,
+            "the convolutions see more than a second": self.receptive_field <= self.sample_rate,
+            "filter_range does not rise": self.filter_range[0] < self.filter_range[1],
+            "acoustic_heads do not divide acoustic_width": self.acoustic_width % self.acoustic_heads == 0,
+            "hierarchy_heads do not divide hierarchy_width": self.hierarchy_width % self.hierarchy_heads == 0,
+            "hierarchy_width is odd": self.hierarchy_width % 2 == 0,
+            "branch_heads do not divide branch_width": self.branch_width % self.branch_heads == 0,
+            "hierarchy_windows are even": all(window % 2 or not window for window in self.hierarchy_windows),
+            f"word_token_tokens is no multiple of the merges' {whole}": self.word_token_tokens % whole == 0,
+            "a topology has no vertices": all(vertices for _, vertices in self.topologies),
+        }  # fmt: skip
+        return [claim for claim, holds in claims.items() if not holds]
 
-        return cls(**{name: as_tuple(value) for name, value in values.items()})
+
+def _as_tuple(value: object) -> object:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has a field twice")
+    return found
 
 
 def small(vertices: int) -> HiSTalkConfig:

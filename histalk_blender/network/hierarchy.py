@@ -7,11 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import HIDDEN
-from .config import HiSTalkConfig
+from .config import LEVELS, HiSTalkConfig
 from .linear import Linear
 from .masks import at_times, sinusoids, valid_mask
-
-LEVELS = ("frame", "phoneme", "word", "utterance")
 
 
 def segment_mask(segment: int, around: int, words: Tensor, tokens: Tensor) -> Tensor:
@@ -134,7 +132,7 @@ class HierarchicalExtractor(nn.Module):
         self.config = config
         width, dropout = config.hierarchy_width, config.hierarchy_dropout
         self.enter = Linear(config.acoustic_width, width)
-        self.word_token = nn.Parameter(torch.randn(width) * 0.02)
+        self.word_token = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in LEVELS)
         self.stages = nn.ModuleList(
             nn.ModuleList(WindowedLayer(width, config.hierarchy_heads, dropout) for _ in range(layers))

@@ -144,7 +144,7 @@ class AcousticExtractor(nn.Module):
         first = self.wav2vec2.feature_extractor.conv_layers[0]
         if config.conv_norm == "batch":
             first.layer_norm = nn.BatchNorm1d(config.conv_dim[0])
-            with torch.no_grad():
+            with torch.no_grad(), torch.device("cpu"):
                 first.conv.weight.copy_(
                     filter_bank(config.conv_dim[0], config.conv_kernel[0], config.sample_rate, config.filter_range)
                 )

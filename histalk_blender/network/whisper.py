@@ -107,7 +107,7 @@ class WhisperExtractor(nn.Module):
         reach = 2 * config.acoustic_span + 1
         self.apart = nn.Parameter(torch.zeros(config.acoustic_layers, config.acoustic_heads, reach))
         self.register_buffer("filters", mel_filters(config.sample_rate), persistent=False)
-        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+        self.register_buffer("window", torch.hann_window(WINDOW, device="cpu"), persistent=False)
 
     def log_mel(self, waveform: Tensor, tokens: int) -> Tensor:
         """Whisper's bands of M tokens and of `MARGIN` spectra around them.
