@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from pathlib import Path
-
 import numpy as np
 
+from .arkit_files import write_units
 from .arkit_names import match_names
-from .errors import HiSTalkError
-from .files import atomic_write
 from .head import INNER_LIP_PAIRS, Head
 from .motion import Motion
 from .units import ARKIT_UNITS
@@ -154,23 +148,3 @@ def _nearest(
         previous, momentum = weights, following
         weights = np.clip(at - step * slope, *bounds)
     return weights
-
-
-def write_units(path: Path, weights: np.ndarray, fps: float) -> None:
-    """Write weights [T, 52] as .csv (a header, one row a frame) or .json, under a temporary name until it is whole.
-
-    Raises:
-        HiSTalkError: the file cannot be written.
-    """
-    path = Path(path)
-    rows, file = np.round(weights.astype(float), 5).tolist(), io.StringIO(newline="")
-    if path.suffix.lower() == ".csv":
-        writer = csv.writer(file)
-        writer.writerow(["frame", "seconds", *ARKIT_UNITS])
-        writer.writerows([i, round(i / fps, 5), *row] for i, row in enumerate(rows))
-    else:
-        json.dump({"fps": fps, "names": list(ARKIT_UNITS), "weights": rows}, file)
-    try:
-        atomic_write(path, file.getvalue().encode())
-    except OSError as error:
-        raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from error

@@ -80,20 +80,26 @@ def _writable(path: Path, *suffixes: str) -> None:
 @click.argument("audio", type=AUDIO)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--arkit", type=click.Path(path_type=Path), help="Also write the 52 ARKit units: .csv or .json.")
+@click.option(
+    "--arkit-layout", "layout", type=click.Choice(["histalk", "livelink"]), default="histalk", show_default=True,
+    help="livelink: a .csv as Live Link Face records, for Unreal, MotionBuilder and Faceit.",
+)  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def synthesize(audio: Path, out: Path, arkit: Path | None, weights: Path | None, device: str) -> None:
+def synthesize(audio: Path, out: Path, arkit: Path | None, layout: str, weights: Path | None, device: str) -> None:
     """Write the motion of AUDIO to OUT (.npz): displacements in metres, landmarks, gates."""
-    from .arkit import write_units
+    from .arkit_files import write_units
 
     _writable(out, ".npz")
     if arkit:
-        _writable(arkit, ".csv", ".json")
+        _writable(arkit, ".csv", *([".json"] if layout == "histalk" else []))
+    elif layout != "histalk":
+        raise HiSTalkError("--arkit-layout goes with --arkit: name the file to write.")
     take = _listen(audio, weights, device, levels=True)
     take.performance.save(out)
     click.echo(out)
     if arkit:
-        write_units(arkit, take.units, take.performance.fps)
+        write_units(arkit, take.units, take.performance.fps, layout)
         click.echo(f"{arkit}  (52 units, {take.over.max() * 1000:.2f} mm root mean square off in the worst frame)")
 
 

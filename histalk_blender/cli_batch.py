@@ -56,7 +56,7 @@ def style_options(command):
 @click.argument("manifest", type=FILE, required=False)
 @click.option("--out", type=FILE, required=True, help="Folder of the outputs, the ledger and the report.")
 @click.option("--outputs", type=_Outputs(), default="pc2", show_default=True, help=f"Some of {','.join(OUTPUTS)}.")
-@click.option("--bake", "kind", type=click.Choice(BAKES), help="How a .blend speaks; basis when not given, arkit for glb.")
+@click.option("--bake", "kind", type=click.Choice(BAKES), help="How a .blend speaks; basis when not given, arkit for glb and fbx.")
 @click.option("--blend", type=FILE, help="Bake on a head of this .blend; the bundled head when not given.")
 @click.option("--object", "name", default="", help="Which of its objects; the only head when not given.")
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of the outputs: 30, or the .blend's.")
@@ -110,7 +110,7 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
     from .batch.run import Batch, run
     from .take import pick_device
 
-    if any(set(job.outputs) - {"pc2", "mdd", "npz"} or job.blend for job in jobs if not job.problems):
+    if any(set(job.outputs) - {"pc2", "mdd", "npz", "livelink"} or job.blend for job in jobs if not job.problems):
         from .cli import need_blender
 
         need_blender()

@@ -1,4 +1,4 @@
-"""The open scene's head as Alembic, USD or glTF, for other programs."""
+"""The open scene's head as Alembic, USD, glTF or FBX, for other programs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import addon_utils
 from ..arkit_names import match_names
 from ..errors import HiSTalkError
 from ..quiet import quiet
+from .arkit_rig import key_names
 from .checks import why_nothing_moves
-from .ownership import curve_bags, key_path
+from .fbx import write_fbx
+from .ownership import KEPT, curve_bags, key_path
 from .writing import blender_output
 
 GLTF = "io_scene_gltf2"
@@ -26,11 +28,12 @@ GLTF = "io_scene_gltf2"
 def export(obj, path: Path, first: int, last: int) -> None:
     """Write one object with whatever moves it, under a temporary name until the file is whole and on the disk.
 
-    Alembic (.abc) and USD (.usdc, .usda, .usd) hold each frame's vertices; glTF (.glb, .gltf) the shape keys as morph
-    targets and their values, one key a frame, with frame `first` at time 0. A .gltf is one file, its data embedded.
+    Alembic (.abc) and USD (.usdc, .usda, .usd) hold each frame's vertices; glTF (.glb, .gltf) and FBX (.fbx) the shape
+    keys as morph targets and their values, one key a frame, with frame `first` at time 0. A .gltf is one file, its data
+    embedded; an .fbx holds the mesh without its modifiers.
 
     Args:
-        obj: a mesh object of the open scene, visible; for glTF its ARKit shape keys are animated.
+        obj: a mesh object of the open scene, visible; for glTF and FBX its ARKit shape keys are animated.
         path: the file; its suffix is the format.
         first, last: scene frames, both written; at the scene's frame rate.
 
@@ -49,7 +52,7 @@ def export(obj, path: Path, first: int, last: int) -> None:
         raise HiSTalkError(f"'{path.parent}' is no folder: make it, or choose another place for '{path.name}'.")
     if reasons := why_nothing_moves(obj):
         raise HiSTalkError(f"'{path.name}' would not show the bake: {' '.join(reasons)}")
-    if WRITERS[suffix] is _gltf:
+    if WRITERS[suffix] in (_gltf, write_fbx):
         _check_units(obj, path)
     else:
         _check_space(obj, path, last - first + 1)
@@ -62,9 +65,9 @@ def export(obj, path: Path, first: int, last: int) -> None:
 
 
 def _check_units(obj, path: Path) -> None:
-    """A glTF without curves on ARKit keys would be a face that rests."""
+    """A glTF or FBX without curves on ARKit keys would be a face that rests."""
     keys = obj.data.shape_keys
-    units = match_names([key.name for key in keys.key_blocks[1:]]) if keys else {}
+    units = {**match_names(key_names(obj)), **{name: name for name in keys.get(KEPT, {})}} if keys else {}
     if not units:
         raise HiSTalkError(
             f"'{obj.name}' has no shape keys with ARKit names, which '{path.name}' needs: take the head with its 52 "
@@ -161,4 +164,4 @@ def _gltf(path: str, first: int, last: int) -> set[str]:
             addon_utils.disable(GLTF, default_set=True)
 
 
-WRITERS = {".abc": _alembic, ".usdc": _usd, ".usda": _usd, ".usd": _usd, ".glb": _gltf, ".gltf": _gltf}
+WRITERS = {".abc": _alembic, ".usdc": _usd, ".usda": _usd, ".usd": _usd, ".glb": _gltf, ".gltf": _gltf, ".fbx": write_fbx}

@@ -128,7 +128,7 @@ def write(
     """Write what the open file has to give of a speaking object.
 
     Args:
-        paths: "blend", "abc", "usd", "glb" and "mp4" -> where to; those that are wanted.
+        paths: "blend", "abc", "usd", "glb", "fbx" and "mp4" -> where to; those that are wanted.
         start, frames: the sound's first scene frame, and how many are written: see `frames_of`.
         progress: called with the share of the film that is done.
 
@@ -140,7 +140,7 @@ def write(
         if bpy.data.filepath and paths["blend"].resolve() == Path(bpy.data.filepath):
             raise HiSTalkError(f"'{paths['blend']}' is the shot itself, which is left as it is: name another place.")
         save_blend(paths["blend"])
-    for kind in ("abc", "usd", "glb"):
+    for kind in ("abc", "usd", "glb", "fbx"):
         if kind in paths:
             export(obj, paths[kind], start, start + frames - 1)
     if "mp4" in paths:

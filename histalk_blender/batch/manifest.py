@@ -17,7 +17,8 @@ from ..errors import HiSTalkError
 from ..style import Style
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
-OUTPUTS = ("blend", "pc2", "mdd", "abc", "usd", "glb", "npz", "mp4")
+OUTPUTS = ("blend", "pc2", "mdd", "abc", "usd", "glb", "fbx", "livelink", "npz", "mp4")
+MORPHS = ("glb", "fbx")  # which play ARKit curves
 BAKES = ("cache", "keys", "basis", "arkit")
 STYLE = tuple(item.name for item in fields(Style))
 UNFIT = re.compile(r'[\x00-\x1f<>:"|?*\\]|(^|/)\.|[. ](/|$)')  # in a name: Windows refuses these, or they lead astray
@@ -38,7 +39,7 @@ class Job:
     object: str = ""  # "" = the only head there is
     start: int = 1
     fps: float | None = None
-    bake: str = ""  # "" = arkit where a glb is wanted, else basis
+    bake: str = ""  # "" = arkit where a glb or fbx is wanted, else basis
     tolerance: float = 0.1
     outputs: tuple[str, ...] = ("pc2",)
     style: Style = Style()
@@ -253,9 +254,12 @@ def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Jo
         problems.append("'fps' does not go with 'blend', which has a rate of its own: leave it out.")
     if not blend and given.get("object"):
         problems.append(f"'{given['object']}' is in no .blend: fill in 'blend'.")
-    kind = job.bake or ("arkit" if "glb" in job.outputs else "basis")
-    if "glb" in job.outputs and kind != "arkit":
-        problems.append("glTF plays ARKit curves: 'glb' needs 'bake' to be arkit, or left out.")
+    morphs = [name for name in MORPHS if name in job.outputs]
+    kind = job.bake or ("arkit" if morphs else "basis")
+    if morphs and kind != "arkit":
+        formats = " and ".join({"glb": "glTF", "fbx": "FBX"}[name] for name in morphs)
+        plays = f"{formats} play{'s' if len(morphs) == 1 else ''} ARKit curves"
+        problems.append(f"{plays}: {' and '.join(map(repr, morphs))} needs 'bake' to be arkit, or left out.")
     return replace(job, bake=kind, problems=tuple(problems))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ..arkit_files import write_units
 from ..caches import write_mdd, write_pc2
 from ..errors import HiSTalkError
 from ..files import commit_file
@@ -17,8 +18,8 @@ from ..take import Take, recognise
 from .ledger import sha256
 from .manifest import Job
 
-SUFFIXES = {"usd": ".usdc"}  # where a kind's name is not its suffix
-IN_BLENDER = {"blend", "abc", "usd", "glb", "mp4"}
+SUFFIXES = {"usd": ".usdc", "livelink": ".csv"}  # where a kind's name is not its suffix
+IN_BLENDER = {"blend", "abc", "usd", "glb", "fbx", "mp4"}
 FPS = 30.0  # of the bundled head's outputs where a job names no rate
 
 
@@ -75,6 +76,9 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
     points = {kind: path for kind, path in paths.items() if kind not in IN_BLENDER}
     if spoken and job.bake == "cache":
         points.pop("pc2", None)  # written by the bake
+    if path := points.pop("livelink", None):
+        units = replace(performance.motion, weights=job.style.apply_to_units(take.units, performance.fps))
+        write_units(path, from_sound_on(units, fps, job.style.delay).weights, fps, "livelink")
     if points:
         _write_points(job, take, points, rest, shown, fps)
     outputs = tuple(

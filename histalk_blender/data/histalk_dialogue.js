@@ -21,10 +21,10 @@ const JOB_TYPE = {
         { key: "chunk_size", type: "int32", default: 50, propargs: { min: 1 }, visible: "submission",
           description: "Clips in one task; each task loads the network once" },
         { key: "outputs", type: "string", default: "pc2",
-          description: "Some of blend, pc2, mdd, abc, usd, glb, npz, mp4, with commas between" },
+          description: "Some of blend, pc2, mdd, abc, usd, glb, fbx, livelink, npz, mp4, with commas between" },
         { key: "bake", type: "string", default: "automatic",
           choices: ["automatic", "basis", "cache", "keys", "arkit"],
-          description: "How a .blend speaks; automatic: arkit for glb, else basis" },
+          description: "How a .blend speaks; automatic: arkit for glb and fbx, else basis" },
         { key: "use_blend", type: "bool", default: false,
           description: "Bake on a head of the submitted .blend, at its rate, in place of the bundled head" },
         { key: "object", type: "string", default: "",
@@ -49,7 +49,7 @@ const JOB_TYPE = {
     ]
 };
 
-const OUTPUTS = ["blend", "pc2", "mdd", "abc", "usd", "glb", "npz", "mp4"];
+const OUTPUTS = ["blend", "pc2", "mdd", "abc", "usd", "glb", "fbx", "livelink", "npz", "mp4"];
 const BAKES = ["automatic", "basis", "cache", "keys", "arkit"];
 
 function compileJob(job) {
@@ -94,8 +94,8 @@ function batchOptions(settings) {
     if (BAKES.indexOf(bake) < 0) {
         throw "Bake is '" + bake + "': choose one of " + BAKES.join(", ") + ".";
     }
-    if (outputs.indexOf("glb") >= 0 && bake !== "automatic" && bake !== "arkit") {
-        throw "glTF plays ARKit curves: with glb among Outputs choose automatic or arkit for Bake.";
+    if ((outputs.indexOf("glb") >= 0 || outputs.indexOf("fbx") >= 0) && bake !== "automatic" && bake !== "arkit") {
+        throw "glTF and FBX play ARKit curves: with glb or fbx among Outputs choose automatic or arkit for Bake.";
     }
     const device = text(settings.device) || "auto";
     if (!/^(auto|cpu|cuda(:\d+)?)(,(auto|cpu|cuda(:\d+)?))*$/.test(device)) {
