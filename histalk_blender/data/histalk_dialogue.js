@@ -94,8 +94,10 @@ function batchOptions(settings) {
     if (BAKES.indexOf(bake) < 0) {
         throw "Bake is '" + bake + "': choose one of " + BAKES.join(", ") + ".";
     }
-    if ((outputs.indexOf("glb") >= 0 || outputs.indexOf("fbx") >= 0) && bake !== "automatic" && bake !== "arkit") {
-        throw "glTF and FBX play ARKit curves: with glb or fbx among Outputs choose automatic or arkit for Bake.";
+    const morphs = outputs.indexOf("glb") >= 0 ? "glb" : outputs.indexOf("fbx") >= 0 ? "fbx" : "";
+    if (morphs && bake !== "automatic" && bake !== "arkit") {
+        const format = morphs === "glb" ? "glTF" : "FBX";
+        throw format + " plays ARKit curves: with " + morphs + " among Outputs choose automatic or arkit for Bake.";
     }
     const device = text(settings.device) || "auto";
     if (!/^(auto|cpu|cuda(:\d+)?)(,(auto|cpu|cuda(:\d+)?))*$/.test(device)) {

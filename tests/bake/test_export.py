@@ -170,7 +170,7 @@ def test_equal_scenes_make_equal_files(baked, tmp_path, suffix):
 def test_what_cannot_be_exported_is_refused_and_nothing_is_left(baked, tmp_path):
     obj = baked("basis")
     cases = [
-        ("head.fbx", 1, 2, "'head.fbx' is no format.*\\.abc"),
+        ("head.obj", 1, 2, "'head.obj' is no format.*\\.abc"),
         ("head", 1, 2, "'head' is no format"),
         ("head.abc", 2, 1, "no frames"),
         ("file/head.usdc", 1, 2, "file' is no folder"),

@@ -180,7 +180,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path):
 
 def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path, capfd):
     folder, out = clips(tmp_path / "in", 2), tmp_path / "out"
-    everything = "blend pc2 mdd abc usd glb npz"
+    everything = "blend pc2 mdd abc usd glb fbx livelink npz"
     (folder / "jobs.csv").write_text(
         f"audio,name,outputs,blend,start,bake\nline 000.wav,one/first,{everything},,5,\n"
         f"line 001.wav,second,pc2 blend npz,shot.blend,101,cache\n"
@@ -189,7 +189,7 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
     code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out)
     assert code == 0, complained
     suffixes = {path.suffix for path in (out / "one").iterdir()}
-    assert suffixes == {".blend", ".pc2", ".mdd", ".abc", ".usdc", ".glb", ".npz"}
+    assert suffixes == {".blend", ".pc2", ".mdd", ".abc", ".usdc", ".glb", ".fbx", ".csv", ".npz"}
     told = {output["path"] for output in rows(out)["one/first"]["outputs"]}
     assert told == {path.relative_to(out).as_posix() for path in (out / "one").iterdir()}
     bpy.ops.wm.open_mainfile(filepath=str(out / "second.blend"))

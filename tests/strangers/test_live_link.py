@@ -1,0 +1,86 @@
+"""Epic's Live Link Face recordings, for whatever imports them."""
+
+import csv
+
+import numpy as np
+import pytest
+from assets import SPEECH
+from click.testing import CliRunner
+
+from histalk_blender.arkit_files import timecode, write_units
+from histalk_blender.cli import main
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.units import ARKIT_UNITS
+
+# The header of a recording by the app itself.
+RECORDED = (
+    "Timecode,BlendshapeCount,EyeBlinkLeft,EyeLookDownLeft,EyeLookInLeft,EyeLookOutLeft,EyeLookUpLeft,EyeSquintLeft,"
+    "EyeWideLeft,EyeBlinkRight,EyeLookDownRight,EyeLookInRight,EyeLookOutRight,EyeLookUpRight,EyeSquintRight,EyeWideRight,"
+    "JawForward,JawRight,JawLeft,JawOpen,MouthClose,MouthFunnel,MouthPucker,MouthRight,MouthLeft,MouthSmileLeft,"
+    "MouthSmileRight,MouthFrownLeft,MouthFrownRight,MouthDimpleLeft,MouthDimpleRight,MouthStretchLeft,MouthStretchRight,"
+    "MouthRollLower,MouthRollUpper,MouthShrugLower,MouthShrugUpper,MouthPressLeft,MouthPressRight,MouthLowerDownLeft,"
+    "MouthLowerDownRight,MouthUpperUpLeft,MouthUpperUpRight,BrowDownLeft,BrowDownRight,BrowInnerUp,BrowOuterUpLeft,"
+    "BrowOuterUpRight,CheekPuff,CheekSquintLeft,CheekSquintRight,NoseSneerLeft,NoseSneerRight,TongueOut,HeadYaw,HeadPitch,"
+    "HeadRoll,LeftEyeYaw,LeftEyePitch,LeftEyeRoll,RightEyeYaw,RightEyePitch,RightEyeRoll"
+)
+
+
+def seconds_of(text, fps):
+    hours, minutes, seconds, frames = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(frames) / fps
+
+
+def read(path):
+    """Rows as an importer takes them: by the columns' names."""
+    assert path.read_text().partition("\n")[0] == RECORDED
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_recording_is_laid_out_as_the_app_does(tmp_path):
+    weights = np.random.default_rng(0).random((70, 52)).astype(np.float32)
+    write_units(tmp_path / "take.csv", weights, 60.0, "livelink")
+    rows = read(tmp_path / "take.csv")
+    assert len(rows) == 70 and [rows[i]["Timecode"] for i in (0, 59, 60)] == [
+        "00:00:00:00.000", "00:00:00:59.000", "00:00:01:00.000",
+    ]  # fmt: skip
+    for row, frame in zip(rows, weights):
+        assert row["BlendshapeCount"] == "61" and None not in row.values()
+        found = [float(row[unit[0].upper() + unit[1:]]) for unit in ARKIT_UNITS]
+        np.testing.assert_allclose(found, frame, atol=1e-6)
+        assert {float(value) for name, value in row.items() if name.endswith(("Yaw", "Pitch", "Roll"))} == {0}
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30, 60, 24 / 1.001, 30 / 1.001, 60 / 1.001, 12.5])
+def test_timecodes_say_when_a_frame_is_shown(fps):
+    told = [timecode(frame, fps) for frame in [*range(200), 107_892, 215_999]]
+    for frame, text in zip([*range(200), 107_892, 215_999], told):
+        assert seconds_of(text, fps) == pytest.approx(frame / fps, abs=1.1e-3 / fps)
+        assert float(text.split(":")[3]) < fps and all(len(part) == 2 for part in text.split(":")[:3])
+    assert len(set(told)) == len(told)
+
+
+def test_only_csv_is_such_a_recording(tmp_path):
+    with pytest.raises(HiSTalkError, match="'.*take.json' must end in .csv"):
+        write_units(tmp_path / "take.json", np.zeros((2, 52)), 30.0, "livelink")
+    said = CliRunner().invoke(main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), "--arkit-layout", "livelink"])
+    assert said.exit_code == 2 and "goes with --arkit" in said.output
+    arguments = ["--arkit", str(tmp_path / "a.json"), "--arkit-layout", "livelink"]
+    said = CliRunner().invoke(main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
+    assert said.exit_code == 2 and "must end in .csv" in said.output and not list(tmp_path.iterdir())
+
+
+def test_the_command_line_and_a_batch_write_one(tmp_path):
+    pytest.importorskip("torch")
+    arguments = ["--arkit", str(tmp_path / "take.csv"), "--arkit-layout", "livelink", "--device", "cpu"]
+    said = CliRunner().invoke(main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
+    assert said.exit_code == 0, said.output
+    rows = read(tmp_path / "take.csv")
+    jaw = np.array([float(row["JawOpen"]) for row in rows])
+    assert len(rows) > 190 and jaw.max() > 0.3
+    (tmp_path / "jobs.csv").write_text(f"audio,name,outputs,fps,delay\n{SPEECH},hero,livelink,60,0.1\n")
+    said = CliRunner().invoke(main, ["batch", str(tmp_path / "jobs.csv"), "--out", str(tmp_path / "out"), "--device", "cpu"])
+    assert said.exit_code == 0, said.output
+    at_60 = np.array([float(row["JawOpen"]) for row in read(tmp_path / "out" / "hero.csv")])
+    assert len(at_60) == 2 * len(jaw) + 6
+    np.testing.assert_allclose(at_60[6::2], jaw, atol=0.02)
