@@ -10,3 +10,11 @@ def shown(what: object, longest: int = 120) -> str:
     text = str(what)[: longest + 1]
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= longest else text[:longest] + " ..."
+
+
+def sentence_of(error: BaseException) -> str:
+    """What a user is told of any error: its own sentence, or the error's name where nobody foresaw it."""
+    if isinstance(error, HiSTalkError):
+        return str(error)
+    said = " ".join(str(error).split())[:200]
+    return f"HiSTalk stumbled ({type(error).__name__}{': ' if said else ''}{said}); the console has the details."

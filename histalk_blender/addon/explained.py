@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
+
 import bpy
+
+from ..errors import HiSTalkError, sentence_of
 
 SHOWN_IN = {"VIEW_3D", "SEQUENCE_EDITOR", "PREFERENCES"}
 
@@ -22,6 +26,13 @@ class Explained:
         if reason:
             cls.poll_message_set(reason)
         return not reason
+
+    def tell(self, error: Exception) -> set[str]:
+        """Show whatever was raised as one sentence, and end the operator."""
+        if not isinstance(error, HiSTalkError):
+            traceback.print_exception(error)
+        self.report({"ERROR"}, sentence_of(error))
+        return {"CANCELLED"}
 
 
 def redraw() -> None:

@@ -16,7 +16,9 @@ import bpy
 
 from ..bake import BakeReport, Plan, apply, compute_bake
 from ..bake.bakes import report
-from ..errors import HiSTalkError
+from ..bake.half_made import remove_half_made
+from ..bake.plan import check_object
+from ..errors import HiSTalkError, sentence_of
 from ..style import Style
 from ..synthesis import Cancelled
 from ..take import Take, listen
@@ -63,7 +65,7 @@ class BakeJob:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
         self._began = self._stage_began = time.monotonic()
-        self._made = self._slices = None
+        self._made = self._slices = self._mesh = None
 
     def start(self) -> None:
         """Let the worker begin."""
@@ -87,13 +89,15 @@ class BakeJob:
         return (time.monotonic() - self._stage_began) / self.share * (1 - self.share)
 
     def cancel(self) -> None:
-        """End it now and leave the scene as it was; the worker notices at its next step, alone."""
+        """End it now and leave the scene as it was; the worker notices at its next step, alone. Never raises."""
         if not self.ended:
-            self._stop.set()
-            if self._slices is not None:
-                self._slices.close()
-            self._discard()
-            self.state = "cancelled"
+            self._end("cancelled")
+
+    def fail(self, error: BaseException) -> None:
+        """End it with a sentence, whatever went wrong, even after all was applied. Never raises."""
+        if not isinstance(error, HiSTalkError):
+            traceback.print_exception(error)
+        self._end("failed", sentence_of(error))
 
     def join(self, seconds: float) -> None:
         """Wait for the worker of an ended job."""
@@ -101,7 +105,11 @@ class BakeJob:
             self._thread.join(seconds)
 
     def advance(self) -> str:
-        """Hear what the worker said, and do one slice of what the scene needs. Returns the state."""
+        """Hear what the worker said, and do one slice of what the scene needs. Never raises.
+
+        Returns:
+            The state.
+        """
         try:
             if self.state == "running":
                 self._hear()
@@ -109,11 +117,12 @@ class BakeJob:
                 self._begin_applying()
             if self.state == "applying":
                 self._apply_slice()
-        except HiSTalkError as error:
-            self._fail(str(error))
+        except Exception as error:
+            self.fail(error)
         return self.state
 
     def _hear(self) -> None:
+        alive = self._thread.is_alive()  # asked first: what it said before its end is heard below
         while not self._said.empty():
             kind, *values = self._said.get()
             if kind == "stage":
@@ -121,36 +130,76 @@ class BakeJob:
                     self._stage_began = time.monotonic()  # loading PyTorch is not what foretells the rest
                 self.stage, self.share = values
             elif kind == "failed":
-                self._fail(*values)
+                raise values[0]
             else:
                 self.take, self._made = values
                 self.state = "ready"
+                return
+        if not alive and self._thread.ident is not None:
+            raise HiSTalkError("The worker ended without a result: bake again; the console may say why.")
 
     def _begin_applying(self) -> None:
-        obj = find_object(self.order.uid)
-        if obj is None:
-            raise HiSTalkError(f"'{self.order.plan.name}' was deleted during the bake, so nothing was baked.")
+        obj = self._target()
         if obj.mode == "EDIT":
             self.stage, self.share = "Waiting for Object Mode", 1.0
             return
         self.stage, self.share, self.state = "Baking", 0.0, "applying"
+        self._mesh = obj.data.session_uid
         self._slices = apply(obj, self._made)
 
     def _apply_slice(self) -> None:
         until = time.monotonic() + SLICE
         while time.monotonic() < until:
+            obj = self._target()
+            if obj.data.session_uid != self._mesh:
+                raise HiSTalkError(f"The mesh of '{obj.name}' was replaced while it was baked: bake again.")
+            check_object(obj)
             try:
                 self.share = next(self._slices)
             except StopIteration:
-                self.report = report(find_object(self.order.uid), self._made)
+                self.report = report(self._target(), self._made)
                 self.state = "done"
                 return
             except ReferenceError as error:
                 raise HiSTalkError("The head was replaced while it was baked: bake again.") from error
 
-    def _fail(self, sentence: str) -> None:
-        self.error, self.state = sentence, "failed"
-        self._discard()
+    def _target(self):
+        """The object as it is now: undo puts another in its place.
+
+        Raises:
+            HiSTalkError: there is none.
+        """
+        obj = find_object(self.order.uid)
+        if obj is None:
+            raise HiSTalkError(f"'{self.order.plan.name}' was deleted during the bake, so nothing was baked.")
+        return obj
+
+    def _end(self, state: str, error: str = "") -> None:
+        """The one way out short of "done": the worker stops, and each thing half made is taken back for itself."""
+        self._stop.set()
+        self.state, self.error = state, error
+        for step in (self._close_slices, self._take_back, self._discard):
+            try:
+                step()
+            except Exception as found:
+                traceback.print_exception(found)
+                left = "Not all of the half-made bake could be taken back: press Ctrl Z, or Remove Bake."
+                if left not in self.error:
+                    self.error = f"{self.error} {left}".strip()
+
+    def _close_slices(self) -> None:
+        slices, self._slices = self._slices, None
+        if slices is not None:
+            try:
+                slices.close()
+            except (ReferenceError, KeyError, IndexError):  # what it knew of is not there any more: see `_take_back`
+                pass
+
+    def _take_back(self) -> None:
+        """What the slices themselves could not: keys that were renamed meanwhile, a mesh that was exchanged."""
+        mesh = next((mesh for mesh in bpy.data.meshes if mesh.session_uid == self._mesh), None)
+        if mesh is not None:
+            remove_half_made(mesh, self.order.plan.kind != "arkit")
 
     def _discard(self) -> None:
         if self._made is not None:
@@ -170,17 +219,13 @@ class BakeJob:
                 order.plan, take, order.topology, order.style, rest=True, frames=order.frames,
                 step=lambda share: self._say("Sculpting", share),
             )  # fmt: skip
-            if self._stop.is_set():
+            self._said.put(("made", take, made))
+            if self._stop.is_set():  # asked last: whoever stopped it may have looked before there was anything
                 made.discard()
-            else:
-                self._said.put(("made", take, made))
         except Cancelled:
             pass  # cancel() has said so already
-        except HiSTalkError as error:
-            self._said.put(("failed", str(error)))
-        except Exception as error:  # a worker's error would vanish with it
-            traceback.print_exc()
-            self._said.put(("failed", f"HiSTalk stumbled ({type(error).__name__}: {error}); the console has the details."))
+        except BaseException as error:  # a worker's error would vanish with it, and the job never end
+            self._said.put(("failed", error))
 
     def _take(self) -> Take:
         from ..sound import open_sound  # its wheels are not needed to register

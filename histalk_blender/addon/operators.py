@@ -81,63 +81,80 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
             return self.execute(context)
         if not self._begin(context):
             return {"CANCELLED"}
-        self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        redraw()
-        return {"RUNNING_MODAL"}
+        try:
+            self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
+            context.window_manager.modal_handler_add(self)
+            redraw()
+            return {"RUNNING_MODAL"}
+        except Exception as error:
+            return self._leave(context, error)
 
     def modal(self, context, event) -> set[str]:
         """One look at the job a tick; while the scene is written, no other event may change it."""
-        writing = self._job.state == "applying"
-        if writing and event.type == "ESC":
-            self._job.cancel()
-        if event.type != "TIMER":
-            return {"RUNNING_MODAL"} if writing else {"PASS_THROUGH"}
-        self._job.advance()
-        redraw()
-        if not self._job.ended:
-            return {"PASS_THROUGH"}
-        return self._finish(context)
+        try:
+            writing = self._job.state == "applying"
+            if writing and event.type == "ESC":
+                self._job.cancel()
+            if event.type != "TIMER":
+                return {"RUNNING_MODAL"} if writing else {"PASS_THROUGH"}
+            self._job.advance()
+            redraw()
+            return self._leave(context) if self._job.ended else {"PASS_THROUGH"}
+        except Exception as error:
+            return self._leave(context, error)
 
     def execute(self, context) -> set[str]:
         """Without a window: wait for the end."""
         if not self._begin(context):
             return {"CANCELLED"}
-        while not self._job.ended:
-            self._job.advance()
-            time.sleep(TICK / 10)
-        return self._finish(context)
+        try:
+            while not self._job.ended:
+                self._job.advance()
+                time.sleep(TICK / 10)
+            return self._leave(context)
+        finally:  # Ctrl-C
+            self.cancel(context)
 
     def cancel(self, context) -> None:
         """The window or the file was closed."""
-        context.window_manager.event_timer_remove(self._timer)
-        running.stop_current()
+        if running.current is self._job:
+            running.stop_current()
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            context.window_manager.event_timer_remove(timer)
 
     def _begin(self, context) -> bool:
+        self._timer = self._job = None
         try:
             order = order_for(context, context.object)
             prepare_environment(context)
-        except HiSTalkError as error:
-            self.report({"ERROR"}, str(error))
+            self._job = running.begin(order)
+            return True
+        except Exception as error:
+            self.tell(error)
             return False
-        self._timer, self._job = None, running.begin(order)
-        return True
 
-    def _finish(self, context) -> set[str]:
-        if self._timer is not None:
-            context.window_manager.event_timer_remove(self._timer)
-        if running.current is not self._job:  # another file was opened, or the extension switched off
-            return {"CANCELLED"}
-        obj = find_object(self._job.order.uid)
-        sentence = running.finish(obj)
-        redraw()
-        if self._job.state != "done":
-            self.report({"ERROR"} if self._job.error else {"INFO"}, sentence)
-            return {"CANCELLED"}
-        for warning in (*self._job.take.remarks, *self._job.report.warnings):
-            self.report({"WARNING"}, warning)
-        self.report({"INFO"}, f"'{obj.name}' speaks: {sentence}.")
-        return {"FINISHED"}
+    def _leave(self, context, error: Exception | None = None) -> set[str]:
+        """The one way out: nothing runs and no timer ticks after it, and the animator is told how it ended."""
+        try:
+            if error is not None:
+                self._job.fail(error)
+            if running.current is not self._job:  # cancelled, another file was opened, or the extension switched off
+                return {"CANCELLED"}
+            obj = find_object(self._job.order.uid)
+            sentence = running.finish(obj)
+            redraw()
+            if self._job.state != "done":
+                self.report({"ERROR"} if self._job.error else {"INFO"}, sentence)
+                return {"CANCELLED"}
+            for warning in (*self._job.take.remarks, *self._job.report.warnings):
+                self.report({"WARNING"}, warning)
+            self.report({"INFO"}, f"'{obj.name}' speaks: {sentence}.")
+            return {"FINISHED"}
+        except Exception as found:
+            return self.tell(found)
+        finally:
+            self.cancel(context)
 
 
 class HISTALK_OT_cancel_bake(Explained, bpy.types.Operator):
@@ -152,9 +169,11 @@ class HISTALK_OT_cancel_bake(Explained, bpy.types.Operator):
         return "" if running.current is not None else "No bake is running."
 
     def execute(self, context) -> set[str]:
-        """Whoever drives the job tells of its end."""
-        running.current.cancel()
+        """End it here, so that the way is free though nothing should drive the job any more."""
+        job = running.current
+        running.stop_current()
         redraw()
+        self.report({"WARNING"} if job.error else {"INFO"}, job.error or "Bake cancelled; the scene is as it was.")
         return {"FINISHED"}
 
 
@@ -176,7 +195,10 @@ class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
     def execute(self, context) -> set[str]:
         """The exact inverse of Bake."""
         obj = context.object
-        remove_bake(obj)
+        try:
+            remove_bake(obj)
+        except Exception as error:
+            return self.tell(error)
         running.baked.pop(obj.session_uid, None)
         obj.histalk.report = obj.histalk.warnings = ""
         redraw()

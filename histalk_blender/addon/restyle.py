@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 
 import bpy
 
 from ..bake import plan_bake
 from ..bake.ownership import has_bake
-from ..errors import HiSTalkError
+from ..errors import HiSTalkError, sentence_of
 from . import running
 from .explained import redraw
 from .job import BakeJob, find_object
@@ -24,8 +25,9 @@ def schedule(obj) -> None:
         return
     _waiting[:] = [obj.session_uid]
     if bpy.app.background:  # timers never fire there
-        while _tick():
+        while _tick() and running.current is _ours:  # another's bake would be waited for in vain
             pass
+        _waiting.clear()
         return
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
@@ -40,7 +42,22 @@ def clean_up() -> None:
 
 
 def _tick() -> float | None:
-    """Begin what waits, an older one of ours given up for it, or go on with what runs. Returns seconds to the next."""
+    """One step, and seconds to the next; whatever it raises ends the bake, is told, and lets no timer go on."""
+    try:
+        return _step()
+    except Exception as error:
+        _waiting.clear()
+        if running.current is not None and running.current is _ours:
+            running.current.fail(error)
+            running.finish(find_object(_ours.order.uid))
+        else:
+            traceback.print_exception(error)
+        redraw()
+        return None
+
+
+def _step() -> float | None:
+    """Begin what waits, an older one of ours given up for it, or go on with what runs."""
     global _ours
     mine = running.current is not None and running.current is _ours
     if _waiting and running.current is not None and not mine:
@@ -67,7 +84,9 @@ def _begin(obj) -> BakeJob | None:
             obj, kind=order.plan.kind, start_frame=order.plan.start_frame, cache=order.plan.cache,
             tolerance_mm=order.plan.tolerance_mm, mapping=order.plan.rig.mapping,
         )  # fmt: skip
-    except HiSTalkError as error:
-        obj.histalk.warnings = str(error)
+    except Exception as error:
+        if not isinstance(error, HiSTalkError):
+            traceback.print_exception(error)
+        obj.histalk.warnings = sentence_of(error)
         return None
     return running.begin(replace(order, plan=plan, style=obj.histalk.style()))

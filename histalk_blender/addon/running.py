@@ -7,6 +7,7 @@ from dataclasses import replace
 import bpy
 
 from ..bake.checks import why_nothing_moves
+from ..errors import HiSTalkError
 from .job import BakeJob, Order, takes
 
 current: BakeJob | None = None
@@ -19,19 +20,37 @@ def begin(order: Order) -> BakeJob:
     """Start a job, as the one that runs."""
     global current, remembered
     remembered = None
-    current = BakeJob(order)
-    current.start()
-    return current
+    job = BakeJob(order)
+    job.start()
+    current = job
+    return job
 
 
 def finish(obj) -> str:
-    """Store what the ended job made on its object. Returns the sentence that tells it."""
+    """Free the way for the next job, and store what the ended one made on its object. Never raises.
+
+    Args:
+        obj: the object; None = it is gone.
+
+    Returns:
+        The sentence that tells it. A job whose result could not be stored has failed.
+    """
     global current, remembered
-    job, current = current, None
-    if job.state != "done":
-        remembered = job
-        return job.error or "Bake cancelled; the scene is as it was."
-    baked[job.order.uid] = replace(job.order, take=job.take)
+    job, current = current or remembered, None
+    if job.state == "done":
+        try:
+            return _store(obj, job)
+        except Exception as error:
+            job.fail(error)
+    remembered = job
+    if obj is not None and job.state == "failed":
+        obj.histalk.report = obj.histalk.warnings = ""  # which told of an earlier bake
+    return job.error or "Bake cancelled; the scene is as it was."
+
+
+def _store(obj, job: BakeJob) -> str:
+    if obj is None:
+        raise HiSTalkError(f"'{job.order.plan.name}' was deleted during the bake, so nothing was baked.")
     made = {"cache": "a mesh cache", "arkit": f"curves on {job.report.curves} of {job.report.keys} ARKit keys"}
     what = made.get(job.report.kind, f"{job.report.keys} shape keys")
     error = job.report.accuracy and f", {job.report.accuracy}"
@@ -40,22 +59,26 @@ def finish(obj) -> str:
     passing = why_nothing_moves(obj)
     lasting = [warning for warning in job.report.warnings if warning not in passing]
     obj.histalk.warnings = "\n".join([*job.take.remarks, *lasting])
+    baked[job.order.uid] = replace(job.order, take=job.take)
     return obj.histalk.report
 
 
 def stop_current(wait: float = 0.0) -> None:
-    """Cancel what runs; the worker has `wait` seconds to notice."""
-    global current
-    if current is not None:
-        current.cancel()
-        current.join(wait)
-        current = None
+    """Cancel what runs and free the way; the worker has `wait` seconds to notice. Never raises."""
+    global current, remembered
+    job, current = current, None
+    if job is not None:
+        job.cancel()
+        remembered = job
+        job.join(wait)
 
 
 @bpy.app.handlers.persistent
 def before_load(*_) -> None:
     """The objects of another file are not those that the bake was ordered for."""
+    global remembered
     stop_current()
+    remembered = None
     baked.clear()
 
 
