@@ -16,7 +16,6 @@ import bpy
 
 from ..bake import BakeReport, Plan, apply, compute_bake
 from ..bake.bakes import report
-from ..bake.half_made import remove_half_made
 from ..bake.plan import check_object
 from ..errors import HiSTalkError, sentence_of
 from ..style import Style
@@ -65,7 +64,7 @@ class BakeJob:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
         self._began = self._stage_began = time.monotonic()
-        self._made = self._slices = self._mesh = None
+        self._made = self._slices = None
 
     def start(self) -> None:
         """Let the worker begin."""
@@ -130,7 +129,8 @@ class BakeJob:
                     self._stage_began = time.monotonic()  # loading PyTorch is not what foretells the rest
                 self.stage, self.share = values
             elif kind == "failed":
-                raise values[0]
+                self.fail(values[0])  # not raised: a SystemExit of the worker's would end Blender
+                return
             else:
                 self.take, self._made = values
                 self.state = "ready"
@@ -144,16 +144,12 @@ class BakeJob:
             self.stage, self.share = "Waiting for Object Mode", 1.0
             return
         self.stage, self.share, self.state = "Baking", 0.0, "applying"
-        self._mesh = obj.data.session_uid
         self._slices = apply(obj, self._made)
 
     def _apply_slice(self) -> None:
         until = time.monotonic() + SLICE
-        while time.monotonic() < until:
-            obj = self._target()
-            if obj.data.session_uid != self._mesh:
-                raise HiSTalkError(f"The mesh of '{obj.name}' was replaced while it was baked: bake again.")
-            check_object(obj)
+        while True:
+            check_object(self._target())
             try:
                 self.share = next(self._slices)
             except StopIteration:
@@ -162,6 +158,8 @@ class BakeJob:
                 return
             except ReferenceError as error:
                 raise HiSTalkError("The head was replaced while it was baked: bake again.") from error
+            if time.monotonic() >= until:
+                return
 
     def _target(self):
         """The object as it is now: undo puts another in its place.
@@ -178,7 +176,7 @@ class BakeJob:
         """The one way out short of "done": the worker stops, and each thing half made is taken back for itself."""
         self._stop.set()
         self.state, self.error = state, error
-        for step in (self._close_slices, self._take_back, self._discard):
+        for step in (self._close_slices, self._discard):
             try:
                 step()
             except Exception as found:
@@ -190,16 +188,7 @@ class BakeJob:
     def _close_slices(self) -> None:
         slices, self._slices = self._slices, None
         if slices is not None:
-            try:
-                slices.close()
-            except (ReferenceError, KeyError, IndexError):  # what it knew of is not there any more: see `_take_back`
-                pass
-
-    def _take_back(self) -> None:
-        """What the slices themselves could not: keys that were renamed meanwhile, a mesh that was exchanged."""
-        mesh = next((mesh for mesh in bpy.data.meshes if mesh.session_uid == self._mesh), None)
-        if mesh is not None:
-            remove_half_made(mesh, self.order.plan.kind != "arkit")
+            slices.close()
 
     def _discard(self) -> None:
         if self._made is not None:

@@ -8,6 +8,7 @@ import bpy
 
 from ..bake.arkit_rig import read_rig
 from ..bake.plan import cache_path, check_object, plan_bake, rest_positions, scene_fps
+from ..bake.savable import check_savable
 from ..errors import HiSTalkError
 from ..take import recognise, topology_with
 from .job import Order
@@ -58,6 +59,7 @@ def why_no_order(context, obj) -> str:
     try:
         check_object(obj)
         settings = obj.histalk
+        check_savable(obj, settings.kind)
         topology_of(obj, settings.kind)
         if settings.kind == "arkit":
             read_rig(obj, settings.mapping())

@@ -17,7 +17,9 @@ from ..motion import Motion
 from ..units import ARKIT_UNITS
 from .arkit_rig import listed, rig_warnings
 from .checks import refresh, why_nothing_moves
+from .half_made import watched
 from .make import Made, make
+from .movement import why_it_rests
 from .ownership import (
     CACHE, KEPT, MADE, MARK, curve_bags, key_path, play_curves, remove_bake, remove_unfinished, set_curve,
 )  # fmt: skip
@@ -112,17 +114,27 @@ def apply(obj, made: Made) -> Iterator[float]:
         remove_bake(obj)
         _play_cache(obj, plan.cache, plan.start_frame)
     elif plan.kind == "arkit":
-        yield from _apply_arkit(obj, made)
+        yield from watched(obj, _apply_arkit(obj, made), with_keys=False)
     else:
-        yield from _apply_keys(obj, made)
+        yield from watched(obj, _apply_keys(obj, made), with_keys=True)
     refresh(obj)
 
 
 def report(obj, made: Made) -> BakeReport:
-    """What was made, and what would hide it."""
+    """What was made, after a look at the mesh.
+
+    Raises:
+        HiSTalkError: it does not move as the motion says; what was made stays, so that it moves once the reason is gone.
+    """
     kind = made.plan.kind
     counts = {"cache": 0, "arkit": len(made.plan.rig.keys), "keys": len(made.motion), "basis": len(made.motion.shapes)}
     warnings = [*why_nothing_moves(obj), *_why_not_as_baked(obj, made)]
+    error, unseen = why_it_rests(obj, made)
+    if error:
+        general = "Look for a driver, an NLA track, another action or a modifier that holds it."
+        raise HiSTalkError(" ".join([error, *(warnings or [general])]))
+    if unseen:
+        warnings.append(unseen)
     if kind != "cache" and obj.data.users > 1:
         warnings.append(f"Mesh '{obj.data.name}' is shared, so {obj.data.users} objects speak: make it single-user.")
     if counts["keys"] > MANY_KEYS and kind == "keys":
@@ -206,6 +218,8 @@ def _apply_keys(obj, made: Made) -> Iterator[float]:
             obj.shape_key_clear()
         raise
     remove_bake(obj, but=new)
+    if not new:  # a face that rests throughout
+        return
     play_curves(obj)
     keys = obj.data.shape_keys
     if len(new) <= MANY_KEYS:

@@ -46,7 +46,16 @@ def made_keys(keys) -> set[str]:
 def our_modifier(obj):
     """The Mesh Cache modifier that plays our cache, or None."""
     uid = obj.get(CACHE)
-    return next((modifier for modifier in obj.modifiers if modifier.persistent_uid == uid), None)
+    found = next((modifier for modifier in obj.modifiers if modifier.persistent_uid == uid), None)
+    if found is None and obj.override_library:  # which forgets both when the file is opened again, and keeps the modifier
+        found = next((modifier for modifier in obj.modifiers if _is_added_cache(modifier)), None)
+    return found
+
+
+def _is_added_cache(modifier) -> bool:
+    """Whether a modifier of a library override is a cache added to it under our name."""
+    ours = modifier.type == "MESH_CACHE" and modifier.name.partition(".")[0] == MARK and not modifier.is_override_data
+    return ours and modifier.cache_format == "PC2"
 
 
 def has_baked_keys(keys) -> bool:

@@ -12,6 +12,7 @@ from ..errors import HiSTalkError
 from .arkit_rig import read_rig
 from .make import KINDS, ArkitRig, Plan
 from .ownership import KEPT, MARK, made_keys
+from .savable import check_savable
 
 
 def plan_bake(
@@ -41,6 +42,7 @@ def plan_bake(
     if kind not in KINDS:
         raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
     check_object(obj)
+    check_savable(obj, kind)
     rig = read_rig(obj, mapping) if kind == "arkit" else ArkitRig()
     return Plan(
         kind, obj.name, rest_positions(obj), shown_positions(obj), start_frame, scene_fps(scene or bpy.context.scene),
@@ -58,8 +60,11 @@ def check_object(obj) -> None:
         raise HiSTalkError("No object is selected: select the head to bake on.")
     if obj.type != "MESH":
         raise HiSTalkError(f"'{obj.name}' is a {obj.type.lower()}, not a mesh: select the head.")
-    if obj.library or obj.data.library:
-        raise HiSTalkError(f"'{obj.name}' is linked from another file: make it local or an override, then bake.")
+    if obj.library:
+        raise HiSTalkError(
+            f"'{obj.name}' is linked from another file: make it a library override (Object › Library Override › Make) and "
+            "bake as a mesh cache, or make it local."
+        )
     if obj.mode == "EDIT":
         raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
 

@@ -1,0 +1,150 @@
+"""Whether a finished bake moves the mesh as its motion says: the evaluated mesh is looked at where it moves most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import bpy
+import numpy as np
+
+from ..motion import Motion
+from ..units import ARKIT_UNITS
+from .make import Made
+from .ownership import our_keys, our_modifier
+
+LOOKED_AT = 64  # vertices, those that the motion moves furthest
+LEAST = 0.25  # share of the motion that must be seen: the animator's own modifiers may take or turn some of it
+STILL = 2e-5  # of the mesh's size: a motion that is smaller rests
+FRAMES = 4096  # whose displacements are compared at once
+
+
+def why_it_rests(obj, made: Made) -> tuple[str, str]:
+    """Look at the evaluated mesh at the loudest frame, with the bake and without.
+
+    The object alone stands in a scene of its own for as long: a shot's other objects are not evaluated, its frame and
+    its handlers of frame changes are left alone. What the animator's own keys, bones and modifiers do at that frame is
+    in both pictures, so that only the bake is compared.
+
+    Returns:
+        An error, or ""; and a warning, or "", where there was nothing to look at.
+    """
+    expected = _loudest(obj, made)
+    if expected is None:
+        return "", ""
+    frame, chosen, wanted = expected
+    if obj.mode == "SCULPT":
+        return "", f"'{obj.name}' is in Sculpt Mode, so it was not looked at whether it moves."
+    with _alone(obj, frame) as layer:
+        layer.update()
+        if not _is_evaluated(obj, layer.depsgraph):
+            return "", f"'{obj.name}' is disabled in viewports, so it was not looked at whether it moves."
+        seen = _positions(obj, layer.depsgraph)
+        if not len(seen):
+            return "", f"'{obj.name}' shows no vertices at frame {frame}, so it was not looked at whether it moves."
+        try:
+            with _silenced(obj, made):
+                layer.update()
+                rest = _positions(obj, layer.depsgraph)
+        finally:
+            layer.update()
+    if len(seen) != len(rest):  # a modifier that follows the motion with its own vertices
+        return "", ""
+    moved = seen - rest
+    if len(moved) != len(made.plan.rest):
+        sizes = np.sort(np.linalg.norm(moved, axis=1))[-len(chosen) :]
+        as_it_says = True
+    else:
+        moved = moved[chosen]
+        sizes = np.linalg.norm(moved, axis=1)
+        size = np.linalg.norm(moved) * np.linalg.norm(wanted)
+        turned = any(modifier.show_viewport for modifier in obj.modifiers if modifier != our_modifier(obj))
+        as_it_says = turned or (moved * wanted).sum() > 0.5 * size
+    if np.isfinite(sizes).all() and sizes.mean() >= LEAST * np.linalg.norm(wanted, axis=1).mean() and as_it_says:
+        return "", ""
+    return f"'{obj.name}' does not move as the motion says at frame {frame}, where it moves most.", ""
+
+
+def _loudest(obj, made: Made) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """A whole scene frame, the vertices that move furthest [n], and their displacements there [n, 3]; None = all rests."""
+    plan, motion = made.plan, made.motion
+    if plan.kind == "arkit":
+        motion = Motion(motion.weights[:, [ARKIT_UNITS.index(unit) for unit in plan.keys]], _key_shapes(obj, plan), motion.fps)
+    if not len(motion) or not len(motion.shapes):
+        return None
+    reach = np.zeros(motion.shapes.shape[1], np.float32)
+    for most, shape in zip(np.abs(motion.weights).max(0), motion.shapes, strict=True):
+        reach += most * np.linalg.norm(shape, axis=1)
+    chosen = np.sort(np.argsort(-reach)[:LOOKED_AT])
+    shapes = motion.shapes[:, chosen].reshape(len(motion.shapes), -1)
+    first = math.ceil(plan.start_frame - 1e-6)
+    frames = np.arange(first, max(first + 1, math.floor(plan.start_frame + len(motion) - 1 + 1e-6) + 1))
+    weights = motion.sampled(frames - plan.start_frame).weights
+    sizes = np.concatenate(
+        [np.linalg.norm(weights[i : i + FRAMES] @ shapes, axis=1) for i in range(0, len(frames), FRAMES)]
+    )  # fmt: skip
+    most = int(np.argmax(sizes))
+    wanted = (weights[most] @ shapes).reshape(-1, 3)
+    if np.linalg.norm(wanted, axis=1).max() < STILL * float(np.ptp(plan.rest, axis=0).max()):
+        return None
+    return int(frames[most]), chosen, wanted
+
+
+def _key_shapes(obj, plan) -> np.ndarray:
+    """[units, V, 3] how far each of the animator's keys moves the mesh at one."""
+    keys, shapes = obj.data.shape_keys.key_blocks, []
+    at, base = np.empty(plan.rest.size, np.float32), np.empty(plan.rest.size, np.float32)
+    for name in plan.keys.values():
+        keys[name].data.foreach_get("co", at)
+        keys[name].relative_key.data.foreach_get("co", base)
+        shapes.append((at - base).reshape(-1, 3))
+    return np.array(shapes)
+
+
+@contextmanager
+def _alone(obj, frame: int) -> Iterator:
+    """The view layer of a scene that holds this object only, at a frame."""
+    scene = bpy.data.scenes.new("HiSTalk")
+    try:
+        render, here = scene.render, bpy.context.scene.render
+        render.fps, render.fps_base = here.fps, here.fps_base
+        scene.collection.objects.link(obj)
+        scene.frame_current = frame
+        yield scene.view_layers[0]
+    finally:
+        bpy.data.scenes.remove(scene)
+
+
+@contextmanager
+def _silenced(obj, made: Made) -> Iterator[None]:
+    """The bake switched off, and on again."""
+    if made.plan.kind == "cache":
+        modifier = our_modifier(obj)
+        shown = modifier.show_viewport
+        try:
+            modifier.show_viewport = False
+            yield
+        finally:
+            modifier.show_viewport = shown
+        return
+    keys = [key for key in our_keys(obj.data.shape_keys) if not key.mute]
+    try:
+        for key in keys:
+            key.mute = True
+        yield
+    finally:
+        for key in keys:
+            key.mute = False
+
+
+def _is_evaluated(obj, depsgraph) -> bool:
+    return any(one.original == obj for one in depsgraph.objects) and obj.evaluated_get(depsgraph).is_evaluated
+
+
+def _positions(obj, depsgraph) -> np.ndarray:
+    """[V', 3] of the evaluated mesh, in the object's space."""
+    mesh = obj.evaluated_get(depsgraph).data
+    out = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", out)
+    return out.reshape(-1, 3)
