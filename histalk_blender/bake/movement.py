@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import bpy
@@ -70,7 +70,8 @@ def _loudest(obj, made: Made) -> tuple[int, np.ndarray, np.ndarray] | None:
     """A whole scene frame, the vertices that move furthest [n], and their displacements there [n, 3]; None = all rests."""
     plan, motion = made.plan, made.motion
     if plan.kind == "arkit":
-        motion = Motion(motion.weights[:, [ARKIT_UNITS.index(unit) for unit in plan.keys]], _key_shapes(obj, plan), motion.fps)
+        units = [ARKIT_UNITS.index(unit) for unit in made.played]
+        motion = Motion(motion.weights[:, units], _key_shapes(obj, made.played.values()), motion.fps)
     if not len(motion) or not len(motion.shapes):
         return None
     reach = np.zeros(motion.shapes.shape[1], np.float32)
@@ -91,11 +92,11 @@ def _loudest(obj, made: Made) -> tuple[int, np.ndarray, np.ndarray] | None:
     return int(frames[most]), chosen, wanted
 
 
-def _key_shapes(obj, plan) -> np.ndarray:
-    """[units, V, 3] how far each of the animator's keys moves the mesh at one."""
-    keys, shapes = obj.data.shape_keys.key_blocks, []
-    at, base = np.empty(plan.rest.size, np.float32), np.empty(plan.rest.size, np.float32)
-    for name in plan.keys.values():
+def _key_shapes(obj, names: Iterable[str]) -> np.ndarray:
+    """[keys, V, 3] how far each of the animator's keys moves the mesh at one."""
+    keys, shapes, size = obj.data.shape_keys.key_blocks, [], 3 * len(obj.data.vertices)
+    at, base = np.empty(size, np.float32), np.empty(size, np.float32)
+    for name in names:
         keys[name].data.foreach_get("co", at)
         keys[name].relative_key.data.foreach_get("co", base)
         shapes.append((at - base).reshape(-1, 3))
