@@ -131,13 +131,16 @@ def bake(
         raise HiSTalkError("--fps does not go with a shot, which has a rate of its own: leave it out.")
     if not shot and name:
         raise HiSTalkError(f"--object names '{name}', but there is no shot: name its .blend with --shot.")
-    obj = shots.open_shot(shot, name) if shot else None
+    obj, cache = shots.open_shot(shot, name) if shot else None, blend.with_suffix(".pc2").resolve()
+    if shot:
+        shots.check_head(obj, kind=kind, cache=cache)
     take, style = _listen(audio, weights, device), Style(lips, jaw, upper_face, smoothing, delay)
     if shot:
-        shots.add_sound(audio, start)
+        remark = shots.add_sound(audio, start, obj)
+        if remark:
+            click.echo(f"histalk: {remark}", err=True)
     else:
         obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit", delay)
-    cache = blend.with_suffix(".pc2").resolve()
     report = shots.speak(obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, style=style, rest=bool(shot))
     frames = shots.frames_of(take, shots.seat(obj)[2], delay)
     shots.write(obj, {"blend": blend}, start, frames)

@@ -11,6 +11,7 @@ from ..head import Head
 from ..quiet import quiet
 from ..units import ARKIT_UNITS
 from .shape_keys import add_key
+from .shot_sound import add_sound
 from .writing import blender_output
 
 
@@ -38,8 +39,7 @@ def build_scene(
     scene.frame_start, scene.frame_end, scene.frame_step = start_frame, start_frame + frames - 1, 1
     scene.frame_set(start_frame)
     obj = add_head(head, units)
-    editor = scene.sequence_editor_create()
-    editor.strips.new_sound(Path(audio).stem, str(Path(audio).resolve()), 1, start_frame)
+    add_sound(audio, start_frame, obj)
     marks = head.landmarks(head.vertices)
     # The face from brow to chin, a little from the side, as a portrait lens sees it.
     middle = (marks[8] + marks[27]) / 2 + [0, 0.05, 0]

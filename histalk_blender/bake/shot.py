@@ -18,9 +18,14 @@ from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
 from .export import export
 from .film import render_preview
-from .make import compute_bake
+from .make import Plan, compute_bake
 from .plan import plan_bake, rest_positions, scene_fps, shown_positions
 from .scene import build_scene, save_blend
+from .shot_sound import add_sound
+
+__all__ = [
+    "add_sound", "begun_with", "check_head", "find_head", "frames_of", "new_shot", "open_shot", "seat", "speak", "write",
+]  # fmt: skip
 
 
 def new_shot(take: Take, audio: Path, start: int, fps: float, units: bool, delay: float = 0.0):
@@ -85,6 +90,22 @@ def _can_speak(obj) -> bool:
         return False
 
 
+def check_head(obj, **options) -> tuple[Plan, str]:
+    """What `speak` will do, and the mesh's topology, found before anything is heard.
+
+    Args:
+        options: those of `plan_bake`.
+
+    Raises:
+        HiSTalkError: the object cannot carry the bake, or not for longer than the file is open.
+    """
+    plan = plan_bake(obj, **options)
+    topology = "" if plan.kind == "arkit" else recognise(plan.rest)
+    if plan.kind != "arkit" and not topology:
+        raise HiSTalkError(f"'{obj.name}' is no FLAME head nor the bundled one: bake on it as arkit.")
+    return plan, topology
+
+
 def speak(
     obj, take: Take, *, kind: str, start: float, cache: Path, tolerance_mm: float = 0.1, style: Style = Style(), rest: bool
 ) -> BakeReport:
@@ -100,21 +121,11 @@ def speak(
     Raises:
         HiSTalkError: the object cannot carry the bake; the scene is untouched.
     """
-    plan = plan_bake(obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm)
-    topology = "" if kind == "arkit" else recognise(plan.rest)
-    if kind != "arkit" and not topology:
-        raise HiSTalkError(f"'{obj.name}' is no FLAME head nor the bundled one: bake on it as arkit.")
+    plan, topology = check_head(obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm)
     made = compute_bake(plan, take, topology, style, rest=rest)
     for _ in apply(obj, made):
         pass
     return report(obj, made)
-
-
-def add_sound(audio: Path, start: int) -> None:
-    """The sound as a strip at a frame, above all others."""
-    editor = bpy.context.scene.sequence_editor_create()
-    channel = max((strip.channel for strip in editor.strips_all), default=0) + 1
-    editor.strips.new_sound(Path(audio).stem, str(Path(audio).resolve()), channel, start)
 
 
 def seat(obj) -> tuple[np.ndarray, np.ndarray, float]:

@@ -61,7 +61,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
 
         if job.blend:
             obj = shot.open_shot(job.blend, job.object)
-            shot.add_sound(job.audio, job.start)
+            remarks += filter(None, [shot.add_sound(job.audio, job.start, obj)])
         else:
             obj = shot.new_shot(take, job.audio, job.start, fps, job.bake == "arkit", job.style.delay)
         rest, shown, fps = shot.seat(obj)

@@ -1,0 +1,86 @@
+"""The sound of a shot: heard once, whatever the shot held before and however often it is baked."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import bpy
+
+from .ownership import MARK
+
+TAKE = f"{MARK} take"  # on a strip that we added, and on the head that it is for: the same token
+HEAD = f"{MARK} head"  # on the strip: that head's name, as a library override forgets the token
+CHANNELS = 128  # Blender's last
+NEAR = 0.5  # of a frame: what is no further off is the same place
+
+
+def add_sound(audio: Path, start: int, obj=None) -> str:
+    """Let the scene's sequencer play a sound from a frame on, unless it does so already.
+
+    A strip of an earlier take that we added for the same head is replaced; the animator's strips stay as they are.
+
+    Args:
+        audio: the file.
+        start: scene frame where it begins.
+        obj: the head that speaks it; None = nobody's.
+
+    Returns:
+        A remark for the user, or "".
+    """
+    scene, audio = bpy.context.scene, Path(audio).resolve()
+    editor = scene.sequence_editor_create()
+    sounds = [strip for strip in editor.strips_all if strip.type == "SOUND" and strip.sound is not None]
+    same = [strip for strip in sounds if _is_same(strip.sound, audio)]
+    here = next((strip for strip in same if abs(_begins(scene, strip) - start) <= NEAR), None)
+    earlier = _earlier_take(obj, sounds)
+    if earlier is not None and earlier != here and earlier in list(editor.strips):
+        editor.strips.remove(earlier)
+        same = [strip for strip in same if strip != earlier]
+    if here is not None:
+        return f"The shot holds the sound already, in the muted strip '{here.name}'." if here.mute else ""
+    strip = editor.strips.new_sound(audio.stem, str(audio), _free_channel(editor), start)
+    strip.volume, strip.pan, strip.mute, strip.sound_offset = 1.0, 0.0, False, 0.0
+    if obj is not None:
+        strip[TAKE] = obj[TAKE] = uuid.uuid4().hex
+        strip[HEAD] = obj.name
+    if same:
+        frame = _begins(scene, same[0])
+        return f"The shot holds the same sound at frame {frame:g} too, in strip '{same[0].name}', so it is heard twice."
+    return ""
+
+
+def _earlier_take(obj, sounds: list):
+    """The strip that we added for this head, or None; a copy that the animator made of it is the animator's."""
+    if obj is None:
+        return None
+    name, said = (HEAD, obj.name) if obj.override_library and TAKE not in obj else (TAKE, obj.get(TAKE))
+    return next((strip for strip in sounds if said and strip.get(name) == said), None)
+
+
+def _is_same(sound, audio: Path) -> bool:
+    """Whether a sound data-block is this file: by its path, or by its bytes, packed ones too."""
+    if sound.packed_file:
+        return sound.packed_file.size == audio.stat().st_size and bytes(sound.packed_file.data) == audio.read_bytes()
+    path = Path(bpy.path.abspath(sound.filepath, library=sound.library)).resolve()
+    if path == audio:
+        return True
+    try:
+        return path.stat().st_size == audio.stat().st_size and path.read_bytes() == audio.read_bytes()
+    except OSError:
+        return False
+
+
+def _begins(scene, strip) -> float:
+    """The scene frame, between frames too, at which the beginning of a strip's sound lies, trimmed away or not."""
+    later = hasattr(strip, "content_start")  # Blender 5.2's names
+    first = strip.content_start if later else strip.frame_start
+    trimmed = strip.content_trim_start if later else strip.animation_offset_start
+    return first - trimmed + strip.sound_offset * scene.render.fps / scene.render.fps_base
+
+
+def _free_channel(editor) -> int:
+    """The first above all strips that is heard, or the last where strips lie up to the top."""
+    top = max((strip.channel for strip in editor.strips), default=0)
+    heard = [channel for channel in range(top + 1, CHANNELS + 1) if not editor.channels[channel].mute]
+    return heard[0] if heard else CHANNELS
