@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from .cli_batch import batch, style_options
+from .channels import MIX
+from .cli_batch import batch, channel_option, style_options
 from .endings import command_process, exit_code
 from .errors import HiSTalkError
 from .style import Style
@@ -53,14 +54,14 @@ def _progress(name: str):
         yield lambda share: bar.update(round(100 * share) - bar.n)
 
 
-def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False):
+def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False, channel: str = MIX):
     """Audio file -> take."""
     from .quiet import quiet
     from .sound import open_sound
     from .take import listen
 
     with quiet(2):  # libmpg123 has remarks of its own on many an mp3
-        sound = open_sound(audio)
+        sound = open_sound(audio, channel=channel)
     with _progress(audio.name) as progress:
         take = listen(sound, weights, device, lambda _, share: progress(share), levels)
     for remark in take.remarks:
@@ -84,9 +85,12 @@ def _writable(path: Path, *suffixes: str) -> None:
     "--arkit-layout", "layout", type=click.Choice(["histalk", "livelink"]), default="histalk", show_default=True,
     help="livelink: a .csv as Live Link Face records, for Unreal, MotionBuilder and Faceit.",
 )  # fmt: skip
+@channel_option
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def synthesize(audio: Path, out: Path, arkit: Path | None, layout: str, weights: Path | None, device: str) -> None:
+def synthesize(
+    audio: Path, out: Path, arkit: Path | None, layout: str, channel: str, weights: Path | None, device: str
+) -> None:
     """Write the motion of AUDIO to OUT (.npz): displacements in metres, landmarks, gates."""
     from .arkit_files import write_units
 
@@ -95,7 +99,7 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, layout: str, weights:
         _writable(arkit, ".csv", *([".json"] if layout == "histalk" else []))
     elif layout != "histalk":
         raise HiSTalkError("--arkit-layout goes with --arkit: name the file to write.")
-    take = _listen(audio, weights, device, levels=True)
+    take = _listen(audio, weights, device, levels=True, channel=channel)
     take.performance.save(out)
     click.echo(out)
     if arkit:
@@ -112,12 +116,14 @@ def synthesize(audio: Path, out: Path, arkit: Path | None, layout: str, weights:
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of a new scene: 30 when not given; a shot has its own.")
 @click.option("--start", type=int, default=1, show_default=True, help="Scene frame where speech begins.")
 @click.option("--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True, help="mm, for basis keys.")
+@channel_option
 @style_options
 @click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def bake(
-    audio, blend, shot, name, kind, fps, start, tolerance, lips, jaw, upper_face, smoothing, delay, preview, weights, device,
+    audio, blend, shot, name, kind, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay, preview, weights,
+    device,
 ) -> None:  # fmt: skip
     """Make a .blend in which a head speaks AUDIO: the bundled one, or that of a shot."""
     need_blender()
@@ -134,7 +140,7 @@ def bake(
     obj, cache = shots.open_shot(shot, name) if shot else None, blend.with_suffix(".pc2").resolve()
     if shot:
         shots.check_head(obj, kind=kind, cache=cache)
-    take, style = _listen(audio, weights, device), Style(lips, jaw, upper_face, smoothing, delay)
+    take, style = _listen(audio, weights, device, channel=channel), Style(lips, jaw, upper_face, smoothing, delay)
     if shot:
         remark = shots.add_sound(audio, start, obj)
         if remark:

@@ -9,12 +9,30 @@ from pathlib import Path
 
 import click
 
+from .batch.folder import search_folder
 from .batch.manifest import BAKES, OUTPUTS, Job, read_manifest, read_outputs
+from .channels import FORM, MIX, read_channel
 from .errors import HiSTalkError
 from .style import Style
 
 FILE = click.Path(path_type=Path)
 SHOWN = 10  # wrong rows that are told before the work begins
+
+
+class _Channel(click.ParamType):
+    name = "CHANNEL"
+
+    def convert(self, value, param, ctx):
+        try:
+            return read_channel(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+channel_option = click.option(
+    "--channel", type=_Channel(), default=MIX, show_default=True,
+    help=f"Of the sound, for two speakers in stereo: {FORM}. A sound with one channel has it left and right.",
+)  # fmt: skip
 
 
 class _Rows(click.ParamType):
@@ -62,6 +80,7 @@ def style_options(command):
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of the outputs: 30, or the .blend's.")
 @click.option("--start", type=int, default=1, show_default=True, help="Frame where speech begins.")
 @click.option("--tolerance", type=click.FloatRange(0.001, 10), default=0.1, show_default=True, help="mm, for basis keys.")
+@channel_option
 @style_options
 @click.option("--rows", type=_Rows(), help="Only these rows of the manifest.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and all that is wrong; do nothing.")
@@ -75,7 +94,7 @@ def style_options(command):
 @click.option("--ledger", type=FILE, help="In place of OUT/histalk.sqlite.")
 @click.option("--weights", type=FILE, help="A .safetensors checkpoint; the bundled one when not given.")
 def batch(
-    manifest, out, outputs, kind, blend, name, fps, start, tolerance, lips, jaw, upper_face, smoothing, delay, rows,
+    manifest, out, outputs, kind, blend, name, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay, rows,
     dry_run, status, retry_failed, merge, workers, device, at_once, ray, ledger, weights,
 ) -> None:  # fmt: skip
     """Make the motion files of all clips in MANIFEST, a .csv, a .jsonl or a folder of sounds.
@@ -92,11 +111,15 @@ def batch(
         raise HiSTalkError("No manifest is named: give a .csv, a .jsonl or a folder of sounds.")
     style = Style(lips, jaw, upper_face, smoothing, delay)
     defaults = Job(
-        blend=blend, object=name, start=start, fps=fps, bake=kind or "", tolerance=tolerance, outputs=outputs, style=style
+        blend=blend, object=name, start=start, fps=fps, bake=kind or "", tolerance=tolerance, outputs=outputs,
+        channel=channel, style=style,
     )
     if blend and fps:
         raise HiSTalkError("--fps does not go with --blend, which has a rate of its own: leave it out.")
-    jobs = read_manifest(manifest, defaults)
+    if manifest.is_dir():
+        for reason in search_folder(manifest, out).left_out:
+            click.echo(f"histalk: left out of '{manifest}': {reason}.", err=True)
+    jobs = read_manifest(manifest, defaults, out)
     if rows:
         jobs = [job for job in jobs if job.row in rows]
         if not jobs:
@@ -141,7 +164,7 @@ def _tell(jobs: list[Job]) -> Counter:
         problems = list(job.problems)
         if not problems:
             try:
-                check_header(job.audio)
+                check_header(job.audio, job.channel)
             except HiSTalkError as error:
                 problems = [str(error)]
         counts["failed" if problems else "done"] += 1

@@ -130,7 +130,7 @@ class Stretch:
             if found is not None:
                 yield found
                 return
-        self._converted = foreign.convert(self._source, self.called, LONGEST)
+        self._converted = foreign.Converted(self._source, self.called, LONGEST)
         with opened(self._converted.source, self.called) as found:
             if found is None:
                 raise not_audio(self.called)

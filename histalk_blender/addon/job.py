@@ -224,7 +224,9 @@ class BakeJob:
             weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
             key = (*_fingerprint(recording), weights)
             if key not in takes:
-                sound = open_sound(recording.source, recording.start, recording.duration, recording.name)
+                sound = open_sound(
+                    recording.source, recording.start, recording.duration, recording.name, recording.channel
+                )
                 with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
                     takes[key] = listen(sound, order.weights, order.device, self._say)
             takes.move_to_end(key)
@@ -238,16 +240,16 @@ class BakeJob:
 
 def _fingerprint(recording: Recording) -> tuple:
     """What tells one stretch of sound from another."""
-    source = recording.source
+    source, part = recording.source, (recording.start, recording.duration, recording.channel)
     if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest(), recording.start, recording.duration
+        return hashlib.sha256(source).hexdigest(), *part
     if recording.temporary:
-        return hashlib.sha256(source.read_bytes()).hexdigest(), recording.start, recording.duration
+        return hashlib.sha256(source.read_bytes()).hexdigest(), *part
     try:
         stat = source.stat()
     except OSError:
-        return str(source), recording.start, recording.duration
-    return str(source), stat.st_mtime_ns, stat.st_size, recording.start, recording.duration
+        return str(source), *part
+    return str(source), stat.st_mtime_ns, stat.st_size, *part
 
 
 def find_object(uid: int):

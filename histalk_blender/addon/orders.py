@@ -124,10 +124,11 @@ def _why_no_sound(context, settings) -> str:
 
 
 def _recording(context, settings) -> Recording:
+    channel = settings.spoken_channel()
     if settings.audio == "FILE":
         path = Path(bpy.path.abspath(settings.file))
-        return Recording(path, 0.0, None, settings.file_frame, path.name)
+        return Recording(path, 0.0, None, settings.file_frame, path.name, channel=channel)
     scene = sound_scene(context, settings)
     if settings.audio == "TIMELINE":
-        return record_timeline(scene)
-    return record_strip(scene, chosen_strip(context, settings))
+        return record_timeline(scene, channel)
+    return record_strip(scene, chosen_strip(context, settings), channel)

@@ -96,6 +96,7 @@ class _Audio(_Settings):
         if settings.audio == "FILE":
             column.prop(settings, "file")
             column.prop(settings, "file_frame")
+            self._channel(column, settings)
             return
         scene = sound_scene(context, settings)
         if settings.audio == "STRIP":
@@ -105,8 +106,14 @@ class _Audio(_Settings):
             if strip is not None:
                 kind = "" if settings.strip else " (active)"
                 column.label(text=f"{strip.name}{kind}", icon="SOUND")
+        self._channel(column, settings)
         if len(bpy.data.scenes) > 1:
             column.prop(settings, "scene")
+
+    def _channel(self, column, settings) -> None:
+        column.prop(settings, "channel")
+        if settings.channel == "number":
+            column.prop(settings, "channel_number")
 
 
 class _Style(_Settings):

@@ -13,6 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from ..channels import MIX, MOST, read_channel
 from ..style import Style
 from ..units import ARKIT_UNITS
 
@@ -52,8 +53,23 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
         description="Scene whose sequencer holds the sound; empty = the one that the sequencer shows",
     )  # fmt: skip
     strip: StringProperty(name="Strip", description="Strip to speak; empty = the active one")
-    file: StringProperty(name="File", subtype="FILE_PATH", description="Sound file: wav, flac, ogg or mp3")
+    file: StringProperty(
+        name="File", subtype="FILE_PATH",
+        description="Sound file: wav, flac, ogg, mp3, or what else Blender reads (m4a, mp4, mov, mkv ...)",
+    )  # fmt: skip
     file_frame: IntProperty(name="Start Frame", default=1, description="Scene frame at which the file begins")
+    channel: EnumProperty(
+        name="Channel",
+        items=(
+            ("mix", "Mix", "All channels mixed"),
+            ("left", "Left", "The left channel, for two speakers in stereo; the only one where there is one"),
+            ("right", "Right", "The right channel, for two speakers in stereo; the only one where there is one"),
+            ("number", "Number", "A channel by its number, for recordings of many microphones"),
+        ),
+        default=MIX,
+        description="Which channel of the sound is spoken",
+    )
+    channel_number: IntProperty(name="Number", default=1, min=1, max=MOST, description="Channel to speak, from 1")
 
     lips: FloatProperty(
         name="Lips", default=1.0, min=0.0, soft_max=2.0, max=3.0, subtype="FACTOR", update=_style_changed,
@@ -117,6 +133,10 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
     def style(self) -> Style:
         """The sliders as the pipeline takes them."""
         return Style(self.lips, self.jaw, self.upper_face, self.smoothing / 1000, self.delay / 1000)
+
+    def spoken_channel(self) -> str:
+        """As `channels.read_channel` writes it."""
+        return read_channel(self.channel_number if self.channel == "number" else self.channel)
 
     def mapping(self) -> dict[str, str | None]:
         """Unit -> shape key, for the units whose key the animator named; None for those to leave alone."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import bpy
 
 from ..bake.ownership import curve_bags
+from ..channels import MIX
 from ..errors import HiSTalkError
 
 # Blender 5.2's names, and those of the same properties in 4.5, which 5.2 deprecates.
@@ -35,6 +36,7 @@ class Recording:
         first_frame: the scene frame at which it begins to be heard; fractional where a sound begins between frames.
         name: what messages call it.
         temporary: it is a mixdown of ours, to be deleted after decoding.
+        channel: of the sound, see `channels.read_channel`.
     """
 
     source: Path | bytes
@@ -43,6 +45,7 @@ class Recording:
     first_frame: float
     name: str
     temporary: bool = False
+    channel: str = MIX
 
 
 def sound_strips(scene) -> list:
@@ -72,14 +75,14 @@ def why_unheard(scene, strip) -> str:
     return "" if "" in reasons else reasons[0]
 
 
-def record_strip(scene, strip) -> Recording:
+def record_strip(scene, strip, channel: str = MIX) -> Recording:
     """What one strip lets hear: trims, offsets, metas and speed changes are honoured, other strips are not heard.
 
     A lossless sound at its own speed and volume is only pointed at. A mixdown is made, at once, of what Blender alone
     plays: retimed sounds, animated volumes, whole metas, and files that decoders place differently or cannot read.
 
     Raises:
-        HiSTalkError: it is not heard, see `why_unheard`, or Blender could not mix it down.
+        HiSTalkError: it is not heard, see `why_unheard`, Blender could not mix it down, or a mixdown has no such channel.
     """
     from ..audio import is_lossless
 
@@ -91,18 +94,18 @@ def record_strip(scene, strip) -> Recording:
         source = packed.data if packed else _file(strip.sound)
         if not _is_automated(scene, strip) and is_lossless(source):
             start, duration, first_frame = _stretch(scene, strip)
-            return Recording(source, start, duration, first_frame, strip.name)
+            return Recording(source, start, duration, first_frame, strip.name, channel=channel)
     with _alone(scene, strip) as alone:
-        path = _mix_down(alone, strip.name)
+        path = _mix_down(alone, strip.name, channel)
     left, right = _visible_frames(strip)
-    return Recording(path, 0.0, (right - left) / _fps(scene), left, strip.name, True)
+    return Recording(path, 0.0, (right - left) / _fps(scene), left, strip.name, True, channel)
 
 
-def record_timeline(scene) -> Recording:
+def record_timeline(scene, channel: str = MIX) -> Recording:
     """Everything that is heard from the scene's first frame to its last, mixed down at once.
 
     Raises:
-        HiSTalkError: nothing is heard there, or Blender could not mix it down.
+        HiSTalkError: nothing is heard there, Blender could not mix it down, or a mixdown has no such channel.
     """
     sounds = [strip for strip in sound_strips(scene) if strip.type == "SOUND"]
     others = any(obj.type == "SPEAKER" for obj in scene.objects) or (
@@ -118,7 +121,8 @@ def record_timeline(scene) -> Recording:
         frames = f"{scene.frame_start} to {scene.frame_end}"
         raise HiSTalkError(f"No sound strip lies in frames {frames}: set the scene's frame range to cover one.")
     duration = (scene.frame_end - scene.frame_start + 1) / _fps(scene)
-    return Recording(_mix_down(scene, scene.name), 0.0, duration, scene.frame_start, scene.name, True)
+    path = _mix_down(scene, scene.name, channel)
+    return Recording(path, 0.0, duration, scene.frame_start, scene.name, True, channel)
 
 
 def _name(strip, name: str) -> str:
@@ -234,8 +238,11 @@ def _alone(scene, strip):
         bpy.data.scenes.remove(copy)
 
 
-def _mix_down(scene, name: str) -> Path:
-    from ..audio import LONGEST
+def _mix_down(scene, name: str, channel: str) -> Path:
+    from ..opening import LONGEST
+
+    if channel not in (MIX, "left", "right"):
+        raise HiSTalkError(f"Blender mixes '{name}' to left and right, so there is no channel {channel}: choose one of those.")
 
     seconds = (scene.frame_end - scene.frame_start + 1) / _fps(scene)
     if seconds > LONGEST + 1:
@@ -250,7 +257,7 @@ def _mix_down(scene, name: str) -> Path:
             # `accuracy` samples; Blender's default of 1024 displaces what follows a change of speed.
             bpy.ops.sound.mixdown(
                 filepath=path, check_existing=False, relative_path=False,
-                container="WAV", codec="PCM", format="S16", mixrate=48_000, channels="MONO", accuracy=128,
+                container="WAV", codec="PCM", format="S16", mixrate=48_000, channels="MONO" if channel == MIX else "STEREO", accuracy=128,
             )  # fmt: skip
         if Path(path).stat().st_size == 0:  # Blender 5.2 raises nothing
             raise OSError("nothing was written")

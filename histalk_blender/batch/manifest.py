@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 
+from ..channels import FORM, MIX, read_channel
 from ..errors import HiSTalkError
 from ..style import Style
+from .folder import search_folder
 
-SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 OUTPUTS = ("blend", "pc2", "mdd", "abc", "usd", "glb", "fbx", "livelink", "npz", "mp4")
 MORPHS = ("glb", "fbx")  # which play ARKit curves
 BAKES = ("cache", "keys", "basis", "arkit")
@@ -42,6 +43,7 @@ class Job:
     bake: str = ""  # "" = arkit where a glb or fbx is wanted, else basis
     tolerance: float = 0.1
     outputs: tuple[str, ...] = ("pc2",)
+    channel: str = MIX  # of the sound, see `channels.read_channel`
     style: Style = Style()
     problems: tuple[str, ...] = field(default=(), compare=False)  # what is wrong with the row; then nothing is done
 
@@ -49,6 +51,8 @@ class Job:
         """Everything but the sound and the .blend that decides what the outputs hold, for the ledger."""
         style = {name: getattr(self.style, name) for name in STYLE}
         own = {name: getattr(self, name) for name in ("object", "start", "fps", "bake", "tolerance")}
+        if self.channel != MIX:  # else as in ledgers that were written before there was a choice
+            own["channel"] = self.channel
         return own | {"outputs": list(self.outputs), "on": "a .blend" if self.blend else "the bundled head"} | style
 
 
@@ -101,6 +105,7 @@ COLUMNS = {
     "bake": (_choice, f"one of {', '.join(BAKES)}"),
     "tolerance": _ranged(0.001, 10, " mm"),
     "outputs": (read_outputs, f"some of {', '.join(OUTPUTS)}"),
+    "channel": (read_channel, FORM),
     "lips": _ranged(0, 2),
     "jaw": _ranged(0, 2),
     "upper_face": _ranged(0, 2),
@@ -110,19 +115,20 @@ COLUMNS = {
 NAMES = ("audio", "name", "blend", "object", *COLUMNS)
 
 
-def read_manifest(path: Path, defaults: Job) -> list[Job]:
+def read_manifest(path: Path, defaults: Job, out: Path | None = None) -> list[Job]:
     """Every row as a job; what is wrong with a row stands in its `problems`, so that it stops no other.
 
     Args:
         path: .csv (comma, semicolon or tab), .jsonl, or a folder, of whose sounds each becomes a row, in order of names.
         defaults: of what a row leaves out.
+        out: where the batch writes, which is not searched for sounds.
 
     Raises:
         HiSTalkError: it cannot be read at all, holds nothing, or a column is not known.
     """
     path = Path(path)
     if path.is_dir():
-        rows, base = _folder(path), path
+        rows, base = _folder(path, out), path
     else:
         rows, base = _table(path), path.parent
     if not rows:
@@ -133,13 +139,8 @@ def read_manifest(path: Path, defaults: Job) -> list[Job]:
     return _unique(jobs)
 
 
-def _folder(path: Path) -> list[dict]:
-    found = sorted(
-        Path(folder, file).relative_to(path).as_posix()
-        for folder, _, files in os.walk(path)
-        for file in files
-        if Path(file).suffix.lower() in SOUNDS and not file.startswith(".")
-    )
+def _folder(path: Path, out: Path | None) -> list[dict]:
+    found = search_folder(path, out).sounds
     stems = [str(PurePosixPath(name).with_suffix("")).casefold() for name in found]
     # Two formats of one clip would write the same files.
     twice = {stem for stem, count in Counter(stems).items() if count > 1}

@@ -154,7 +154,7 @@ def _decode(group: Group) -> tuple[Group, list[_Heard]]:
         began = time.perf_counter()
         sound, error = None, ""
         try:
-            sound = open_sound(job.audio)
+            sound = open_sound(job.audio, channel=job.channel)
             if sound.silent:
                 sound, error = None, f"'{job.audio}' is silent: export it again, or leave it out."
         except Exception as found:

@@ -1,0 +1,26 @@
+"""What `foreign` starts where Blender's module is not loaded: one sound becomes a FLAC."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from ..errors import HiSTalkError
+from .aud_decoder import write_flac
+
+
+def main(source: str, path: str, called: str, longest: str) -> None:
+    """Print one line of JSON: `refused`, a sentence for the user, and `failed`, what the disk said, or "" for both."""
+    told = {"refused": "", "failed": ""}
+    try:
+        write_flac(Path(source), Path(path), called, float(longest))
+    except HiSTalkError as error:
+        told["refused"] = str(error)
+    except OSError as error:
+        told["failed"] = error.strerror or str(error)
+    print(json.dumps(told))
+
+
+main(*sys.argv[1:])
+sys.stdout.flush()
+os._exit(0)  # Blender's module may wait forever at a normal end
