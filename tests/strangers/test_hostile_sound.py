@@ -222,7 +222,8 @@ def test_thousands_of_chunks_and_odd_ones_without_a_pad_hide_no_sound(tmp_path, 
 def test_any_damage_ends_in_sound_or_in_one_sentence():
     """The decoder's process lives, too; more by hand: `python tests/strangers/fuzz_sound.py SEED COUNT`."""
     script = Path(__file__).with_name("fuzz_sound.py")
-    done = subprocess.run([sys.executable, str(script), "7", "360"], capture_output=True, text=True, timeout=120)
+    env = {**os.environ, "PYTHONPATH": str(script.parents[2])}
+    done = subprocess.run([sys.executable, str(script), "7", "360"], capture_output=True, text=True, timeout=120, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     read, refusals = map(int, done.stdout.split())
     assert read + refusals == 360 and read > 50 and refusals > 50
