@@ -38,7 +38,11 @@ def fit_units(
 
     Returns:
         weights [T, 52] in ARKIT_UNITS' order, and what they leave over, see `left_over`.
+
+    Raises:
+        HiSTalkError: the motion is not finite.
     """
+    motion.check_finite()
     all_units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
     size = np.square(all_units).sum(1).mean()
     low, high = np.array([[0.0, 1.0]] * len(all_units) if limits is None else limits).T

@@ -50,6 +50,7 @@ def write_mdd(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda
 
 def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iterator[memoryview]:
     """All frames' positions, some at a time, and in two pieces of memory by turns: new ones would cost as much as writing."""
+    motion.check_finite()
     shown, basis = np.ascontiguousarray(shown, np.float32).ravel(), motion.flat
     rooms = np.empty((2, min(FRAMES, len(motion)), len(shown)), np.float32)
     for first in range(0, len(motion), FRAMES):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .errors import HiSTalkError
+
 CHUNK = 256  # frames expanded at once
 
 
@@ -27,6 +29,15 @@ class Motion:
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    def check_finite(self) -> None:
+        """Refuse what would be written or fitted as no motion at all, and told as a success.
+
+        Raises:
+            HiSTalkError: a weight or a shape is NaN or infinite.
+        """
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.shapes).all()):
+            raise HiSTalkError("The motion holds NaN or infinities: choose other weights, or export the sound again.")
 
     @property
     def flat(self) -> np.ndarray:

@@ -24,6 +24,7 @@ class Sound:
         levels: of each 25 ms.
         samples: [N] float32, or None where they are decoded from `stretch` when they are asked for.
         """
+        self.called = stretch.called if stretch else "the sound"  # in messages
         self.silent, self.gain = silent_levels(levels), gain_for(levels)
         self._length, self._samples, self._stretch = length, samples, stretch
         self._blocks: Iterator[np.ndarray] | None = None

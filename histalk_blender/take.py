@@ -19,6 +19,7 @@ from .loading import load_network, uncollected
 from .motion import Motion
 from .style import Style
 from .synthesis import WEIGHTS, Performance, synthesize_many
+from .synthesis.checks import check_outputs
 from .synthesis.clips import hear
 
 if TYPE_CHECKING:
@@ -187,6 +188,16 @@ def _model(path: Path, device: str):
             _models.clear()
             _models[key] = load_checkpoint(path, device)
         return _models[key]
+
+
+def check_weights(weights: Path | None, device: str) -> None:
+    """Tell what is wrong with a checkpoint before any clip is heard; the first clip finds it read.
+
+    Raises:
+        HiSTalkError: it cannot be read, or is of no use for the bundled head.
+    """
+    head = load_head()
+    check_outputs(_model(Path(weights or WEIGHTS), device), head.topology, len(head.vertices))
 
 
 def warm_up(weights: Path | None, device: str) -> None:

@@ -122,12 +122,14 @@ def make(
         step: called with the share done; what it raises ends the work, and leaves no file.
 
     Raises:
-        HiSTalkError: the cache cannot be written, or there would be too many shape keys.
+        HiSTalkError: the cache cannot be written, there would be too many shape keys, or the motion is not finite.
     """
     if plan.kind == "arkit":
         weights, over = units or playable(motion, load_head(), plan.rig.limits)
         names = Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps)
+        names.check_finite()
         return Made(plan, names.at_fps(plan.fps), float(over.max()) * 1000)
+    motion.check_finite()
     motion = motion.at_fps(plan.fps)
     if plan.kind == "keys" and len(motion) > MOST_KEYS:
         raise HiSTalkError(
@@ -155,7 +157,11 @@ def basis_of(
 
     Returns:
         The reduced motion, and its largest error in millimetres.
+
+    Raises:
+        HiSTalkError: the motion is not finite.
     """
+    motion.check_finite()
     weights, shapes = _principal(motion.weights.astype(np.float64), motion.flat.astype(np.float64))
     low, high = 0, len(shapes)
     while low < high:

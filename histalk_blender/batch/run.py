@@ -53,8 +53,8 @@ def run(batch: Batch) -> Counter:
         How many jobs are done, failed and waiting.
 
     Raises:
-        HiSTalkError: another run works on this ledger, the folder cannot be written, the disk is full, or there are no
-            such weights.
+        HiSTalkError: another run works on this ledger, the folder cannot be written, the disk is full, or the weights
+            are missing or of no use.
     """
     weights = Path(batch.weights or WEIGHTS)
     try:
@@ -66,6 +66,8 @@ def run(batch: Batch) -> Counter:
         ledger = Ledger(batch.book)
         try:
             todo = ledger.begin(batch.jobs, model, batch.retry)
+            if todo:
+                _check_weights(batch)
             groups = grouped(batch.jobs, {job.name for job in todo}, batch.rows or (ROWS if "cuda" in batch.devices[0] else 1))
             with _bar(len(names), len(names) - len(todo)) as ended:
                 try:
@@ -78,6 +80,16 @@ def run(batch: Batch) -> Counter:
             return Counter(row["state"] for row in ledger.rows(names))
         finally:
             ledger.close()
+
+
+def _check_weights(batch: Batch) -> None:
+    """What is wrong with the weights is wrong with the whole run, and not with each of its clips."""
+    from ..take import check_weights, forget  # PyTorch only where clips are heard
+
+    alone = len(batch.devices) == 1 and batch.ray is None
+    check_weights(batch.weights, batch.devices[0] if alone else "cpu")
+    if not alone:
+        forget()  # each worker has its own
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..errors import HiSTalkError, shown
-from ..files import open_regular
+from ..files import atomic_path, open_regular
 from .config import HiSTalkConfig
 from .model import HiSTalk
 
@@ -45,9 +44,8 @@ def save_checkpoint(model: HiSTalk, path: Path, half: bool = True, notes: dict[s
         value = value.detach().cpu().contiguous()
         fits = half and value.is_floating_point() and bool(value.half().isfinite().all())
         state[name] = value.half() if fits else value
-    temporary = path.with_name(path.name + ".part")
-    save_file(state, temporary, metadata={"config": model.config.to_json(), **(notes or {})})
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata={"config": model.config.to_json(), **(notes or {})})
 
 
 def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:
@@ -74,6 +72,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:
     except Exception as error:
         raise HiSTalkError(f"'{path}' is not a safetensors file ({shown(error)}): download or train it again.") from error
     model.load_state_dict(_stacked(state, model.s2d.names), assign=True)
+    model.source = str(path)
     return model.to(device).eval()
 
 

@@ -64,6 +64,7 @@ class HiSTalk(nn.Module):
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
         super().__init__()
         self.config = config
+        self.source = ""  # the file that the weights were read from, for messages
         self.acoustic = acoustic_extractor(config, pretrained_acoustic)
         self.hierarchy = HierarchicalExtractor(config)
         self.phone_head = Linear(config.hierarchy_width, config.phones)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import HiSTalkError
 from ..head import Head
 from ..motion import Motion
+from .checks import check_motion, check_outputs, check_sound
 from .performance import Performance
 from .windows import together, windows
 
@@ -64,13 +64,13 @@ def synthesize_many(
 
     Raises:
         Cancelled: `cancelled` said so.
-        HiSTalkError: the model has no output for the head's topology, or a `Sound` can no longer be read.
+        HiSTalkError: the model has no output for the head's topology, a `Sound` can no longer be read, or what the
+            network makes of one is no motion.
     """
     from ..audio import RATE  # its wheels are not needed to register
     from ..sound import Sound
 
-    if head.topology not in model.outputs:
-        raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")
+    check_outputs(model, head.topology, len(head.vertices))
     config = model.config
     sounds = [clip if isinstance(clip, Sound) else Sound.of(clip) for clip in clips]
     results, todo = [], []
@@ -90,7 +90,10 @@ def synthesize_many(
         if cancelled and cancelled():
             raise Cancelled
         batch = todo[part]
-        heard = hear(model, [sounds[which].between(first, last) for which, _, _, first, last in batch], device, levels)
+        heard = hear(
+            model, [sounds[which].between(first, last) for which, _, _, first, last in batch], device, levels,
+            [sounds[which].called for which, *_ in batch],
+        )  # fmt: skip
         for (which, start, weight, *_), parts in zip(batch, heard):
             for name, new in parts.items():
                 whole, new = results[which][name][start : start + len(weight)], new[: len(weight)]
@@ -102,21 +105,50 @@ def synthesize_many(
     return [_performance(result, bases(model), head, config.fps) for result in results]
 
 
-def hear(model, sounds: list[np.ndarray], device: str, levels: bool = False) -> Iterator[dict[str, np.ndarray]]:
-    """What `_empty` holds, of each sound [N] float32, and some frames more: they come from what fills it up."""
+def hear(
+    model, sounds: list[np.ndarray], device: str, levels: bool = False, called: Sequence[str] = ()
+) -> Iterator[dict[str, np.ndarray]]:
+    """What `_empty` holds, of each sound [N] float32, and some frames more: they come from what fills it up.
+
+    All that the network says of a sound passes here, so that whatever is no motion is found here.
+
+    Args:
+        called: names of the sounds, for messages.
+
+    Raises:
+        HiSTalkError: a sound or what the network makes of it is not finite, or moves a face by metres.
+    """
     import torch
 
     lengths = [len(sound) for sound in sounds]
+    called = called or ["the sound"] * len(sounds)
+    for sound, name in zip(sounds, called):
+        check_sound(sound, name)
     waves = np.zeros((len(sounds), -(-max(lengths) // STEP) * STEP), np.float32)
     for wave, sound in zip(waves, sounds):
         wave[: len(sound)] = sound
+    parts = _parts(model, waves, lengths, device, levels)
+    if not all(np.isfinite(part).all() for part in parts.values()):
+        half, model.acoustic.half_on = model.acoustic.half_on, ()
+        try:  # half precision, which GPUs use, ends at 65504
+            parts = _parts(model, waves, lengths, device, levels) if torch.device(device).type in half else parts
+        finally:
+            model.acoustic.half_on = half
+    heard = [{name: part[row] for name, part in parts.items()} for row in range(len(sounds))]
+    for one, length, name in zip(heard, lengths, called):
+        check_motion(model, {key: part[: model.config.frames(length)] for key, part in one.items()}, name)
+    return iter(heard)
+
+
+def _parts(model, waves: np.ndarray, lengths: list[int], device: str, levels: bool) -> dict[str, np.ndarray]:
+    import torch
+
     with torch.inference_mode():
         out = model.components(torch.from_numpy(waves).to(device), torch.tensor(lengths, device=device))
     parts = {"weights": out.fine + out.coarse}
     if levels:
         parts |= {"sparse": out.sparse, "levels": out.levels.transpose(1, 2), "gates": out.gates.transpose(1, 2)}
-    parts = {name: part.float().cpu().numpy() for name, part in parts.items()}
-    return ({name: part[row] for name, part in parts.items()} for row in range(len(sounds)))
+    return {name: part.float().cpu().numpy() for name, part in parts.items()}
 
 
 def bases(model) -> dict[str, np.ndarray]:

@@ -59,8 +59,9 @@ def save_motion(path: Path, motion: Motion, more: dict[str, object]) -> None:
     The file has its name when it is whole, and the same bytes for the same motion.
 
     Raises:
-        HiSTalkError: the folder is missing or may not be written.
+        HiSTalkError: the folder is missing or may not be written, or the motion is not finite.
     """
+    motion.check_finite()
     path = Path(path)
     shape = (len(motion), *motion.shapes.shape[1:])
     try:

@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..errors import HiSTalkError
 from ..head import Head
 from ..motion import Motion
+from .checks import check_outputs, check_sound
 from .clips import bases, hear
 
 USUAL = 20  # levels of 25 ms that what has been heard must outweigh, before the gain is that of the speaker
@@ -38,8 +38,7 @@ class Stream:
             HiSTalkError: the model has no output for the head's topology.
             ValueError: a time is negative, or there is no hop.
         """
-        if head.topology not in model.outputs:
-            raise HiSTalkError(f"The weights have no output for '{head.topology}': train one or choose another head.")
+        check_outputs(model, head.topology, len(head.vertices))
         if min(lookahead_s, past_s) < 0 or hop_s <= 0:
             raise ValueError("lookahead_s and past_s must be 0 or more seconds, hop_s more than 0.")
         config = model.config
@@ -65,11 +64,13 @@ class Stream:
             The frames that are due now, maybe none; they follow those given out before.
 
         Raises:
+            HiSTalkError: samples are no numbers, or what the network makes of them is no motion.
             ValueError: the stream was finished, or these are no samples of one channel.
         """
         samples = np.asarray(samples, np.float32)
         if self._finished or samples.ndim != 1:
             raise ValueError("The stream is finished." if self._finished else "Samples must be [n], of one channel.")
+        check_sound(samples, "The stream")
         self._sound = np.concatenate([self._sound, samples])
         found = []
         while self._end - self._heard >= self._hop:

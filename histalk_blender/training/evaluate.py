@@ -12,7 +12,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ..audio import normalise_level
@@ -21,6 +20,8 @@ from ..flame import pose_of
 from ..head import load_head
 from ..motion import Motion
 from ..network import HiSTalk, load_checkpoint
+from ..synthesis.checks import check_outputs
+from ..synthesis.clips import hear
 from .baselines import Baselines
 from .datasets import DataSet, Recording, Topology, open_data_set
 from .report import as_json, table
@@ -44,24 +45,19 @@ def network(model: HiSTalk, topology: Topology, device: str = "cpu") -> Predict:
     Raises:
         HiSTalkError: it has no output for the topology.
     """
-    if topology.name not in model.outputs:
-        raise HiSTalkError(
-            f"The weights have no output for '{topology.name}', only for {', '.join(model.outputs)}: train some on "
-            "this data set with `histalk train --dataset`."
-        )
+    check_outputs(model, topology.name, topology.vertices)
     shapes = model.outputs[topology.name].basis.detach().float().cpu().numpy()
     # FLAME's output beside the bundled head's was read off that head, so it is of that head's size.
     borrowed = topology.name == "flame" and "histalk" in model.outputs
 
     def predict(recording: Recording) -> np.ndarray:
-        sound = torch.from_numpy(normalise_level(recording.samples()))[None].to(device)
-        with torch.inference_mode():
-            out = model.components(sound)
+        sound = normalise_level(recording.samples())
+        (parts,) = hear(model, [sound], device, called=[f"'{recording.id}'"])
         own = shapes
         if borrowed:
             scale, rotation = pose_of(recording.neutral, load_head())
             own = shapes @ (scale * rotation).T.astype(np.float32)
-        weights = (out.fine + out.coarse)[0].float().cpu().numpy()
+        weights = parts["weights"][: model.config.frames(len(sound))]
         return Motion(weights, own, model.config.fps).at_fps(topology.fps).displacements()
 
     return predict

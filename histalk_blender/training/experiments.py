@@ -20,7 +20,7 @@ from ..network.hierarchy import LEVELS
 from ..network.model import HiSTalkComponents
 from .datasets import DataSet, open_data_set
 from .evaluate import evaluate
-from .loop import Taught, TrainOptions, train
+from .loop import Taught, TrainOptions, read_state, train
 from .middle import Bench
 from .report import check_drawing
 from .rivals import Autoregressive, PerFrame
@@ -164,7 +164,7 @@ def trained(options: TrainOptions) -> HiSTalk:
     """The network of a finished run, from its state: `load_checkpoint` knows no rivals."""
     config = replace(Taught(options.corpus).config(options.preset, options.acoustic), **dict(options.changes))
     model = options.build(config)
-    model.load_state_dict(torch.load(options.out / "state.pt", weights_only=True, map_location="cpu")["model"])
+    model.load_state_dict(read_state(options.out / "state.pt", "cpu")["model"])
     return model.to(options.device).eval()
 
 

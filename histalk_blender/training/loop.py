@@ -16,8 +16,8 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..errors import HiSTalkError
-from ..files import atomic_open
+from ..errors import HiSTalkError, shown
+from ..files import atomic_open, open_regular
 from ..flame import load_flame_map
 from ..head import load_head
 from ..network import HiSTalk, HiSTalkConfig, load_checkpoint, preset, save_checkpoint
@@ -158,12 +158,12 @@ def _train(options: TrainOptions, together: Crew) -> None:
     state_path = options.out / "state.pt"
     elapsed, step, heard = 0.0, 0, 0.0
     if options.resume and state_path.exists():
-        state = torch.load(state_path, weights_only=True, map_location=options.device)
+        state = read_state(state_path, options.device)
         try:
             model.load_state_dict(state["model"])
-        except RuntimeError as error:
+            optimiser.load_state_dict(state["optimiser"])
+        except Exception as error:  # whatever another network's parts do not fit
             raise HiSTalkError(f"'{state_path}' is a run of another network: name another --out.") from error
-        optimiser.load_state_dict(state["optimiser"])
         elapsed, step, heard = state["elapsed"], state["step"], state["heard"]
     elif options.init:
         _start_from(model, options.init)
@@ -224,6 +224,28 @@ def _train(options: TrainOptions, together: Crew) -> None:
         log.close()
         if together.leads:
             _save(model, optimiser, options, elapsed, step, heard, material.notes)
+
+
+def read_state(path: Path, device: str) -> dict:
+    """What `_save` wrote, to go on from.
+
+    Raises:
+        HiSTalkError: it cannot be read, or is no whole state of a run.
+    """
+    try:
+        with open_regular(path) as file:
+            state = torch.load(file, weights_only=True, map_location=device)
+        if not all(isinstance(state[name], dict) for name in ("model", "optimiser")):
+            raise ValueError("its network is no table")
+        if not all(type(state[name]) in (int, float) and 0 <= state[name] < 1e12 for name in ("elapsed", "step", "heard")):
+            raise ValueError("its time or its steps are no numbers")
+        if not all(value.isfinite().all() for value in state["model"].values()):
+            raise ValueError("its network holds NaN or infinities")
+    except Exception as error:
+        raise HiSTalkError(
+            f"'{path}' is no state of a run ({shown(error)}): begin anew with --fresh, or name another --out."
+        ) from error
+    return state
 
 
 def _groups(model: HiSTalk, options: TrainOptions) -> list[dict]:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ..motion import Motion
 from ..network import HiSTalk, HiSTalkConfig
 from ..network.model import HiSTalkComponents
+from ..synthesis.checks import check_motion
 from .batches import DOUBTED, Clip, chances, motion_at, pair_times, phones_at
 from .datasets import Recording
 from .datasets.ours import Ours, recording_of
@@ -188,6 +189,7 @@ class Bench:
 
                 def predict(recording: Recording, outs=outs) -> np.ndarray:
                     weights = (outs[recording].fine + outs[recording].coarse)[0].float().cpu().numpy()
+                    check_motion(model, {"weights": weights}, f"'{recording.id}'")
                     return Motion(weights, shapes, self.config.fps).at_fps(self.data.topology.fps).displacements()
 
                 rows[group] = score(recordings, predict, self.data.topology, bar.update).row

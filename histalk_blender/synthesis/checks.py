@@ -1,0 +1,77 @@
+"""What a network gives must be a face's motion: outputs that fit the meshes, finite numbers, and no metres."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import HiSTalkError
+from ..flame import VERTICES
+
+FURTHEST = 1.0  # metres: four times a head; whatever moves a face so far is no speech
+IN_METRES = ("histalk", "flame")  # topologies whose unit is known
+
+
+def check_outputs(model, topology: str, vertices: int) -> None:
+    """Refuse a model without an output for a mesh of so many vertices.
+
+    Raises:
+        HiSTalkError: it has none, or one for another mesh of that name.
+    """
+    if topology not in model.outputs:
+        raise HiSTalkError(
+            f"{_weights(model)} have no output for '{topology}', only for {', '.join(model.outputs)}: train some on it "
+            "with `histalk train`, or choose another head."
+        )
+    for name, count in {"flame": VERTICES, topology: vertices}.items():
+        if name in model.outputs and model.outputs[name].basis.shape[1] != count:
+            raise HiSTalkError(
+                f"{_weights(model)} move {model.outputs[name].basis.shape[1]} vertices of '{name}', which has {count}: "
+                "choose weights of this version."
+            )
+
+
+def check_sound(samples: np.ndarray, called: str) -> None:
+    """Refuse sound [N] that is no numbers.
+
+    Raises:
+        HiSTalkError: it holds NaN or infinities.
+    """
+    if not np.isfinite(samples).all():
+        raise HiSTalkError(f"{called} holds samples that are no numbers: export it again.")
+
+
+def check_motion(model, parts: dict[str, np.ndarray], called: str) -> None:
+    """Refuse what the network gave for one sound where it is no motion.
+
+    Args:
+        model: whose output layers turn weights into metres.
+        parts: "weights" [T, K], and what else was asked for.
+        called: the sound, for the message.
+
+    Raises:
+        HiSTalkError: a number is NaN or infinite, or a vertex of a head moves further than `FURTHEST`.
+    """
+    blame = f"choose other weights than {_weights(model, '')}, or export the sound again."
+    if not all(np.isfinite(part).all() for part in parts.values()):
+        raise HiSTalkError(f"The network gives NaN or infinities for {called}: {blame}")
+    for name in IN_METRES:
+        if name in model.outputs and len(parts["weights"]):
+            furthest = _furthest(parts["weights"], model.outputs[name].basis.detach())
+            if not furthest <= FURTHEST:
+                raise HiSTalkError(f"The network moves the face by {furthest:.3g} m for {called}: {blame}")
+
+
+def _furthest(weights: np.ndarray, basis) -> float:
+    """Metres that the furthest vertex goes, or less than `FURTHEST` where it cannot go as far: the bound is cheap."""
+    reach = basis.float().norm(dim=-1).amax(1).cpu().numpy().astype(np.float64)
+    bound = np.abs(weights) @ reach
+    worst = np.argsort(bound)[-8:]  # of frames
+    if not bound[worst[-1]] > FURTHEST:
+        return float(bound[worst[-1]])
+    shapes = basis.float().cpu().numpy().astype(np.float64)
+    return max(float(np.linalg.norm(np.tensordot(weights[frame], shapes, 1), axis=-1).max()) for frame in worst)
+
+
+def _weights(model, start: str = "The weights") -> str:
+    source = getattr(model, "source", "")
+    return f"{start} '{source}'".strip() if source else start or "these"

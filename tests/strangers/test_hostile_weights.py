@@ -1,0 +1,344 @@
+"""Weights that were edited, damaged or made to harm: one sentence with exit code 2, and no clip is begun."""
+
+import copy
+import dataclasses
+import json
+import os
+import pickle
+import random
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from assets import SPEECH
+
+torch = pytest.importorskip("torch", reason="no torch for this Python here")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from histalk_blender.errors import HiSTalkError  # noqa: E402
+from histalk_blender.network import HiSTalk, HiSTalkConfig, load_checkpoint, save_checkpoint, small, wave  # noqa: E402
+from histalk_blender.synthesis import Stream, synthesize, synthesize_many  # noqa: E402
+from histalk_blender.synthesis.checks import FURTHEST  # noqa: E402
+
+HISTALK = Path(sys.executable).with_name("histalk")
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A small network for the bundled head."""
+    torch.manual_seed(0)
+    config = dataclasses.replace(
+        small(5123), acoustic_width=64, acoustic_layers=1, acoustic_heads=2, acoustic_feed_forward=64, hierarchy_width=64,
+        branch_width=32, dense_components=4,
+    )  # fmt: skip
+    model = HiSTalk(config).eval()
+    torch.nn.init.normal_(model.outputs["histalk"].basis, std=1e-4)
+    return model
+
+
+@pytest.fixture
+def saved(network, tmp_path):
+    """Function that writes the network's weights with changes of config, metadata or tensors, and gives the path."""
+
+    def save(config=None, text=None, change=lambda state: None, name="mine.safetensors", metadata=None):
+        state = {name: value.clone() for name, value in network.state_dict().items()}
+        change(state)
+        fields = json.loads(network.config.to_json()) | (config or {})
+        metadata = {"config": json.dumps(fields) if text is None else text} if metadata is None else metadata
+        save_file(state, tmp_path / name, metadata=metadata)
+        return tmp_path / name
+
+    return save
+
+
+def refused(path, reason=None):
+    """The sentence that a checkpoint is refused with."""
+    with pytest.raises(HiSTalkError, match=reason) as found:
+        load_checkpoint(path)
+    sentence = str(found.value)
+    assert f"'{path}'" in sentence and "\n" not in sentence and len(sentence) < 700
+    return sentence
+
+
+HUGE = 10**400
+WRONG = [
+    *[("fps", value) for value in (0, -30, "30", True, None, HUGE, 1e308, float("nan"), float("inf"), [30], {"a": 1}, 241)],
+    *[("sample_rate", value) for value in (1, 0, 48_000, 16_000.0, "16000")],
+    *[("landmarks", value) for value in (0, 67, 10**9)],
+    *[("landmark_scale", value) for value in (0, -1, 1e9, float("nan"))],
+    *[(name, value) for name in ("acoustic_width", "hierarchy_width", "branch_width") for value in (10**6, 0, -4, 64.0, "64", True, None)],
+    *[(name, value) for name in ("acoustic_layers", "branch_layers", "coarse_layers") for value in (10**6, 0, -1, 1.5, "1", [1])],
+    *[(name, value) for name in ("acoustic_heads", "hierarchy_heads", "branch_heads") for value in (0, 7, -2, 10**9, False)],
+    ("acoustic", "bert"), ("acoustic", None), ("acoustic", ["whisper"]), ("acoustic_feed_forward", 10**9),
+    ("acoustic_span", 10**9), ("acoustic_span", -1), ("acoustic_position_kernel", 0), ("acoustic_source", 5),
+    ("acoustic_source", "x" * 10_000), ("acoustic_dropout", 1.0), ("acoustic_dropout", -0.1), ("hierarchy_dropout", "0"),
+    ("branch_dropout", 2),
+    ("conv_dim", []), ("conv_dim", [256] * 4), ("conv_dim", "256"), ("conv_kernel", [400, 4]), ("conv_kernel", [10**9, 4, 3]),
+    ("conv_stride", [0, 2, 2]), ("conv_stride", [80, 2, 3]), ("conv_stride", [-80, -2, 2]), ("conv_stride", [320] * 100),
+    ("conv_norm", "layer"), ("filter_range", [7600, 80]), ("filter_range", [0, 7600]), ("filter_range", [80]),
+    ("hierarchy_layers", [1, 1, 2]), ("hierarchy_layers", [1, 1, 2, 10**6]), ("hierarchy_layers", 4), ("hierarchy_layers", [1, 1, 2, [2]]),
+    ("hierarchy_windows", [3, 10, 9, 0]), ("hierarchy_windows", [-3, 11, 9, 0]), ("hierarchy_merges", [0, 6, 4]),
+    ("hierarchy_merges", [2, 6]), ("hierarchy_merges", [7, 6, 4]), ("word_token_tokens", 47), ("word_token_tokens", 0),
+    ("phones", 0), ("phones", "40"), ("gate_reduction", 0), ("gate_reduction", 69), ("gate_squeeze_seconds", 1e12),
+    ("distance_slopes", [0, 32]), ("distance_slopes", [2]), ("distance_slopes", [2, float("inf")]), ("branch_span", 0),
+    ("branch_span", 1e12), ("distance_fade", -1), ("branch_feed_forward", 10**6), ("dense_components", 0), ("dense_components", 10**9),
+    ("coarse", 1), ("coarse", "yes"), ("gating", None), ("fusion", 0.0), ("single_branch", []),
+    ("levels", []), ("levels", ["frame", "frame"]), ("levels", ["sentence"]), ("levels", "frame"), ("levels", [["frame"]]),
+    ("topologies", []), ("topologies", {"histalk": 5123}), ("topologies", ["histalk"]), ("topologies", [["histalk", 0]]),
+    ("topologies", [["histalk", "5123"]]), ("topologies", [["histalk", 10**12]]), ("topologies", [["histalk", -1]]),
+    ("topologies", [["", 5]]), ("topologies", [["a.b", 5]]), ("topologies", [["keys", 5]]), ("topologies", [["histalk", 5123]] * 2),
+    ("topologies", [[5, 5]]), ("topologies", [["histalk", 5123, 1]]), ("topologies", [["histalk", True]]), ("topologies", "histalk"),
+    ("topologies", 5), ("topologies", [[["histalk"], 5]]), ("unheard", 1),
+]  # fmt: skip
+
+
+def test_no_field_of_the_config_is_believed(saved, network):
+    names = {name for name, _ in WRONG}
+    assert names >= {field.name for field in dataclasses.fields(HiSTalkConfig)}
+    for name, value in WRONG:
+        sentence = refused(saved({name: value}))
+        assert "config" in sentence, f"{name} = {value}: {sentence}"
+    assert load_checkpoint(saved()).config == network.config, "as it was it is read"
+
+
+def test_a_huge_network_is_refused_before_memory_is_taken_for_it(saved):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    most = {"acoustic_width": 4096, "acoustic_layers": 64, "acoustic_heads": 64, "acoustic_feed_forward": 16_384}
+    assert "million weights" in refused(saved(most))
+    assert "million weights" in refused(saved({"topologies": [["histalk", 2_000_000]], "dense_components": 4096}))
+    assert "asks for" in refused(saved({"branch_width": 1024})), "large, but possible, and not what the file holds"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[]", "5", '"config"', "{", "[" * 100_000, '{"fps": ' * 5000 + "1" + "}" * 5000, '{"fps": ' + "9" * 5000 + "}",
+     '{"fps": 30, "fps": 25}', '{"fps": NaN}', "\0", " " * 200_000 + "{}", "{}"],
+)  # fmt: skip
+def test_a_config_that_is_none_is_refused(saved, text):
+    refused(saved(text=text))
+
+
+CHANGES = {
+    "lacks weight": lambda state: state.pop("cmg.components.bias"),
+    "has the unknown weight": lambda state: state.update({"more": torch.zeros(3)}),
+    "is of type I32": lambda state: state.update({"phone_head.bias": torch.zeros(40, dtype=torch.int32)}),
+    "is of type BOOL": lambda state: state.update({"phone_head.bias": torch.zeros(40, dtype=torch.bool)}),
+    "whole numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(40, dtype=torch.int64)}),
+    "(41,) numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(41)}),
+    "(0,) numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(0)}),
+    "() numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(())}),
+    "'phone_head.bias' holds NaN": lambda state: state["phone_head.bias"].__setitem__(7, float("nan")),
+    "'s2d.decoder.enter.weight' holds NaN": lambda state: state["s2d.decoder.enter.weight"].__setitem__((1, 2, 3), float("inf")),
+    "'phone_head.weight' holds NaN": lambda state: state.update({"phone_head.weight": torch.full((40, 64), 1e300, dtype=torch.float64)}),
+    "'outputs.histalk.basis'": lambda state: state.update({"outputs.histalk.basis": torch.zeros(4, 5122, 3)}),
+}
+
+
+@pytest.mark.parametrize("said", CHANGES)
+def test_weights_that_are_not_the_network_s_are_named(saved, said):
+    assert said in refused(saved(change=CHANGES[said]))
+
+
+def test_numbers_of_any_precision_are_read_and_large_ones_too(saved, network):
+    for kind in (torch.float16, torch.bfloat16, torch.float64):
+        path = saved(change=lambda state: state.update({name: value.to(kind) for name, value in state.items()}))
+        read = load_checkpoint(path).state_dict()
+        assert all(value.dtype == torch.float32 for value in read.values())
+        torch.testing.assert_close(read["phone_head.bias"], network.state_dict()["phone_head.bias"], atol=1e-3, rtol=1e-2)
+    large = copy.deepcopy(network)
+    large.phone_head.bias.data[3] = 1e6  # more than half precision can hold
+    save_checkpoint(large, path)
+    assert load_checkpoint(path).phone_head.bias[3] == 1e6
+
+
+def test_files_of_other_kinds_are_called_by_their_names(saved, tmp_path):
+    def file(data):
+        (tmp_path / "other.safetensors").write_bytes(data)
+        return tmp_path / "other.safetensors"
+
+    torch.save({"a": torch.zeros(2)}, tmp_path / "weights.pt")
+    assert "may run code: convert it to .safetensors" in refused(tmp_path / "weights.pt")
+    assert "may run code: convert it to .safetensors" in refused(file(pickle.dumps({"a": 1}, 4)))
+    assert "git lfs pull" in refused(file(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"))
+    assert "web page" in refused(file(b"<!DOCTYPE html><html></html>"))
+    assert "holds no HiSTalk config" in refused(saved(metadata={"format": "pt"}))
+    whole = saved().read_bytes()
+    for data in (b"", b"\0" * 7, b"\0" * 64, b"\xff" * 64, whole[:100], whole[:-1], whole + b"\0", b"{}" + whole):
+        refused(file(data), "safetensors|no HiSTalk config")
+    header = b'{"__metadata__":{"config":"{}","config":"{}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    refused(file(struct.pack("<Q", len(header)) + header + b"\0" * 4))
+    header = b'{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}'
+    refused(file(struct.pack("<Q", len(header)) + header))
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    refused(tmp_path / "pipe.safetensors", "No weights")
+
+
+def test_damaged_weights_give_a_network_or_one_sentence(saved, tmp_path):
+    whole, chance = saved().read_bytes(), random.Random(3)
+    size = struct.unpack("<Q", whole[:8])[0]
+    path, read = tmp_path / "damaged.safetensors", 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chance.choice([1, 1, 4])):
+            place = chance.randrange(8 + size)
+            if chance.random() < 0.7:
+                data[place] = chance.choice(b'0123456789{}[]",:-eNaI\0\xff')
+            else:
+                data[place : place + 2] = data[place : place + 2][::-1]
+        path.write_bytes(data)
+        try:
+            read += isinstance(load_checkpoint(path), HiSTalk)
+        except HiSTalkError as error:
+            assert str(path) in str(error) and len(str(error).splitlines()) == 1
+    assert read < 150
+
+
+def test_the_wave_preset_is_read_back_with_its_filters(tmp_path):
+    model = HiSTalk(dataclasses.replace(wave(50), acoustic_layers=1)).eval()
+    save_checkpoint(model, tmp_path / "wave.safetensors", half=False)
+    read = load_checkpoint(tmp_path / "wave.safetensors")
+    sound = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0)) * 0.1
+    with torch.no_grad():
+        torch.testing.assert_close(read(sound).sparse, model(sound).sparse)
+
+
+def test_synthesize_ends_with_2_and_one_sentence(saved, tmp_path):
+    command = [HISTALK, "synthesize", SPEECH, tmp_path / "out.npz", "--weights", saved({"fps": "fast"})]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    told = [line for line in done.stderr.splitlines() if line.startswith("histalk: ")]
+    assert done.returncode == 2 and len(told) == 1 and "fps is no number from 1 to 240" in told[0], done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_batch_ends_with_2_before_its_first_clip(saved, tmp_path, workers):
+    (tmp_path / "lines").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "lines" / f"{name}.flac").write_bytes(SPEECH.read_bytes())
+    weights = saved(change=CHANGES["'phone_head.bias' holds NaN"])
+    command = [HISTALK, "batch", tmp_path / "lines", "--out", tmp_path / "out", "--outputs", "npz", "--workers", workers]
+    done = subprocess.run([*command, "--weights", weights], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "'phone_head.bias' holds NaN" in done.stderr, done.stderr
+    assert done.stderr.count("holds NaN") == 1 and not list((tmp_path / "out").rglob("*.npz"))
+
+
+@pytest.fixture
+def poisoned(network):
+    """The network with a weight that makes NaN of all motion: finite itself, as a file may have it."""
+    model = copy.deepcopy(network)
+    model.cmg.components.weight.data[:] = 3e38
+    model.source = "poison.safetensors"
+    return model
+
+
+def test_motion_that_is_none_is_never_given_whichever_way_it_is_asked_for(poisoned, head, speech, tmp_path):
+    sound = speech[:16_000]
+    with pytest.raises(HiSTalkError, match="gives NaN or infinities for the sound: .*'poison.safetensors'"):
+        synthesize(sound, poisoned, head)
+    with pytest.raises(HiSTalkError, match="poison"):
+        synthesize_many([sound, sound[:9000]], poisoned, head, levels=False, rows=2)
+    stream = Stream(poisoned, head)
+    with pytest.raises(HiSTalkError, match="poison"):
+        stream.feed(sound)
+    from histalk_blender.sound import open_sound
+
+    path = tmp_path / "line.wav"
+    sf.write(path, speech, 16_000)
+    with pytest.raises(HiSTalkError, match="line.wav"):
+        synthesize(open_sound(path), poisoned, head, window_s=3.0, overlap_s=1.0)
+
+
+def test_evaluation_refuses_it_too(poisoned, speech, head):
+    from histalk_blender.training.datasets import Recording, Topology
+    from histalk_blender.training.evaluate import network as predictor
+
+    recording = Recording("clip 5", "x", "test", head.vertices, lambda: speech[:16_000], lambda: None)
+    topology = Topology("histalk", len(head.vertices), 30.0, True)
+    with pytest.raises(HiSTalkError, match="'clip 5'.*poison"):
+        predictor(poisoned, topology)(recording)
+    with pytest.raises(HiSTalkError, match="move 5123 vertices of 'histalk', which has 5000"):
+        predictor(poisoned, Topology("histalk", 5000, 30.0, True))
+
+
+def test_motion_by_metres_is_an_error_and_large_speech_is_not(network, head, speech):
+    sound, model = speech[:16_000], copy.deepcopy(network)
+    size = np.linalg.norm(synthesize(sound, model, head).displacements, axis=-1).max()
+    model.outputs["histalk"].basis.data *= 0.9 * FURTHEST / size
+    assert np.isfinite(synthesize(sound, model, head).displacements).all()
+    model.outputs["histalk"].basis.data *= 1.2
+    with pytest.raises(HiSTalkError, match="moves the face by 1.0[78]"):
+        synthesize(sound, model, head)
+
+
+def test_sound_that_is_no_numbers_is_not_taken_for_silence(network, head):
+    for broken in (np.full(16_000, np.nan, np.float32), np.r_[np.zeros(15_999), np.inf].astype(np.float32)):
+        with pytest.raises(HiSTalkError, match="no numbers"):
+            synthesize(broken, network, head)
+        with pytest.raises(HiSTalkError, match="no numbers"):
+            Stream(network, head).feed(broken)
+
+
+def test_what_half_precision_cannot_hold_is_worked_out_in_full(network, head, speech):
+    model = copy.deepcopy(network)
+    model.acoustic.encoder.layers[0].fc2.bias.data += 1e5  # ends half precision, and the norm behind it takes it away
+    wanted = synthesize(speech[:16_000], model, head)
+    model.acoustic.half_on = ("cpu",)
+    np.testing.assert_allclose(synthesize(speech[:16_000], model, head).displacements, wanted.displacements, atol=1e-6)
+    assert model.acoustic.half_on == ("cpu",)
+
+
+def test_nothing_is_fitted_or_written_of_motion_that_is_none(head, spoken, tmp_path):
+    from dataclasses import replace
+
+    from histalk_blender.arkit import fit_units
+    from histalk_blender.caches import write_mdd, write_pc2
+    from histalk_blender.synthesis import save_motion
+
+    weights = spoken.weights.copy()
+    weights[3, 2] = np.nan
+    motion = replace(spoken, weights=weights)
+    ways = [
+        lambda: fit_units(motion, head), lambda: save_motion(tmp_path / "a.npz", motion, {}),
+        lambda: write_pc2(tmp_path / "a.pc2", head.vertices, motion), lambda: write_mdd(tmp_path / "a.mdd", head.vertices, motion),
+    ]  # fmt: skip
+    for way in ways:
+        with pytest.raises(HiSTalkError, match="The motion holds NaN"):
+            way()
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_basis_keys_come_of_motion_that_is_none(spoken):
+    pytest.importorskip("bpy")
+    from dataclasses import replace
+
+    from histalk_blender.bake.make import basis_of
+
+    shapes = spoken.shapes.copy()
+    shapes[0, 0, 0] = np.inf
+    with pytest.raises(HiSTalkError, match="The motion holds NaN"):
+        basis_of(replace(spoken, shapes=shapes), 0.1)
+
+
+def test_a_run_s_state_that_is_none_is_refused(tmp_path):
+    from histalk_blender.training.loop import read_state
+
+    path = tmp_path / "state.pt"
+    good = {"model": {"a": torch.ones(2)}, "optimiser": {}, "elapsed": 1.0, "step": 3, "heard": 2.0}
+    torch.save(good, path)
+    assert read_state(path, "cpu")["step"] == 3
+    wrong = [{"model": {"a": torch.tensor(float("nan"))}}, {"step": "3"}, {"elapsed": float("nan")}, {"model": [1]}]
+    for change in wrong:
+        torch.save(good | change, path)
+        with pytest.raises(HiSTalkError, match="state.pt' is no state of a run"):
+            read_state(path, "cpu")
+    for data in (b"", b"PK\3\4 no zip", pickle.dumps(print)):
+        path.write_bytes(data)
+        with pytest.raises(HiSTalkError, match="state.pt' is no state of a run"):
+            read_state(path, "cpu")
