@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import HiSTalkError
+from .errors import HiSTalkError, shown
 from .units import ARKIT_UNITS
 
 BUNDLED = Path(__file__).parent / "data" / "head.npz"
@@ -83,5 +83,5 @@ def load_head(path: Path | None = None) -> Head:
                 {key[7:]: data[key] for key in data.files if key.startswith("region_")},
                 (data["unit_index"], data["unit_vertex"], data["unit_delta"].astype(np.float32)),
             )  # fmt: skip
-    except (OSError, ValueError, KeyError) as error:
-        raise HiSTalkError(f"'{path}' is not a HiSTalk head ({error}): give one made by tools/build_head.py.") from error
+    except Exception as error:  # a damaged zip fails in many ways
+        raise HiSTalkError(f"'{path}' is not a HiSTalk head ({shown(error)}): give one made by tools/build_head.py.") from error

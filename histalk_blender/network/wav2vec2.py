@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, Wav2Vec2Config, Wav2Vec2Model
 
-from ..errors import HiSTalkError
+from ..errors import HiSTalkError, shown
 from .attention import local_attention
 from .config import HiSTalkConfig
 from .linear import Linear
@@ -94,8 +94,8 @@ def read_pretrained(config: HiSTalkConfig) -> Wav2Vec2Model:
     source = config.acoustic_source
     try:
         model = Wav2Vec2Model.from_pretrained(source, mask_time_prob=0.0, layerdrop=0.0)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # transformers' failures on damaged files are of many kinds
+        reason = shown((str(error).splitlines() or [type(error).__name__])[0])
         raise HiSTalkError(f"No wav2vec 2.0 weights at '{source}' ({reason}): name a local folder of them.") from error
     found = model.config
     sizes = (tuple(found.conv_dim), found.hidden_size, found.num_hidden_layers)

@@ -13,9 +13,12 @@ import soxr
 import torch
 from torch.utils.data import IterableDataset
 
-from ..errors import HiSTalkError
+from ..errors import HiSTalkError, shown
+from ..files import open_regular
+from ..units import ARKIT_UNITS
 from . import phones as rules
 from . import prosody, teacher
+from .arrays import read_npy
 from .augment import augment
 from .phones import ARPABET
 from .teacher import unit_track
@@ -58,7 +61,7 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
     """Every clip of the wanted splits that has phones; the teacher's tracks are kept beside each shard.
 
     Raises:
-        HiSTalkError: the folder holds no shards.
+        HiSTalkError: the folder holds no shards, or one that is damaged.
     """
     corpus = Path(corpus)
     tables = sorted(corpus.glob("*.jsonl"))
@@ -67,8 +70,10 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
     index = {phone: i for i, phone in enumerate(ARPABET)}
     clips = []
     for table in tables:
-        sound = np.load(table.with_suffix(".i16.npy"), mmap_mode="r")
-        rows = [json.loads(line) for line in table.open()]
+        sound = read_npy(table.with_suffix(".i16.npy"))
+        if sound.dtype != np.int16 or sound.ndim != 1:
+            raise HiSTalkError(f"'{table.with_suffix('.i16.npy')}' is no sound of a shard: build the corpus again.")
+        rows = read_table(table, len(sound))
         tracks = _tracks(table, rows, sound, fps)
         start = 0
         for row in rows:
@@ -88,10 +93,53 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
     return clips
 
 
+def read_table(table: Path, samples: int) -> list[dict]:
+    """A shard's rows, one a clip.
+
+    Args:
+        samples: of the shard's sound.
+
+    Raises:
+        HiSTalkError: the file cannot be read, or a line is no row of this shard.
+    """
+    try:
+        with open_regular(table) as file:
+            lines = file.read().decode().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HiSTalkError(f"'{table}' cannot be read ({shown(error)}): build the corpus again.") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+            fits = _is_row(rows[-1], samples)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            fits = False
+        if not fits:
+            raise HiSTalkError(f"Line {number} of '{table}' is no clip of this shard: build the corpus again.")
+    if not rows:
+        raise HiSTalkError(f"'{table}' holds no clips: build the corpus again.")
+    return rows
+
+
+def _is_row(row: dict, samples: int) -> bool:
+    first, count = row["offset"], row["samples"]
+    spans = [span[-2:] for span in row["phones"]] + row.get("unsure", [])
+    return (
+        all(isinstance(row[name], str) for name in ("id", "source", "speaker", "split"))
+        and type(first) is type(count) is int and 0 <= first < first + count <= samples
+        and all(isinstance(phone, str) for phone, _, _ in row["phones"])
+        and all(-1e6 < start <= end < 1e6 for start, end in spans)
+    )  # fmt: skip
+
+
 def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.ndarray:
     path = table.with_suffix(f".units-{_teacher():08x}.npy")
     if path.exists() and path.stat().st_mtime > table.stat().st_mtime:
-        return np.load(path, mmap_mode="r")
+        kept, frames = read_npy(path), sum(max(1, round(row["samples"] / RATE * fps)) for row in rows)
+        if kept.dtype == np.float16 and kept.shape == (frames, len(ARKIT_UNITS)):
+            return kept
     for stale in table.parent.glob(f"{table.stem}.units*.npy"):
         stale.unlink()
     tracks = [
@@ -102,7 +150,7 @@ def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.
         for row in rows
     ]  # fmt: skip
     np.save(path, np.concatenate(tracks).astype(np.float16))
-    return np.load(path, mmap_mode="r")
+    return read_npy(path)
 
 
 @cache

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ..audio import normalise_level
-from ..errors import HiSTalkError
+from ..errors import HiSTalkError, shown
 from ..files import atomic_write
 from ..network import HiSTalk
 from ..network.hierarchy import LEVELS
@@ -111,8 +111,11 @@ def scored(folder: Path, budget: dict, make: Callable[[], dict]) -> dict:
     """
     path = folder / "scores.json"
     if path.exists():
-        told = json.loads(path.read_text())
-        if told.get("budget") != budget:
+        try:
+            told = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise HiSTalkError(f"'{path}' cannot be read ({shown(error)}): delete it, and it is made again.") from error
+        if not isinstance(told, dict) or told.get("budget") != budget:
             raise HiSTalkError(f"'{path}' was made at another budget or with other weights: name another --out.")
         return told
     told = make() | {"budget": budget}

@@ -14,6 +14,7 @@ from ..audio import normalise_level
 from ..errors import HiSTalkError
 from ..files import atomic_open
 from ..network import load_checkpoint
+from .arrays import read_npy
 from .augment import augment
 from .batches import RATE, Clip
 
@@ -62,7 +63,7 @@ class Hearing:
             copy: 0 = each clip as it is; 1, 2 ... = augmented, by chance that the number and the clip's place decide.
 
         Raises:
-            HiSTalkError: a file cannot be written.
+            HiSTalkError: a file cannot be written, or one that lies there is damaged.
         """
         told = "\n".join(f"{clip.source} {clip.id} {len(clip.samples)}" for clip in clips)
         stem = f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-{copy}"
@@ -80,7 +81,11 @@ class Hearing:
                     heard.append(self.hear(_sound(clips[place], place, copy))[0].half().cpu().numpy())
                     bar.update()
                 _write(paths[i], np.concatenate(heard))
-        parts = [np.load(path, mmap_mode="r") for path in paths]
+        parts = [read_npy(path) for path in paths]
+        for i, (part, path) in enumerate(zip(parts, paths)):
+            wanted = sum(tokens[i * CHUNK : (i + 1) * CHUNK]), self.config.acoustic_width
+            if part.dtype != np.float16 or part.shape != wanted:
+                raise HiSTalkError(f"'{path}' holds no features of these clips: delete it, and it is made again.")
         starts = [start for i in range(len(paths)) for start in _starts(tokens[i * CHUNK : (i + 1) * CHUNK])]
         return Features(parts, starts, tokens)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from ..errors import HiSTalkError
+from ..errors import HiSTalkError, shown
+from ..files import open_regular
 from ..network.config import HiSTalkConfig
 from ..network.whisper import BANDS, WhisperExtractor, convolved
 from .warm_start import practise
@@ -39,10 +41,10 @@ def read_encoder(source: Path) -> dict[str, Tensor]:
             return _from_ctranslate2(_read_ctranslate2(source / "model.bin"))
         from transformers import WhisperModel
 
-        return WhisperModel.from_pretrained(source, local_files_only=True).encoder.state_dict()
-    except (OSError, ValueError, KeyError, struct.error) as error:
+        return WhisperModel.from_pretrained(source, local_files_only=True, use_safetensors=True).encoder.state_dict()
+    except Exception as error:  # neither our reader's nor transformers' failures on damaged files are of few kinds
         raise HiSTalkError(
-            f"No Whisper encoder at '{source}' ({error}): name a folder with model.bin (faster-whisper) or with "
+            f"No Whisper encoder at '{source}' ({shown(error)}): name a folder with model.bin (faster-whisper) or with "
             "transformers' config.json and model.safetensors."
         ) from error
 
@@ -50,7 +52,8 @@ def read_encoder(source: Path) -> dict[str, Tensor]:
 def _read_ctranslate2(path: Path) -> dict[str, Tensor]:
     """Name -> half-precision tensor of CTranslate2's file of plain arrays; other types are left out."""
     out = {}
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        total = os.fstat(file.fileno()).st_size
 
         def number(form: str) -> int:
             return struct.unpack(form, file.read(struct.calcsize(form)))[0]
@@ -63,9 +66,13 @@ def _read_ctranslate2(path: Path) -> dict[str, Tensor]:
             name, shape = text(), [0] * number("<B")
             shape = [number("<I") for _ in shape]
             kind, size = number("<B"), number("<I")
+            if file.tell() + size > total:
+                raise ValueError("it breaks off")
             data = file.read(size)
             if kind == 4:
                 array = np.frombuffer(data, np.float16).reshape(shape)
+                if not np.isfinite(array).all():
+                    raise ValueError(f"{shown(name)} holds NaN or infinities")
                 out[name] = torch.from_numpy(array.astype(np.float32))
     return out
 

@@ -18,7 +18,7 @@ from ...audio import read_audio
 from ...errors import HiSTalkError
 from ...flame import VERTICES, load_flame_map
 from ...head import load_head
-from .arrays import array_of, check_finite
+from ..arrays import array_of, check_finite
 from .base import (
     RATE, DataSet, Recording, Topology, VertexLandmarks, frame_step, read_frames, read_templates, template_of,
 )  # fmt: skip

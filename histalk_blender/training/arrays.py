@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import HiSTalkError, shown
-from ...files import open_regular
+from ..errors import HiSTalkError, shown
+from ..files import open_regular
 
 MOST = 10_000_000  # numbers of a list: a face has seventy thousand
 
