@@ -230,9 +230,10 @@ class _Bake(_Settings):
                 layout.operator("histalk.open_preferences", icon="PREFERENCES")
         if running.remembered is not None and running.remembered.error:
             sentence(layout, context, running.remembered.error, "CANCEL")
-        if settings.report:
+        if settings.report or has_bake(context.object):  # one that does not move has no report
             box = layout.box().column()
-            sentence(box, context, settings.report, "CHECKMARK")
+            if settings.report:
+                sentence(box, context, settings.report, "CHECKMARK")
             for warning in [*filter(None, settings.warnings.split("\n")), *why_nothing_moves(context.object)]:
                 sentence(box, context, warning, "ERROR")
             box.operator("histalk.remove_bake", icon="TRASH")

@@ -12,7 +12,7 @@ import numpy as np
 from ..motion import Motion
 from ..units import ARKIT_UNITS
 from .make import Made
-from .ownership import our_keys, our_modifier
+from .ownership import MADE, our_modifier
 
 LOOKED_AT = 64  # vertices, those that the motion moves furthest
 LEAST = 0.25  # share of the motion that must be seen: the animator's own modifiers may take or turn some of it
@@ -129,7 +129,9 @@ def _silenced(obj, made: Made) -> Iterator[None]:
         finally:
             modifier.show_viewport = shown
         return
-    keys = [key for key in our_keys(obj.data.shape_keys) if not key.mute]
+    blocks = obj.data.shape_keys.key_blocks
+    names = made.played.values() or obj.data.shape_keys[MADE].split("\n")
+    keys = [blocks[name] for name in names if not blocks[name].mute]
     try:
         for key in keys:
             key.mute = True

@@ -37,10 +37,10 @@ def check_savable(obj, kind: str) -> None:
             f"An NLA strip of the shape keys of '{obj.name}' is in tweak mode, where a bake would play at the strip's own "
             "time: press Tab in the NLA Editor to leave it, then bake, or bake as a mesh cache."
         )
-    if animation.action is not None and animation.action.library:
+    if source := _source(animation.action):
         raise HiSTalkError(
-            f"Action '{animation.action.name}' on the shape keys of '{obj.name}' is linked from "
-            f"'{_name(animation.action.library)}' and takes no curves: make it local, or bake as a mesh cache."
+            f"Action '{animation.action.name}' on the shape keys of '{obj.name}' is linked from '{source}' and takes no "
+            "curves: make it local, or bake as a mesh cache."
         )
 
 

@@ -1,14 +1,18 @@
 """\"Done\" means that the evaluated mesh moves: what hides or loses a bake is an error, before listening where it can be."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
+from assets import SPEECH
 
 from histalk_blender.bake import add_head, bake, plan_bake, remove_bake
 from histalk_blender.bake.ownership import has_bake, our_modifier
+from histalk_blender.batch.manifest import Job
+from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.errors import HiSTalkError
 
 
@@ -318,3 +322,28 @@ def test_a_linked_action_on_the_keys_is_refused_and_named(scene, head, motion, t
         with pytest.raises(HiSTalkError, match="'Acting'.*linked from 'acting.blend'.*make it local"):
             bake(obj, motion, kind=kind)
     assert bake(obj, motion, kind="cache", cache=tmp_path).frames
+
+
+def test_the_command_line_refuses_what_would_be_lost_before_it_listens(library, tmp_path, monkeypatch, capsys):
+    from histalk_blender import cli
+
+    link(library, "object and mesh")
+    bpy.ops.wm.save_mainfile()
+    monkeypatch.setattr(cli, "_listen", lambda *_: pytest.fail("it listened"))
+    out = tmp_path / "out.blend"
+    with pytest.raises(SystemExit) as left:
+        cli.main(["bake", str(SPEECH), "--blend", str(out), "--shot", str(library.with_name("shot.blend"))])
+    assert left.value.code == 2 and "bake as a mesh cache" in capsys.readouterr().err and not out.exists()
+
+
+def test_a_batch_row_on_an_overridden_head_fails_with_keys_and_moves_with_a_cache(library, tmp_path, stored_take):
+    link(library, "object and mesh")
+    bpy.ops.wm.save_mainfile()
+    job = Job(audio=SPEECH, name="line", blend=library.with_name("shot.blend"), outputs=("abc",), bake="basis")
+    with pytest.raises(HiSTalkError, match="bake as a mesh cache"):
+        write_outputs(job, stored_take.performance, tmp_path)
+    write_outputs(replace(job, bake="cache"), stored_take.performance, tmp_path)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.alembic_import(filepath=str(tmp_path / "line.abc"), as_background_job=False)
+    (obj,) = [obj for obj in bpy.data.objects if obj.type == "MESH"]
+    assert max(np.abs(seen(obj, frame) - seen(obj, 1)).max() for frame in range(10, 60, 10)) > 1e-3
