@@ -89,7 +89,9 @@ class BakeJob:
 
     def cancel(self) -> None:
         """End it now and leave the scene as it was; the worker notices at its next step, alone. Never raises."""
-        if not self.ended:
+        if self.state == "applying" and self._slices is None:
+            self._end("failed", "The bake was in place already when it was cancelled: press Ctrl Z, or Remove Bake.")
+        elif not self.ended:
             self._end("cancelled")
 
     def fail(self, error: BaseException) -> None:
@@ -148,13 +150,16 @@ class BakeJob:
 
     def _apply_slice(self) -> None:
         until = time.monotonic() + SLICE
+        if self._slices is None:  # all is there: the look at it has a tick of its own
+            self.report = report(self._target(), self._made)
+            self.state = "done"
+            return
         while True:
             check_object(self._target())
             try:
                 self.share = next(self._slices)
             except StopIteration:
-                self.report = report(self._target(), self._made)
-                self.state = "done"
+                self._slices = None
                 return
             except ReferenceError as error:
                 raise HiSTalkError("The head was replaced while it was baked: bake again.") from error

@@ -37,6 +37,8 @@ def finish(obj) -> str:
     """
     global current, remembered
     job, current = current or remembered, None
+    if job is None:
+        return ""
     if job.state == "done":
         try:
             return _store(obj, job)

@@ -287,6 +287,16 @@ def test_switching_the_extension_off_between_two_slices(blender, ordered, monkey
     addon.register()
 
 
+def test_a_cancel_that_comes_when_all_is_in_place_says_so(blender, ordered, monkeypatch):
+    job = blender.begin(kind="basis")
+    blender.drive(job, until=("applying",))
+    while job._slices is not None:
+        job.advance()
+    bpy.ops.histalk.cancel_bake()
+    assert job.state == "failed" and "in place already" in job.error and has_bake(ordered)
+    free(blender, ordered)
+
+
 class Window:
     """A modal operator's view of Blender, with a timer that is counted."""
 
