@@ -7,8 +7,10 @@ import pytest
 from assets import SPEECH
 from click.testing import CliRunner
 
+from histalk_blender import cli
 from histalk_blender.arkit_files import timecode, write_units
-from histalk_blender.cli import main
+from histalk_blender.batch.manifest import Job, read_manifest
+from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.units import ARKIT_UNITS
 
@@ -63,24 +65,24 @@ def test_timecodes_say_when_a_frame_is_shown(fps):
 def test_only_csv_is_such_a_recording(tmp_path):
     with pytest.raises(HiSTalkError, match="'.*take.json' must end in .csv"):
         write_units(tmp_path / "take.json", np.zeros((2, 52)), 30.0, "livelink")
-    said = CliRunner().invoke(main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), "--arkit-layout", "livelink"])
+    said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), "--arkit-layout", "livelink"])
     assert said.exit_code == 2 and "goes with --arkit" in said.output
     arguments = ["--arkit", str(tmp_path / "a.json"), "--arkit-layout", "livelink"]
-    said = CliRunner().invoke(main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
+    said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
     assert said.exit_code == 2 and "must end in .csv" in said.output and not list(tmp_path.iterdir())
 
 
-def test_the_command_line_and_a_batch_write_one(tmp_path):
-    pytest.importorskip("torch")
-    arguments = ["--arkit", str(tmp_path / "take.csv"), "--arkit-layout", "livelink", "--device", "cpu"]
-    said = CliRunner().invoke(main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
+def test_the_command_line_and_a_batch_write_one(tmp_path, stored_take, monkeypatch):
+    monkeypatch.setattr(cli, "_listen", lambda *_, **__: stored_take)
+    arguments = ["--arkit", str(tmp_path / "take.csv"), "--arkit-layout", "livelink"]
+    said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
     assert said.exit_code == 0, said.output
-    rows = read(tmp_path / "take.csv")
-    jaw = np.array([float(row["JawOpen"]) for row in rows])
-    assert len(rows) > 190 and jaw.max() > 0.3
-    (tmp_path / "jobs.csv").write_text(f"audio,name,outputs,fps,delay\n{SPEECH},hero,livelink,60,0.1\n")
-    said = CliRunner().invoke(main, ["batch", str(tmp_path / "jobs.csv"), "--out", str(tmp_path / "out"), "--device", "cpu"])
-    assert said.exit_code == 0, said.output
-    at_60 = np.array([float(row["JawOpen"]) for row in read(tmp_path / "out" / "hero.csv")])
-    assert len(at_60) == 2 * len(jaw) + 6
-    np.testing.assert_allclose(at_60[6::2], jaw, atol=0.02)
+    jaw = np.array([float(row["JawOpen"]) for row in read(tmp_path / "take.csv")])
+    np.testing.assert_allclose(jaw, stored_take.units[:, ARKIT_UNITS.index("jawOpen")], atol=1e-5)
+    (tmp_path / "jobs.csv").write_text(f"audio,name,outputs,fps,delay,jaw\n{SPEECH},hero,livelink,60,0.1,0.5\n")
+    (job,) = read_manifest(tmp_path / "jobs.csv", Job())
+    written = write_outputs(job, stored_take.performance, tmp_path)
+    assert not job.problems and [output["path"] for output in written.outputs] == ["hero.csv"]
+    at_60 = np.array([float(row["JawOpen"]) for row in read(tmp_path / "hero.csv")])
+    assert len(at_60) == 2 * len(jaw) + 6  # the face begins 0.1 s after the sound
+    np.testing.assert_allclose(at_60[6::2], jaw / 2, atol=1e-5)
