@@ -158,13 +158,15 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
 
 def _tell(jobs: list[Job]) -> Counter:
     from .audio import check_header
+    from .quiet import quiet
 
     counts = Counter()
     for job in jobs:
         problems = list(job.problems)
         if not problems:
             try:
-                check_header(job.audio, job.channel)
+                with quiet(2):  # libmpg123 has remarks of its own
+                    check_header(job.audio, job.channel)
             except HiSTalkError as error:
                 problems = [str(error)]
         counts["failed" if problems else "done"] += 1

@@ -36,8 +36,8 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
     """Look for sounds by the endings of their names.
 
     Args:
-        out: where a batch writes; what lies in it, below the folder, are no sounds, and neither are the films beside
-            sounds of the same names, as batches make them.
+        out: where a batch writes; what lies in it, below the folder, are no sounds. What only Blender reads is none where
+            a sound of the same name lies beside it: that was made of it, or it is a film that a batch has made.
     """
     sounds, blenders, hidden, links, others, refused = [], [], [], [], Counter(), []
     own = os.path.realpath(out) if out else ""
@@ -54,14 +54,14 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
             else:
                 (sounds if ending in SOUNDS else blenders).append(name)
     stems = {_stem(name) for name in sounds}
-    twins = [name for name in blenders if name.lower().endswith(".mp4") and _stem(name) in stems]
+    twins = [name for name in blenders if _stem(name) in stems]
     blenders = [name for name in blenders if name not in set(twins)]
     left_out = []
     if blenders and not foreign.is_there():
         left_out.append(f"{_listed(blenders, 'sound')} that Blender reads: pip install bpy==4.5.15, or convert to wav")
         blenders = []
     if twins:
-        left_out.append(f"{_listed(twins, 'film')} beside a sound of the same name")
+        left_out.append(f"{_listed(twins, 'file')} beside a sound of the same name")
     if hidden:
         left_out.append(f"{_listed(hidden, 'hidden file')}, as the systems of others leave them beside sounds")
     if links:

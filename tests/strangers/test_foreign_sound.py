@@ -111,14 +111,14 @@ def test_the_panels_file_may_be_an_m4a(blender, spoken_files, stored_take, monke
 
 
 def test_a_folder_says_what_it_leaves_out(spoken_files, tmp_path, monkeypatch):
-    for name in ("a.wav", "b.m4a", "c/d.mkv", "._a.wav", "notes.txt", "x.aup3", "e.wav", "e.mp4", "out/f.mp4", "out/g.wav"):
+    for name in ("a.wav", "a.m4a", "b.m4a", "c/d.mkv", "._a.wav", "notes.txt", "x.aup3", "e.wav", "e.mp4", "out/f.mp4", "out/g.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(spoken_files["wav"].read_bytes()[:99])
     (tmp_path / "elsewhere").symlink_to(spoken_files["wav"].parent)
     found = search_folder(tmp_path, tmp_path / "out")
     assert found.sounds == ["a.wav", "b.m4a", "c/d.mkv", "e.wav"]
     told = " | ".join(found.left_out)
-    assert "1 film (e.mp4)" in told and "1 hidden file (._a.wav)" in told and "1 linked folder (elsewhere)" in told
+    assert "2 files (a.m4a, e.mp4) beside" in told and "1 hidden file (._a.wav)" in told and "1 linked folder (elsewhere)" in told
     assert "2 files of other kinds (1 .aup3, 1 .txt)" in told and "Blender" not in told
     assert [each.name for each in read_manifest(tmp_path, Job(), tmp_path / "out")] == ["a", "b", "c/d", "e"]
     monkeypatch.setattr(foreign, "is_there", lambda: False)
@@ -129,14 +129,14 @@ def test_a_folder_says_what_it_leaves_out(spoken_files, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="no torch for this Python here")
 def test_the_command_line_speaks_an_m4a_though_it_needs_no_blender_itself(spoken_files, tmp_path):
-    """In real processes: one clip, and a batch of two workers with a film that has no sound."""
+    """In real processes: a batch, with a film that has no sound."""
     (tmp_path / "in").mkdir()
     for kind in ("wav", "m4a"):
         (tmp_path / "in" / f"{kind}.{kind}").write_bytes(spoken_files[kind].read_bytes())
     (tmp_path / "in" / "mute.mkv").write_bytes(b"\x1aE\xdf\xa3" + bytes(5000))
     (tmp_path / "in" / "readme.md").write_text("no sound")
     done = subprocess.run(
-        [HISTALK, "batch", "in", "--out", "out", "--outputs", "npz", "--workers", "2"],
+        [HISTALK, "batch", "in", "--out", "out", "--outputs", "npz"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
