@@ -20,22 +20,24 @@ HIDDEN = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else 
 
 def module_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of this package, such as "batch.child", in a Python of its own."""
-    return [*_python(__package__), module, *arguments]
+    return [*_python(__package__, _module_paths()), module, *arguments]
 
 
-def script_command(script: Path, *arguments: str, paths: Iterable[str | Path] = ()) -> list[str]:
+def script_command(
+    script: Path, *arguments: str, paths: Iterable[str | Path] = (), ours: bool = True
+) -> list[str]:
     """The command that runs a script, or a folder's __main__.py, in a Python of its own.
 
     Args:
         script: its absolute path.
-        paths: where it finds modules, before those where we do.
+        paths: where it finds modules besides those of Python itself.
+        ours: after them, it also finds them where we do.
     """
-    return [*_python("", paths), str(script), *arguments]
+    return [*_python("", [*paths, *(_module_paths() if ours else ())]), str(script), *arguments]
 
 
-def _python(package: str, paths: Iterable[str | Path] = ()) -> list[str]:
-    told = {"parent": os.getpid(), "package": package, "folder": str(FOLDER)}
-    told |= {"paths": [*map(str, paths), *_module_paths()]}
+def _python(package: str, paths: Iterable[str | Path]) -> list[str]:
+    told = {"parent": os.getpid(), "package": package, "folder": str(FOLDER), "paths": [*map(str, paths)]}
     return [sys.executable, "-I", "-u", "-X", "utf8", str(START), json.dumps(told)]
 
 
@@ -103,3 +105,21 @@ def find_tool(name: str) -> str | None:
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 return path
     return None
+
+
+def run_tool(
+    name: str, *arguments: str, text: bool = False, timeout: float | None = None
+) -> subprocess.CompletedProcess:
+    """Run another program that `find_tool` finds, and catch what it prints.
+
+    Raises:
+        OSError: it is not installed, or cannot be started.
+        subprocess.TimeoutExpired: it took longer.
+    """
+    tool = find_tool(name)
+    if tool is None:
+        raise FileNotFoundError(f"{name} is not installed.")
+    options = {"text": True, "errors": "replace"} if text else {}
+    return subprocess.run(
+        [tool, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, **_defaults() | options
+    )

@@ -1,7 +1,7 @@
 """The end of a command's process: signals unwind it, what it printed is out, and its exit code says what happened.
 
-A normal end of Python is not one for us: Blender's module may wait forever in it, and a thread inside PyTorch aborts it.
-So once all is written and printed, the process leaves at once.
+A normal end of Python is not one for us: Blender's module may wait forever in it, and a thread inside PyTorch aborts
+it. So once all is written and printed, the process leaves at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import NoReturn
 from .errors import HiSTalkError
 
 FAILED, REFUSED = 1, 2
-CODES = {name: 128 + getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)}
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+CODES = {name: 128 + getattr(signal, name) for name in SIGNALS if hasattr(signal, name)}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PATIENCE = 3  # signals after which the process ends wherever it is
 
@@ -134,7 +135,7 @@ def listen_for_signals() -> None:
     global _listening
     _listening = True
     for name in CODES:
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
+        if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             _set_handler(name, _on_signal)
 
 

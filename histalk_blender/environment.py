@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
 import re
@@ -12,20 +10,24 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from threading import Lock, Thread
 
 from .errors import HiSTalkError
+from .pins import PINS
+from .pip_child import find_pip, start_install, start_trial, user_settings
+from .survey import (
+    INSTALL, MARKER, flaw_in, invalidate, leftovers, missing, record, site_packages, traces, versions, why_unfit
+)  # fmt: skip
 
-# At least, and below. transformers 5 wants torch 2.6; up to its 5.14 the layers of wav2vec 2.0 gave tuples.
-FITTING = {"torch": ("2.6", "3"), "transformers": ("5.16", "6")}
-MARKER = "histalk.json"
-INSTALL = "press Install PyTorch in HiSTalk's preferences"
-
+__all__ = [
+    "BUILDS", "INSTALL", "MARKER", "Installation", "activate", "deactivate", "find_pip", "in_use", "invalidate", "missing",
+    "record", "remove", "requirements", "site_packages", "sources", "traces", "versions", "why_unfit",
+]  # fmt: skip
 
 @dataclass(frozen=True)
 class Build:
@@ -48,7 +50,8 @@ def requirements(build: str, platform: str = sys.platform) -> list[str]:
     """pip's arguments for one of `BUILDS`.
 
     Only PyTorch's own index has versions with a tag, so the tag decides the build while all else still comes from
-    PyPI, which is why the index is an extra one. macOS has one build only, and PyPI has it.
+    PyPI, which is why the index is an extra one. macOS has one build only, and PyPI has it. `PINS` are the versions of
+    what these bring along.
     """
     import numpy
 
@@ -57,94 +60,16 @@ def requirements(build: str, platform: str = sys.platform) -> list[str]:
     return [*index, f"torch==2.13.0{chosen.tag}", "transformers==5.23.0", f"numpy=={numpy.__version__}"]
 
 
-def site_packages(folder: str | Path) -> Path:
-    """Where the modules of `folder` lie, which is a virtual environment or already a site-packages folder."""
-    folder = Path(folder).expanduser()
-    ours = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    inside = [folder / "Lib" / "site-packages", *sorted(folder.glob("lib/python3*/site-packages"))]
-    inside.sort(key=lambda path: path.parent.name != ours)
-    return next((path for path in inside if path.is_dir()), folder)
-
-
-def why_unfit(folder: str | Path) -> str:
-    """One sentence on what keeps torch and transformers in `folder` from being used, or ""."""
-    place = site_packages(folder)
-    if not place.is_dir():
-        return f"There is no folder {place}: choose a virtual environment or its site-packages folder."
-    flaw = _survey((str(place),), _stamp(place))[0]
-    return f"{flaw}: choose another environment in HiSTalk's preferences." if flaw else ""
-
-
-def missing(folder: Path | None = None, installed: bool = False) -> str:
-    """One sentence on what torch and transformers lack to be imported, or "". Imports neither; cheap enough to draw.
-
-    Args:
-        folder: Where to look besides sys.path.
-        installed: `folder` is one that `Installation` fills: it counts only when that came to its end.
-    """
-    unfinished = installed and not record(folder)
-    paths = (*sys.path, str(folder)) if folder and not unfinished and str(folder) not in sys.path else tuple(sys.path)
-    flaw = _survey(paths, _stamp(folder))[0]
-    if flaw and unfinished and traces(folder):
-        return f"The last install of PyTorch stopped half-way: {INSTALL} to finish it."
-    return f"{flaw}: {INSTALL}, or choose an environment there." if flaw else ""
-
-
-def versions(folder: Path | None = None) -> dict[str, str]:
-    """The versions of torch and transformers that would be imported from sys.path and then `folder`."""
-    return _survey((*sys.path, *([str(folder)] if folder else [])), _stamp(folder))[1]
-
-
-def invalidate() -> None:
-    """Look anew at the next question."""
-    importlib.invalidate_caches()
-    _survey.cache_clear()
-
-
-def _stamp(folder: Path | None) -> int:
-    return folder.stat().st_mtime_ns if folder and folder.exists() else 0
-
-
-@lru_cache(maxsize=16)
-def _survey(paths: tuple[str, ...], stamp: int) -> tuple[str, dict[str, str]]:
-    """The first flaw and the versions found; `stamp` only makes a changed folder a new question."""
-    found = {}
-    for name, (least, below) in FITTING.items():
-        spec = PathFinder.find_spec(name, list(paths))
-        if spec is None or spec.origin is None:
-            where = f" in {paths[0]}" if len(paths) == 1 else ""
-            return f"There is no {name}{where}", found
-        place = Path(spec.origin).parents[1]
-        version = found[name] = _version(name, place)
-        flaw = _foreign(place) if name == "torch" else ""
-        if not flaw and not _numbers(least) <= _numbers(version) < _numbers(below):
-            flaw = f"{name} {version} in {place} is not from {least} up to below {below}"
-        if flaw:
-            return flaw, found
-    return "", found
-
-
-def _version(name: str, place: Path) -> str:
-    from importlib import metadata  # slow to import, and registering needs none of it
-
-    return next((found.version for found in metadata.distributions(name=name, path=[str(place)])), "0")
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version.split("+")[0])]
-
-
-def _foreign(place: Path) -> str:
-    """Why the compiled part of torch does not load here, told by its file's name, which is Python's own rule."""
-    names = [path.name for path in (place / "torch").glob("_C.*") if path.suffix in {".so", ".pyd"}]
-    if any(f"_C{suffix}" in names for suffix in EXTENSION_SUFFIXES):
-        return ""
-    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for name in names:
-        built = re.search(r"cp(?:ython-)?(\d)(\d+)", name)
-        if built and ".".join(built.groups()) != ours:
-            return f"torch in {place} was built for Python {'.'.join(built.groups())}, but this is Python {ours}"
-    return f"torch in {place} was not built for this system"
+def sources(build: str, platform: str = sys.platform) -> str:
+    """One sentence on which package indexes one of `BUILDS` trusts."""
+    rest = "pip's own package index, or from the one that your pip is set to"
+    chosen = BUILDS["PIP" if platform == "darwin" else build]
+    if not chosen.index:
+        return f"All packages come from {rest}; only the versions of PyTorch, transformers and NumPy are fixed."
+    return (
+        f"PyTorch comes from {chosen.index.split('/')[2]}, all else from {rest}; versions are fixed, files are not checked "
+        "by hash."
+    )
 
 
 def activate(folder: Path) -> None:
@@ -167,19 +92,6 @@ def in_use(folder: Path) -> bool:
     return bool(origin) and Path(origin).is_relative_to(folder)
 
 
-def record(folder: Path | None) -> dict:
-    """What `Installation` noted in `folder` when it was done: build, python, versions, bytes; empty before."""
-    try:
-        return json.loads((folder / MARKER).read_text()) if folder else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def traces(folder: Path) -> bool:
-    """Whether an install, whole or not, has left anything to remove."""
-    return any(path.is_dir() and any(path.iterdir()) for path in (folder, *_leftovers(folder)))
-
-
 def remove(folder: Path) -> None:
     """Delete an installed folder and whatever an unfinished install left beside it.
 
@@ -189,7 +101,7 @@ def remove(folder: Path) -> None:
     if in_use(folder):
         raise HiSTalkError("PyTorch is in use: restart Blender, then press Remove PyTorch again.")
     deactivate(folder)
-    part, old, cache = _leftovers(folder)
+    part, old, cache = leftovers(folder)
     try:
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
@@ -201,26 +113,6 @@ def remove(folder: Path) -> None:
         raise HiSTalkError(f"PyTorch cannot be removed ({error}): close what uses it, then try again.") from error
     finally:
         invalidate()
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    return [folder.with_name(folder.name + ending) for ending in (".part", ".old", ".cache")]
-
-
-def find_pip() -> Path:
-    """A pip that Python can run by its path: an installed one, else the wheel that ships with Python itself.
-
-    Raises:
-        HiSTalkError: There is none.
-    """
-    spec = importlib.util.find_spec("pip")
-    if spec and spec.origin:
-        return Path(spec.origin).parent
-    spec = importlib.util.find_spec("ensurepip")
-    wheels = sorted(Path(spec.origin).parent.glob("_bundled/pip-*.whl")) if spec and spec.origin else []
-    if not wheels:
-        raise HiSTalkError("This Blender's Python has no pip: choose an environment you have in HiSTalk's preferences.")
-    return wheels[-1] / "pip"
 
 
 class Installation:
@@ -236,7 +128,7 @@ class Installation:
         self.lines: deque[str] = deque(maxlen=200)  # pip's last output
         self.message = ""  # one sentence at the end
         self._state = "running"
-        self._part, self._old, self._cache = _leftovers(self.folder)
+        self._part, self._old, self._cache = leftovers(self.folder)
         self._lock = Lock()
         self._process: subprocess.Popen | None = None
         self._cancelled = False
@@ -286,15 +178,21 @@ class Installation:
             scratch = Path(tempfile.mkdtemp(prefix="histalk-", dir=None if os.name == "nt" else self._part))
             succeeded = self._follow(pip, arguments, scratch)
             shutil.rmtree(scratch)
+            flaw = self._flaw() if succeeded else ""
             if self._cancelled:
                 outcome, self.message = "cancelled", f"The install was cancelled: {INSTALL} to go on with it."
-            elif succeeded:
+            elif not succeeded:
+                self.message = self._failure()
+            elif flaw:
+                self.message = f"What pip installed does not work ({flaw}): fix that, then {INSTALL} again."
+            else:
                 self._put_in_place()
                 outcome, self.message = "done", "PyTorch is installed."
-            else:
-                self.message = self._failure()
         except OSError as error:
-            self.message = f"PyTorch cannot be put into {self.folder} ({error}): mend that, then {INSTALL} again."
+            self.message = f"PyTorch cannot be put into {self.folder} ({error}): fix that, then {INSTALL} again."
+        except Exception as error:
+            traceback.print_exc()
+            self.message = f"The install ended by an error of HiSTalk's own ({error!r}): the console has the details."
         finally:
             for leftover in (self._part, scratch):
                 if leftover:
@@ -303,23 +201,20 @@ class Installation:
             self._state = outcome
 
     def _follow(self, pip: Path, arguments: list[str], scratch: Path) -> bool:
-        bar = "raw" if _numbers(_version("pip", pip.parent)) >= [24, 1] else "off"
-        command = [sys.executable, "-I", "-u", "-X", "utf8", str(pip), "install", *arguments]
-        command += ["--target", str(self._part), "--cache-dir", str(self._cache), "--progress-bar", bar]
-        command += ["--only-binary", ":all:", "--no-input", "--no-compile", "--disable-pip-version-check"]
-        # The user's proxy and index settings count, but not those that send packages elsewhere.
-        env = {key: value for key, value in os.environ.items() if key not in {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}}
-        env |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"} | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-        group = {"start_new_session": True}  # so that what pip starts is killed with it
-        if os.name == "nt":
-            group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        """Let pip install. Returns whether it ended well."""
+        arguments = [*user_settings(pip, scratch), *arguments]
+        if BUILDS[self.build].index:
+            pins = scratch / "pins.txt"
+            pins.write_text(PINS)
+            arguments += ["--constraint", str(pins)]
+        return self._wait(lambda: start_install(pip, arguments, self._part, self._cache, scratch))
+
+    def _wait(self, start: Callable[[], subprocess.Popen]) -> bool:
+        """Start a child that `cancel` can kill, and read what it says. Returns whether it ended well."""
         with self._lock:
             if self._cancelled:
                 return False
-            self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=env, cwd=self._part, text=True, encoding="utf-8", errors="replace", **group,
-            )  # fmt: skip
+            self._process = start()
         for line in self._process.stdout:
             self._read(line.strip())
         return self._process.wait() == 0
@@ -340,10 +235,18 @@ class Installation:
             return f"The package index cannot be reached: check the connection, then {INSTALL} again."
         return f"pip could not install PyTorch ({last.removeprefix('ERROR: ')}): mend that, then {INSTALL} again."
 
-    def _put_in_place(self) -> None:
+    def _flaw(self) -> str:
+        """What keeps the new folder from being used, though pip ended well."""
         # Blender's numpy is the one to use. pip's metadata stays: Blender for Linux ships none, and transformers asks.
         for unwanted in ("numpy", "numpy.libs", "bin"):
             shutil.rmtree(self._part / unwanted, ignore_errors=True)
+        invalidate()
+        flaw = flaw_in(self._part)
+        if not flaw and not self._wait(lambda: start_trial(self._part)):
+            flaw = self.lines[-1] if self.lines else "Python ended at once"
+        return flaw
+
+    def _put_in_place(self) -> None:
         from importlib import metadata
 
         found = {dist.name: dist.version for dist in metadata.distributions(path=[str(self._part)])}

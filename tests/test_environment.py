@@ -1,5 +1,6 @@
 """torch from a folder: what fits, and installs by the real pip with wheels made here, so without network."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -129,8 +130,8 @@ def test_a_torch_of_another_add_on_comes_first(bare, folder, tmp_path):
 
 
 def test_pythons_own_pip_wheel_does_when_none_is_installed(bare, index, folder, monkeypatch):
-    find = environment.importlib.util.find_spec
-    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None if name == "pip" else find(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find(name))
     if not list(Path(find_spec("ensurepip").origin).parent.glob("_bundled/pip-*.whl")):
         pytest.skip("this Python ships no pip wheel")
     assert environment.find_pip().parent.suffix == ".whl"
@@ -139,7 +140,7 @@ def test_pythons_own_pip_wheel_does_when_none_is_installed(bare, index, folder, 
 
 
 def test_no_pip_at_all_is_said_at_once(folder, monkeypatch):
-    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HiSTalkError, match="has no pip: choose an environment you have"):
         Installation(folder).start()
 

@@ -4,16 +4,19 @@ Each Blender runs this file again as a script in a process of its own (see `_mai
 it is set before bpy is imported.
 """
 
+import io
 import os
 import re
 import runpy
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import traceback
 import types
 import zipfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -78,7 +81,7 @@ def test_the_zip_holds_what_runs_and_nothing_else(archive):
 
 
 def test_what_ships_does_without_what_does_not(archive):
-    """Only `histalk train` knows of the training code, which stays out."""
+    """The training code stays out, and `histalk` asks whether it is there before it offers its commands."""
     with zipfile.ZipFile(archive) as shipped:
         code = {name: shipped.read(name).decode() for name in shipped.namelist() if name.endswith(".py")}
     assert {name for name, text in code.items() if re.search(r"(from|import) .*\btraining\b", text)} <= {f"{ID}/cli.py"}
@@ -148,6 +151,29 @@ def use(bpy, module: str) -> None:
     scene.sequence_editor_clear()
 
 
+def call_commands(bpy, module: str) -> None:
+    """`blender --command histalk ...`: what is in the zip works, and nothing else is offered."""
+
+    def called(*arguments: str) -> tuple[int, str]:
+        said = io.StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            code = sys.modules[f"{module}.{ID}.addon.command"].run([*map(str, arguments)])
+        return code, said.getvalue()
+
+    code, said = called("--help")
+    offered = re.findall(r"^  (\w+)  ", said.partition("Commands:")[2], re.MULTILINE)
+    assert code == 0 and offered == ["bake", "batch", "synthesize"], said
+    assert called("--version")[0] == 0
+    for verb in ("train", "evaluate", "experiments"):
+        code, said = called(verb, "--out", "x")
+        assert code == 2 and f"No such command '{verb}'" in said and "Traceback" not in said, said
+    with tempfile.TemporaryDirectory() as out:
+        code, said = called("synthesize", SPEECH, Path(out, "a.npz"))
+        assert code == 0 and Path(out, "a.npz").stat().st_size > 1e6, said
+        code, said = called("batch", SPEECH.parent, "--out", out, "--dry-run")
+        assert code == 0 and "1 clips would be made" in said, said
+
+
 def _outputs(package: str) -> dict:
     import numpy as np
     from safetensors import safe_open
@@ -181,6 +207,8 @@ def live(bpy, archive: str) -> None:
     site = _wheels_installed(archive)
     shipped = _listing(folder)
     use(bpy, module)
+    if bpy.app.version < (5, 0):  # the later one's Python has no PyTorch here, and so no click
+        call_commands(bpy, module)
 
     bpy.ops.preferences.addon_disable(module=module)
     assert_gone(bpy, module)

@@ -39,7 +39,7 @@ def blender_ext(*arguments: object) -> None:
     if spec is None:
         raise click.ClickException("Blender's module is missing: pip install bpy==4.5.15, or run `make extension`.")
     tool = next(Path(spec.submodule_search_locations[0]).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
-    done = subprocess.run([sys.executable, tool, *map(str, arguments)])
+    done = subprocess.run([sys.executable, "-P", tool, *map(str, arguments)])
     if done.returncode:
         raise click.ClickException(f"blender_ext.py {arguments[0]} failed: see above.")
 
@@ -77,7 +77,7 @@ def download_wheels(folder: Path) -> list[str]:
     complete = []
     for platform, tags in PLATFORMS.items():
         for python in PYTHONS:
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
+            command = [sys.executable, "-P", "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
             command += ["--require-hashes", "-r", LOCK, "-d", folder, "--python-version", python]
             command += [f"--platform={tag}" for tag in tags]
             done = subprocess.run(command, capture_output=True, text=True)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-
 import bpy
 
-from ..errors import HiSTalkError
+from ..endings import command_process, exit_code
 from . import preferences
 
 
 def run(arguments: list[str]) -> int:
-    """What Blender calls; returns the exit code."""
-    try:
-        preferences.prepare_environment(bpy.context)
-    except HiSTalkError as error:
-        print(f"histalk: {error}", file=sys.stderr)
-        return 2
-    from ..cli import main  # click comes with PyTorch's environment
+    """What Blender calls. Returns the exit code; in Blender itself it does not return, but ends the process with it."""
 
-    try:
+    def command() -> None:
+        preferences.prepare_environment(bpy.context)
+        from ..cli import main  # click comes with PyTorch's environment
+
         main.main(args=arguments, prog_name="blender --command histalk")
-    except SystemExit as left:
-        return left.code if isinstance(left.code, int) else int(left.code is not None)
-    return 0
+
+    if bpy.app.binary_path:
+        command_process(command)
+    return exit_code(command)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
+
+from .. import children
 
 _names: list[str] | None = None
 
@@ -19,11 +20,9 @@ def gpu_names() -> list[str] | None:
 
 def _ask() -> None:
     global _names
-    tool, found = shutil.which("nvidia-smi"), ""
-    if tool:
-        try:
-            query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-            found = subprocess.run(query, capture_output=True, text=True, timeout=20).stdout
-        except (OSError, subprocess.TimeoutExpired):
-            found = ""
+    try:
+        query = "--query-gpu=name", "--format=csv,noheader"
+        found = children.run_tool("nvidia-smi", *query, text=True, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        found = ""
     _names = [line.strip() for line in found.splitlines() if line.strip()]

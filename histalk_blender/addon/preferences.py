@@ -151,6 +151,7 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
             size = environment.record(_install_folder()).get("bytes")
             label = "Remove PyTorch" + (f" ({size / 1e9:.1f} GB)" if size else "")
             row.operator(HISTALK_OT_remove_pytorch.bl_idname, text=label, icon="TRASH")
+            _sentence(self.layout, context, environment.sources(self.build), "WORLD")
             if reason := HISTALK_OT_install_pytorch.disabled_reason(context):
                 _sentence(self.layout, context, reason, "INFO")
             if not (bpy.app.online_access or bpy.app.online_access_override):

@@ -34,8 +34,8 @@ def workbench_renders() -> bool:
 def render_preview(path: Path, size: int = 512, progress: Callable[[float], None] = lambda share: None) -> None:
     """Render the scene's range into an mp4 with its sound: Workbench, or Cycles where nothing can be drawn with OpenGL.
 
-    The picture is that of the scene's camera: compositor, picture strips, Freestyle and stereo are left out, as they may
-    write files of their own. Afterwards the scene is as it was.
+    The picture is that of the scene's camera: compositor, picture strips, Freestyle and stereo are left out, as they
+    may write files of their own. Afterwards the scene is as it was.
 
     Args:
         path: the .mp4.
@@ -47,8 +47,8 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
     """
     scene = bpy.context.scene
     with (
-        blender_output(path, "rendered") as temporary, tempfile.TemporaryDirectory(prefix="histalk-") as scratch, quiet(1),
-        changed(scene, use_preview_range=False, frame_step=1),
+        blender_output(path, "rendered") as temporary,
+        tempfile.TemporaryDirectory(prefix="histalk-") as scratch, quiet(1), changed(scene, use_preview_range=False, frame_step=1),
     ):  # fmt: skip
         sound = _mix(scene, Path(scratch, "sound.wav"))
         with curves_muted(scene, *SET), _settings(scene, temporary, size), _only_strip(scene, sound):

@@ -12,6 +12,7 @@ from ..quiet import quiet
 from ..units import ARKIT_UNITS
 from .shape_keys import add_key
 from .shot_sound import add_sound
+from .untrusted import simulations_saved_as_they_were
 from .writing import blender_output
 
 
@@ -95,7 +96,7 @@ def save_blend(path: Path) -> None:
         HiSTalkError: the file cannot be written.
     """
     bpy.context.preferences.filepaths.save_version = 0
-    with blender_output(path) as temporary, quiet(1):
+    with blender_output(path) as temporary, simulations_saved_as_they_were(), quiet(1):
         # Only a saved file has a place that paths can be relative to.
         bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
         bpy.ops.file.make_paths_relative()

@@ -22,6 +22,7 @@ from .make import Plan, compute_bake
 from .plan import plan_bake, rest_positions, scene_fps, shown_positions
 from .scene import build_scene, save_blend
 from .shot_sound import add_sound
+from .untrusted import simulations_held_on_load
 
 __all__ = [
     "add_sound", "begun_with", "check_head", "find_head", "frames_of", "new_shot", "open_shot", "seat", "speak", "write",
@@ -48,7 +49,8 @@ def open_shot(blend: Path, name: str):
         HiSTalkError: it cannot be opened, or has no such object, or none or several that can speak.
     """
     try:
-        bpy.ops.wm.open_mainfile(filepath=str(Path(blend).resolve()), load_ui=False, use_scripts=False)
+        with simulations_held_on_load():
+            bpy.ops.wm.open_mainfile(filepath=str(Path(blend).resolve()), load_ui=False, use_scripts=False)
     except RuntimeError as error:
         raise HiSTalkError(f"'{blend}' cannot be opened ({str(error).strip()}): is it a .blend?") from error
     if bpy.data.filepath and Path(bpy.data.filepath) != Path(blend).resolve():

@@ -129,7 +129,7 @@ def _hire(listener: Listener, key: bytes, setup: Setup, device: str, count: int)
     told = {"address": listener.address, "key": key.hex(), "device": device, "parent": os.getpid()}
     told |= {"folder": str(setup.folder), "weights": str(setup.weights or "")}
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    env = children.clean_environment({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), ADDRESS: json.dumps(told)})
+    env = {"OMP_NUM_THREADS": threads} | children.clean_environment({ADDRESS: json.dumps(told)})
     process = children.start(_command(), env=env)
     with ThreadPoolExecutor(1) as pool:
         call, waited = pool.submit(listener.accept), 0.0

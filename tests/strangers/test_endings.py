@@ -56,9 +56,8 @@ def clips(tmp_path_factory):
 
 
 def ended(*arguments, code=RUN, timeout=120, **options):
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=HERE, **options
-    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=HERE, **options)
 
 
 def children_of(pid):
@@ -130,14 +129,16 @@ def test_a_shot_with_python_drivers_ends_and_runs_none_of_them(clips, tmp_path):
     shot, ran = tmp_path / "shot.blend", tmp_path / "ran"
     assert ended(shot, ran, code=DRIVEN).returncode == 0 and shot.exists()
     ran.unlink(missing_ok=True)
-    done = ended("batch", clips, "--blend", shot, "--out", tmp_path / "out", "--rows", "1", "--outputs", "blend", timeout=90)
+    options = "--out", tmp_path / "out", "--rows", "1", "--outputs", "blend"
+    done = ended("batch", clips, "--blend", shot, *options, timeout=90)
     assert done.returncode == 0 and (tmp_path / "out/line 0.blend").exists() and not ran.exists(), done.stderr
 
 
 def test_a_reader_that_leaves_and_closed_outputs_change_nothing(clips, tmp_path):
     out = tmp_path / "out"
     batch = f"{sys.executable} -c '{RUN}' batch '{clips}' --out '{out}' --rows 1"
-    done = subprocess.run(["bash", "-c", f"{batch} | true; exit ${{PIPESTATUS[0]}}"], env=HERE, capture_output=True, text=True)
+    piped = ["bash", "-c", f"{batch} | true; exit ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(piped, env=HERE, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "" and len(list(out.glob("*.pc2"))) == 1
     done = subprocess.run(["bash", "-c", f"{batch} --status >&- 2>&-"], env=HERE)
     assert done.returncode == 0

@@ -1,5 +1,7 @@
 """Somebody else's .blend is played, rendered and saved: it writes no file of its own and runs no code."""
 
+import shutil
+
 import bpy
 import numpy as np
 import pytest
@@ -99,6 +101,40 @@ def test_a_film_writes_itself_alone(shot, scene, tmp_path, attack):
     (tmp_path / "loot").mkdir()
     attack(scene, tmp_path / "loot")
     assert film(tmp_path) == ["out/film.mp4", "shot.blend", "tone.wav"]
+
+
+def test_a_simulation_writes_no_cache_and_is_saved_as_it_was(shot, scene, tmp_path):
+    """A fluid writes where its file says, as soon as it is opened; cloth with a cache on the disk beside the .blend."""
+    loot = tmp_path / "loot"
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.context.object.name = "Smoke"
+    domain = bpy.context.object.modifiers.new("Fluid", "FLUID")
+    domain.show_viewport = False
+    domain.fluid_type = "DOMAIN"
+    settings = domain.domain_settings
+    settings.resolution_max, settings.cache_type, settings.cache_directory = 8, "REPLAY", str(loot)
+    save_blend(tmp_path / "shot.blend")  # only then may a cache lie on the disk
+    bpy.ops.mesh.primitive_plane_add()
+    bpy.context.object.name = "Cape"
+    bpy.context.object.modifiers.new("Cloth", "CLOTH").point_cache.use_disk_cache = True
+    domain.keyframe_insert("show_viewport", frame=1)
+    for point in domain.id_data.animation_data.action.layers[0].strips[0].channelbags[0].fcurves[0].keyframe_points:
+        point.co.y = 1
+    domain.show_viewport = True
+    (tmp_path / "out").mkdir()
+    save_blend(tmp_path / "shot.blend")
+    for path in (loot, tmp_path / "blendcache_shot"):
+        shutil.rmtree(path, ignore_errors=True)
+    obj = open_shot(tmp_path / "shot.blend", "HiSTalk Head")
+    for frame in range(1, 5):
+        bpy.context.scene.frame_set(frame)
+    write(obj, {kind: tmp_path / "out" / f"film.{kind}" for kind in ("blend", "abc", "mp4")}, 1, 2)
+    assert not loot.exists() and not list(tmp_path.rglob("blendcache*"))
+    with bpy.data.libraries.load(str(tmp_path / "out" / "film.blend")) as (source, target):
+        target.objects = ["Smoke", "Cape"]
+    smoke, cape = target.objects
+    assert smoke.modifiers[0].show_viewport and smoke.modifiers[0].show_render and cape.modifiers[0].show_viewport
+    assert not smoke.animation_data.action.layers[0].strips[0].channelbags[0].fcurves[0].mute
 
 
 def test_a_film_shows_the_head_and_sounds_whatever_pictures_lie_in_the_sequencer(shot, scene, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from ...children import find_tool
 from . import espeak, festival, flite, languages, prompts, readers, real
 from .shards import write_shard, write_splits
 from .texts import sentences
@@ -45,25 +45,25 @@ def _plan(out: Path, real_folder: Path | None, hours: float) -> tuple[dict[str, 
     plan, missing = {}, []
     count = round(hours * 3600 / SECONDS)
     for engine in ("flite", "espeak", "festival") if count else ():
-        if not shutil.which("espeak-ng" if engine == "espeak" else engine):
+        if not find_tool("espeak-ng" if engine == "espeak" else engine):
             missing.append(f"{engine} is not installed, its voices are left out ({MEND})")
             continue
         plan |= {name: max(1, round(share * count)) for name, share in SHARES.items() if name.startswith(engine)}
     if count and "festival-kal_diphone" in plan:
         plan[f"festival-{festival.STRANGER}"] = min(60, count)
-    if prompts.SOUNDS.is_dir() and shutil.which("ffmpeg") and shutil.which("flite"):
+    if prompts.SOUNDS.is_dir() and find_tool("ffmpeg") and find_tool("flite"):
         plan["prompts"] = 0
     else:
         missing.append(
             "the recorded prompts are left out (apt-get install asterisk-core-sounds-en asterisk-core-sounds-en-g722 "
             "ffmpeg flite)"
         )
-    for language in languages.PROMPTS if shutil.which("ffmpeg") and shutil.which("espeak-ng") else ():
+    for language in languages.PROMPTS if find_tool("ffmpeg") and find_tool("espeak-ng") else ():
         if (languages.SOUNDS / language).exists() and Path(languages.TEXTS.format(language)).exists():
             plan[f"lang-{language}"] = 0
         else:
             missing.append(f"the '{language}' prompts are left out (apt-get install asterisk-core-sounds-{language}-g722)")
-    if real_folder and (real_folder / "german.json").exists() and shutil.which("espeak-ng"):
+    if real_folder and (real_folder / "german.json").exists() and find_tool("espeak-ng"):
         plan["lang-de"] = 0
     if real_folder and (real_folder / "librispeech.json").exists():
         if (out / HEARD).exists():

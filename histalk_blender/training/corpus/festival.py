@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
 
+from ...children import run_tool
 from .shards import Utterance, at_16k
 from .symbols import US, to_arpabet
 
@@ -30,7 +30,7 @@ def speak(voice: str, texts: list[str]) -> Iterator[Utterance]:
         rows.write_text("\n".join(f'("{i}" "{text}.")' for i, text in enumerate(texts)))
         script = Path(folder, "speak.scm")
         script.write_text(SPEAK.format(voice=voice, rows=rows, folder=folder))
-        subprocess.run(["festival", "-b", str(script)], capture_output=True)
+        run_tool("festival", "-b", str(script))
         for i in range(len(texts)):
             label, sound = Path(folder, f"{i}.lab"), Path(folder, f"{i}.wav")
             if not (label.exists() and sound.exists()):

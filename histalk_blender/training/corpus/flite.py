@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ...children import run_tool
 from .shards import Utterance, at_16k, shifted
 from .symbols import US, to_arpabet
 
@@ -20,7 +20,7 @@ LATE = {"kal16": 0.009}  # seconds by which labels follow the acoustic closure
 
 def phones_of(word: str) -> list[str]:
     """ARPAbet of a word that no dictionary holds, by flite's letter-to-sound rules."""
-    run = subprocess.run(["flite", "-voice", "kal16", "-ps", "-t", word, "none"], capture_output=True, text=True)
+    run = run_tool("flite", "-voice", "kal16", "-ps", "-t", word, "none", text=True)
     return [p for symbol in run.stdout.split() for p in US.get(symbol, "SIL").split() if p != "SIL"]
 
 
@@ -35,10 +35,7 @@ def speak(texts: list[str], seed: int) -> Iterator[Utterance]:
             if voice in PITCH:
                 settings["int_f0_target_mean"] = f"{random.uniform(*PITCH[voice]):.0f}"
             options = [o for key, value in settings.items() for o in ("--setf", f"{key}={value}")]
-            run = subprocess.run(
-                ["flite", "-voice", voice, *options, "-psdur", "-t", f"{text}.", str(path)],
-                capture_output=True, text=True,
-            )  # fmt: skip
+            run = run_tool("flite", "-voice", voice, *options, "-psdur", "-t", f"{text}.", str(path), text=True)
             segments, start = [], 0.0
             for pair in run.stdout.split():
                 symbol, end = pair.rsplit(":", 1)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from ...children import run_tool
 from ..phones import BILABIALS
 from .align import Aligner
 from .prompts import NOT_SPEECH
@@ -57,9 +57,7 @@ def spelt(ipa: str) -> list[str] | None:
 
 def words_of(text: str, language: str) -> list[tuple[str, str]] | None:
     """Text -> [(made-up word, its ARPAbet)] in order, by espeak-ng; None where a symbol is unknown."""
-    run = subprocess.run(
-        ["espeak-ng", "-v", language, "-q", "--ipa", "--", text], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+    run = run_tool("espeak-ng", "-v", language, "-q", "--ipa", "--", text, text=True)
     words = []
     for ipa in run.stdout.split():
         phones = spelt(ipa)
@@ -106,9 +104,7 @@ def _prompts(language: str) -> Iterator[tuple[str, str, np.ndarray]]:
         text = re.sub(r"\[.*?\]|\(.*?\)|<.*?>", " ", text).strip()
         if line.startswith(";") or not text or not path.exists() or any(n in name for n in NOT_SPEECH):
             continue
-        run = subprocess.run(
-            ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-"], capture_output=True
-        )
+        run = run_tool("ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-")
         yield name.strip(), text, at_16k(np.frombuffer(run.stdout, "<i2"), 16_000)
 
 

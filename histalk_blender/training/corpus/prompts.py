@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from ...children import run_tool
 from .align import Aligner, words_of
 from .shards import Utterance, at_16k, sentence_split
 
@@ -34,9 +34,7 @@ def speak() -> Iterator[Utterance]:
         path, words = SOUNDS / f"{name}.g722", words_of(text)
         if not (path.exists() and words):
             continue
-        run = subprocess.run(
-            ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-"], capture_output=True
-        )
+        run = run_tool("ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-")
         samples = at_16k(np.frombuffer(run.stdout, "<i2"), 16_000)
         phones = aligner.align(samples, words) if len(samples) else None
         if phones:
