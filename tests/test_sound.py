@@ -63,8 +63,8 @@ def test_an_hour_is_never_held_whole(tmp_path):
     assert total > 0 and len(heard) == 720 * RATE and peak < 26e6
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_file_that_changes_while_it_is_heard_is_named(tmp_path, long, damage):
+@pytest.mark.parametrize("damage, says", [("cut", "a.wav.*changed while"), ("gone", "No audio file at .*a.wav")])
+def test_a_file_that_changes_while_it_is_heard_is_named(tmp_path, long, damage, says):
     path = tmp_path / "a.wav"
     sf.write(path, rumble(20, RATE, 1), RATE)
     heard = open_sound(path)
@@ -72,7 +72,7 @@ def test_a_file_that_changes_while_it_is_heard_is_named(tmp_path, long, damage):
         sf.write(path, rumble(3, RATE, 1), RATE)
     else:
         path.unlink()
-    with pytest.raises(HiSTalkError, match="a.wav.*changed while|No audio file at .*a.wav"):
+    with pytest.raises(HiSTalkError, match=says):
         heard.between(10 * RATE, 11 * RATE)
 
 

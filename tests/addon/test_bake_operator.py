@@ -98,10 +98,12 @@ def test_sliders_follow_without_the_network(blender, head, spoken, monkeypatch):
 
 def test_another_kind_of_bake_needs_no_network_either(blender, monkeypatch):
     blender.add_strip(frame=1)
-    blender.add_head()
+    obj = blender.add_head()
     blender.bake(kind="basis")
+    few = len(obj.data.shape_keys.key_blocks)
     monkeypatch.setattr(jobs, "listen", None)
     blender.bake(kind="keys")
+    assert len(obj.data.shape_keys.key_blocks) > few and "shape keys" in obj.histalk.report
 
 
 def test_a_frame_range_limits_the_bake(blender, head):
@@ -136,7 +138,7 @@ def test_bake_and_remove_are_one_step_of_undo_each(blender):
     assert bpy.ops.histalk.bake("EXEC_DEFAULT", True) == {"FINISHED"}
     baked = blender.state()
     assert baked != before
-    bpy.ops.histalk.remove_bake("EXEC_DEFAULT", True)
+    assert bpy.ops.histalk.remove_bake("EXEC_DEFAULT", True) == {"FINISHED"}
     assert blender.state() == before
     bpy.ops.ed.undo()
     assert blender.state() == baked
@@ -148,9 +150,11 @@ def test_sliders_leave_an_undone_bake_undone(blender):
     blender.add_strip(frame=1)
     blender.add_head()
     bpy.ops.ed.undo_push(message="before")
-    bpy.ops.histalk.bake("EXEC_DEFAULT", True)
+    assert bpy.ops.histalk.bake("EXEC_DEFAULT", True) == {"FINISHED"}
+    assert bpy.context.object.data.shape_keys is not None, "there is a bake to undo"
     bpy.ops.ed.undo()
     obj = bpy.context.object
+    assert obj.data.shape_keys is None, "it is undone"
     obj.histalk.lips = 1.5
     assert obj.data.shape_keys is None
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_batch import batch, clips, made
+from test_batch import batch, batch_process, clips, made
 
 # Before Ray is imported; and no worker shall wait for whatever else runs here.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
@@ -50,13 +50,13 @@ def test_all_clips_are_made_though_a_worker_is_killed(cluster, tmp_path, capfd):
     assert len(killed) == 2 and len(made(out)) == 24
 
 
-def test_a_full_disk_ends_it_with_the_sentence(cluster, tmp_path, capfd):
+def test_a_full_disk_ends_it_with_the_sentence(tmp_path):
     folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
     out.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", out], capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     try:
-        code, _, complained = batch(capfd, folder, "--out", out, "--ray", cluster)
+        code, _, complained = batch_process(folder, "--out", out, "--ray")
     finally:
         subprocess.run(["umount", "-l", out], check=True)
     told = [line for line in complained.splitlines() if line.startswith("histalk:")]
