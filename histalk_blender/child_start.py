@@ -23,7 +23,7 @@ def end_with_parent(parent: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     os.close(nowhere)
-    threading.Thread(target=_watch, args=(leash,), name="HiSTalk parent", daemon=True).start()
+    threading.Thread(target=_watch, args=(leash,), name="parent watch", daemon=True).start()
     if sys.platform == "linux":
         import ctypes
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 CODES = {name: 128 + getattr(signal, name) for name in SIGNALS if hasattr(signal, name)}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PATIENCE = 3  # signals after which the process ends wherever it is
+PATIENT_FOR = 1.0  # seconds that Blender's end waits for our threads
 
 _received: list[int] = []  # exit codes of the signals so far
 _listening = False
@@ -104,6 +106,16 @@ def exit_code(command: Callable[[], object]) -> int:
     except BaseException:
         traceback.print_exc()
         return FAILED
+
+
+def leave_if_busy() -> None:
+    """For the end of Blender: a thread of ours inside PyTorch would crash Python's own end, or keep it for ever."""
+    end = time.monotonic() + PATIENT_FOR
+    for thread in threading.enumerate():
+        if thread.name.startswith("HiSTalk"):
+            thread.join(max(0.0, end - time.monotonic()))
+            if thread.is_alive():
+                leave(0)
 
 
 def leave(code: int) -> NoReturn:

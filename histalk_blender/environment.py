@@ -147,7 +147,7 @@ class Installation:
             raise HiSTalkError(f"PyTorch needs {needed} GB, but {home} has {free:.1f} GB: make room and try again.")
         if in_use(self.folder):
             raise HiSTalkError("PyTorch is in use: restart Blender, then press Install PyTorch again.")
-        self._thread = Thread(target=self._run, args=(pip, requirements(self.build)), daemon=True)
+        self._thread = Thread(target=self._run, args=(pip, requirements(self.build)), name="HiSTalk pip", daemon=True)
         self._thread.start()
 
     def poll(self) -> str:

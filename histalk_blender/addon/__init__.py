@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+
 import bpy
 
+from ..endings import leave_if_busy
 from . import command, operators, panel, preferences, properties, restyle, running, warmth
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
@@ -14,6 +17,8 @@ def _menu(self, context) -> None:
 
 
 _commands: list = []
+# Not taken back with the rest: Blender unregisters add-ons before it ends.
+atexit.register(leave_if_busy)
 
 
 def register() -> None:

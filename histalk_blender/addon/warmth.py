@@ -50,9 +50,9 @@ def start(weights: Path | None, device: str) -> threading.Thread:
 
 
 def clean_up() -> None:
-    """For unregistering: wait for what cannot be stopped."""
+    """For unregistering: wait a little for what cannot be stopped. Blender's end does not depend on it."""
     global _thread
     if _thread is not None:
-        _thread.join(20.0)
+        _thread.join(2.0)
     _thread = None
     _begun.clear()

@@ -151,3 +151,25 @@ def test_what_is_refused_ends_with_2_and_help_with_0(tmp_path):
     assert ended("bake").returncode == 2
     helped = ended("--help")
     assert helped.returncode == 0 and "batch" in helped.stdout
+
+
+QUIT = """
+import sys, threading, time
+import bpy
+from histalk_blender import addon
+from histalk_blender.addon import orders, running
+addon.register()
+bpy.ops.histalk.add_head()
+settings = bpy.context.object.histalk
+settings.audio, settings.file = "FILE", sys.argv[1]
+running.begin(orders.order_for(bpy.context, bpy.context.object))
+while "torch" not in sys.modules:
+    time.sleep(0.01)
+addon.unregister()  # as Blender does at its end
+print([thread.name for thread in threading.enumerate()], flush=True)
+"""
+
+
+def test_blender_quits_well_while_a_bake_is_inside_pytorch(clips):
+    done = ended(clips / "long.wav", code=QUIT, timeout=60)
+    assert done.returncode == 0 and "'HiSTalk'" in done.stdout, done.stderr
