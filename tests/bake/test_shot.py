@@ -52,7 +52,7 @@ def test_a_new_shot_is_as_long_as_the_sound(stored_take, tmp_path):
 
 
 def test_a_head_that_is_not_there_or_one_of_two_is_asked_for(shot, head, tmp_path):
-    with pytest.raises(HiSTalkError, match="no object 'Hero' in its scene: its meshes are 'Cube', 'HiSTalk Head'"):
+    with pytest.raises(HiSTalkError, match="no object 'Hero' in its scene: its meshes are 'HiSTalk Head', 'Cube'"):
         open_shot(shot, "Hero")
     assert open_shot(shot, "Cube").name == "Cube"
     add_head(head)
