@@ -128,8 +128,12 @@ def leave(code: int) -> NoReturn:
     bpy = sys.modules.get("bpy")
     if bpy is None:
         atexit._run_exitfuncs()
-    elif (scratch := Path(bpy.app.tempdir)).name.startswith("blender_"):
-        shutil.rmtree(scratch, ignore_errors=True)  # which Blender itself would delete at its end
+    else:
+        if shared := sys.modules.get("multiprocessing.util"):
+            shared._run_finalizers(0)  # the lock of tqdm's bars, or its keeper would complain that it is left
+        scratch = Path(bpy.app.tempdir)
+        if scratch.name.startswith("blender_"):
+            shutil.rmtree(scratch, ignore_errors=True)  # which Blender itself would delete at its end
     try:
         sys.stdout.flush()
     except OSError as error:
