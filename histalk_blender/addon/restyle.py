@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from dataclasses import replace
 
@@ -26,7 +27,7 @@ def schedule(obj) -> None:
     _waiting[:] = [obj.session_uid]
     if bpy.app.background:  # timers never fire there
         while _tick() and running.current is _ours:  # another's bake would be waited for in vain
-            pass
+            time.sleep(0.002)  # or the worker would wait for this thread at each of its steps
         _waiting.clear()
         return
     if bpy.app.timers.is_registered(_tick):

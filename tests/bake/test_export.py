@@ -206,7 +206,7 @@ def test_arkit_keys_that_rest_are_refused(head, tmp_path):
         export(obj, tmp_path / "head.gltf", 1, 10)
 
 
-@pytest.mark.parametrize("suffix", [".usdc", ".usda", ".glb"])
+@pytest.mark.parametrize("suffix", [".usdc", ".usda", ".glb", ".fbx"])
 def test_a_full_disk_leaves_the_old_file(baked, tmp_path, suffix):
     obj, path = baked("arkit"), tmp_path / f"head{suffix}"
     path.write_bytes(b"old")
