@@ -63,7 +63,7 @@ def check_motion(model, parts: dict[str, np.ndarray], called: str) -> None:
 
 def _furthest(weights: np.ndarray, basis) -> float:
     """Metres that the furthest vertex goes, or less than `FURTHEST` where it cannot go as far: the bound is cheap."""
-    reach = basis.float().norm(dim=-1).amax(1).cpu().numpy().astype(np.float64)
+    reach = 3**0.5 * basis.float().abs().amax((1, 2)).cpu().numpy().astype(np.float64)
     bound = np.abs(weights) @ reach
     worst = np.argsort(bound)[-8:]  # of frames
     if not bound[worst[-1]] > FURTHEST:
