@@ -70,7 +70,8 @@ def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:
     except HiSTalkError:
         raise
     except Exception as error:
-        raise HiSTalkError(f"'{path}' is not a safetensors file ({shown(error)}): download or train it again.") from error
+        why = shown(error)
+        raise HiSTalkError(f"'{path}' is not a safetensors file ({why}): download or train it again.") from error
     model.load_state_dict(_stacked(state, model.s2d.names), assign=True)
     model.source = str(path)
     return model.to(device).eval()
@@ -118,7 +119,8 @@ def _outline(path: Path, config: HiSTalkConfig) -> HiSTalk:
         raise HiSTalkError(f"'{path}' has a config that makes no network ({shown(error)}): train it again.") from error
     size = sum(value.numel() for value in model.state_dict().values())
     if size > MOST:
-        raise HiSTalkError(f"'{path}' asks for {size / 1e6:.0f} million weights: the most are {MOST / 1e6:.0f} million.")
+        millions = f"{size / 1e6:.0f} million weights: the most are {MOST / 1e6:.0f} million"
+        raise HiSTalkError(f"'{path}' asks for {millions}.")
     return model
 
 
@@ -130,9 +132,10 @@ def _compare(path: Path, model: HiSTalk, given: dict) -> None:
     """
     found = {}
     for name, part in given.items():
-        if part.get_dtype() not in TYPES:
-            raise HiSTalkError(f"'{path}': weight '{shown(name)}' is of type {part.get_dtype()}: train or convert it again.")
-        found[name] = torch.empty(part.get_shape(), dtype=TYPES[part.get_dtype()], device="meta")
+        kind = part.get_dtype()
+        if kind not in TYPES:
+            raise HiSTalkError(f"'{path}': weight '{shown(name)}' is of type {kind}: train or convert it again.")
+        found[name] = torch.empty(part.get_shape(), dtype=TYPES[kind], device="meta")
     found, expected = _stacked(found, model.s2d.names, _outlined), model.state_dict()
     for name in sorted(set(expected) ^ set(found)):
         kind = "lacks" if name in expected else "has the unknown"

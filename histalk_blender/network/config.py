@@ -149,7 +149,7 @@ class HiSTalkConfig:
 
     @classmethod
     def from_json(cls, text: str) -> HiSTalkConfig:
-        """The config from `to_json`'s text, by whomever it was written; fields that older versions lack have our default.
+        """The config from `to_json`'s text, by whomever it was written; missing fields have our default.
 
         Raises:
             ValueError: it is no such text, a field is unknown to this version, a value is none that a network can

@@ -1,4 +1,4 @@
-"""What a number or a word of the config may be, said where its field is declared; a checkpoint's config is checked by it."""
+"""What a value of the config may be, said where its field is declared; a checkpoint's config is checked by it."""
 
 from __future__ import annotations
 
