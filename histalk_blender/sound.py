@@ -9,7 +9,7 @@ import numpy as np
 
 from .audio import gain_for, levels_of, silent_levels
 from .channels import MIX
-from .decoding import RATE, Stretch
+from .decoding import LOUDEST, RATE, Stretch
 from .errors import HiSTalkError
 
 KEPT = 300 * RATE  # samples of a sound that is decoded once and kept, 20 MB; a longer one is decoded again as it is heard
@@ -32,7 +32,14 @@ class Sound:
 
     @classmethod
     def of(cls, samples: np.ndarray) -> Sound:
-        """Samples [N] float32 at 16 kHz."""
+        """Samples [N] float32 at 16 kHz.
+
+        Raises:
+            HiSTalkError: one is no number, or beyond all measure.
+        """
+        if not np.abs(samples).max(initial=0.0) <= LOUDEST:
+            at = int(np.argmax(~(np.abs(samples) <= LOUDEST))) / RATE
+            raise HiSTalkError(f"The sound's sample at {at:.3f} s is {samples[round(at * RATE)]:g}, which no sound has.")
         return cls(len(samples), levels_of(samples), samples, None)
 
     def __len__(self) -> int:

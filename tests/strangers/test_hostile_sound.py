@@ -13,7 +13,7 @@ from assets import SPEECH
 
 from histalk_blender.audio import check_header, normalise_level, read_audio
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.sound import open_sound
+from histalk_blender.sound import Sound, open_sound
 
 RATE = 16_000
 GIGABYTE = 1 << 30
@@ -179,6 +179,14 @@ def planted(path, samples, value, at=None, subtype="FLOAT"):
 def test_one_sample_that_cannot_be_is_refused_with_its_time(tmp_path, voice3, value):
     refused(planted(tmp_path / "a.wav", voice3, value, 2 * RATE + 1600), "2.100 s")
     refused(planted(tmp_path / "b.wav", np.stack([0 * voice3, voice3], 1), value, (RATE, 1)), "1.000 s")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
+def test_samples_given_from_python_are_looked_at_too(voice3, value):
+    samples = voice3.copy()
+    samples[8000] = value
+    with pytest.raises(HiSTalkError, match="0.500 s"):
+        Sound.of(samples)
 
 
 def test_one_flipped_bit_never_silences_the_rest(tmp_path, voice3):
