@@ -14,6 +14,7 @@ from .channels import MIX
 from .cli_batch import batch, channel_option, style_options
 from .endings import command_process, exit_code
 from .errors import HiSTalkError
+from .printing import print_anything
 from .style import Style
 
 AUDIO = click.Path(path_type=Path)
@@ -25,6 +26,7 @@ class _Group(click.Group):
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         def command():
+            print_anything()
             try:
                 return super(_Group, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
             except click.ClickException as error:

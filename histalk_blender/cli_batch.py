@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections import Counter
@@ -11,8 +12,10 @@ import click
 
 from .batch.folder import search_folder
 from .batch.manifest import BAKES, OUTPUTS, Job, read_manifest, read_outputs
+from .batch.names import LEDGER
 from .channels import FORM, MIX, read_channel
 from .errors import HiSTalkError
+from .printing import printable
 from .style import Style
 
 FILE = click.Path(path_type=Path)
@@ -118,8 +121,8 @@ def batch(
         raise HiSTalkError("--fps does not go with --blend, which has a rate of its own: leave it out.")
     if manifest.is_dir():
         for reason in search_folder(manifest, out).left_out:
-            click.echo(f"histalk: left out of '{manifest}': {reason}.", err=True)
-    jobs = read_manifest(manifest, defaults, out)
+            click.echo(printable(f"histalk: left out of '{manifest}': {reason}.", 4096), err=True)
+    jobs = read_manifest(manifest, defaults, out, [weights] if weights else [], ledger)
     if rows:
         jobs = [job for job in jobs if job.row in rows]
         if not jobs:
@@ -143,7 +146,7 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
     devices = [devices[i % len(devices)] for i in range(workers or len(devices))]
     wrong = [job for job in jobs if job.problems]
     for job in wrong[:SHOWN]:
-        click.echo(f"histalk: row {job.row}, {job.name}: {' '.join(job.problems)}", err=True)
+        click.echo(printable(f"histalk: row {job.row}, {job.name}: {' '.join(job.problems)}", 4096), err=True)
     if len(wrong) > SHOWN:
         click.echo(f"histalk: {len(wrong) - SHOWN} further rows are wrong: --dry-run tells all.", err=True)
     order = Batch(jobs, out, tuple(devices), weights, at_once or 0, retry, ledger, ray)
@@ -167,39 +170,38 @@ def _tell(jobs: list[Job]) -> Counter:
             try:
                 with quiet(2):  # libmpg123 has remarks of its own
                     check_header(job.audio, job.channel)
-            except HiSTalkError as error:
-                problems = [str(error)]
+            except Exception as error:  # whatever is wrong with one sound, the others are told of all the same
+                problems = [str(error) if isinstance(error, HiSTalkError) else f"It cannot be read ({printable(error, 120)})."]
         counts["failed" if problems else "done"] += 1
         what = " ".join(problems) if problems else f"{job.audio} -> {', '.join(job.outputs)}"
-        click.echo(f"{job.row:>5}  {job.name}: {what}", err=bool(problems))
+        click.echo(printable(f"{job.row:>5}  {job.name}: {what}", 4096), err=bool(problems))
     click.echo(f"{counts['done']} clips would be made, {counts['failed']} rows are wrong.")
     return counts
 
 
 def _status(out: Path, ledger: Path | None) -> Counter:
-    from .batch.ledger import Ledger
+    from .batch.damage import read_ledger
 
-    book = ledger or out / "histalk.sqlite"
-    if not book.is_file():
+    book = ledger or out / LEDGER
+    if not os.path.lexists(book):
         raise HiSTalkError(f"There is no ledger at '{book}': no batch was run there.")
-    found = Ledger(book)
-    rows = found.rows()
-    found.close()
-    return _count(rows)
+    return _count(read_ledger(book))
 
 
 def _merge(out: Path) -> Counter:
     from .batch.run import merged, report
 
-    rows = merged(out)
+    rows, wrong = merged(out)
     report(rows, out)
-    return _count(rows)
+    for sentence in wrong:
+        click.echo(f"histalk: {sentence}", err=True)
+    return _count(rows) + Counter(failed=len(wrong))
 
 
 def _count(rows: list[dict]) -> Counter:
     for row in rows:
         if row["state"] == "failed":
-            click.echo(f"{row['row']:>5}  {row['name']}: {row['error']}", err=True)
+            click.echo(f"{row['row']:>5}  {printable(row['name'])}: {row['error']}", err=True)
     counts = Counter(row["state"] for row in rows)
     click.echo(", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "running", "waiting")))
     return counts

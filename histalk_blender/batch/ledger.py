@@ -12,23 +12,20 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import stat
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import HiSTalkError
+from ..files import open_regular
+from ..printing import printable
+from .damage import clean_outputs, clean_row, explained, open_ledger, whole
 from .manifest import Job
+from .names import labelled, real_path
 
 ATTEMPTS = 3  # a clip during which the process ended so often is given up
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    name TEXT PRIMARY KEY, row INTEGER, audio TEXT, state TEXT, error TEXT DEFAULT '', remarks TEXT DEFAULT '[]',
-    settings TEXT, input TEXT, model TEXT, attempts INTEGER DEFAULT 0, seconds REAL, decode_s REAL, network_s REAL,
-    write_s REAL, finished REAL, outputs TEXT DEFAULT '[]'
-);
-CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER, changed INTEGER, sha256 TEXT);
-"""
 
 
 @dataclass(frozen=True)
@@ -52,23 +49,16 @@ class Ledger:
         """Open or make it.
 
         Raises:
-            HiSTalkError: the folder cannot be written, or the file is no ledger.
+            HiSTalkError: the folder cannot be written, or the file is no ledger, damaged, or a link.
         """
         self.path = Path(path)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            self.database.row_factory = sqlite3.Row
-            self.database.execute("PRAGMA synchronous = FULL")
-            self.database.executescript(SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise _unwritable(self.path, error) from error
+        self.database = open_ledger(self.path)
 
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()
 
-    def begin(self, jobs: Iterable[Job], model: str, retry: bool = False) -> list[Job]:
+    def begin(self, jobs: Iterable[Job], model: str, retry: bool = False, folder: Path | None = None) -> list[Job]:
         """Enter a run's jobs, and say which of them are to be done.
 
         Done ones stay done as long as sound, .blend, settings, weights and outputs are the same; failed ones stay failed
@@ -78,28 +68,35 @@ class Ledger:
             jobs: all of the manifest.
             model: of what all are made with.
             retry: also do again what failed.
+            folder: of the outputs; None = the ledger's own.
         """
-        known = {row["name"]: row for row in self.database.execute("SELECT * FROM jobs")}
+        jobs, folder = list(jobs), folder or self.path.parent
+        known = {row["name"]: row for row in self._select("SELECT * FROM jobs")}
         todo, entries = [], []
-        hashes = _Hashes(self.database)
+        hashes = _Hashes(self._select("SELECT * FROM files"))
         for job in jobs:
             before, settings = known.get(job.name), json.dumps(job.settings(), sort_keys=True)
-            given = " ".join(hashes(path) for path in (job.audio, job.blend) if path)
+            inputs = () if job.problems else (job.audio, job.blend)
+            given = " ".join(hashes(path) for path in inputs if path)
             now = (settings, given, model)
             same = before is not None and now == (before["settings"], before["input"], before["model"])
             if job.problems:
                 state, error = "failed", " ".join(job.problems)
-            elif same and before["state"] == "running" and before["attempts"] >= ATTEMPTS:
+            elif same and before["state"] == "running" and whole(before["attempts"]) >= ATTEMPTS:
                 state, error = "failed", f"Blender ended {ATTEMPTS} times while this was made: try it alone."
-            elif same and before["state"] == "done" and _are_there(self.path.parent, before["outputs"]):
+            elif same and before["state"] == "done" and _are_there(folder, job, before["outputs"]):
                 state, error = "done", ""
             elif same and before["state"] == "failed" and not retry:
-                state, error = "failed", before["error"]
+                state, error = "failed", str(before["error"])
             else:
                 state, error = "waiting", ""
                 todo.append(job)
-            attempts = before["attempts"] if same and state == "waiting" and before["state"] == "running" else 0
-            entries.append((job.name, job.row, str(job.audio), state, error, *now, attempts))
+            attempts = whole(before["attempts"]) if same and state == "waiting" and before["state"] == "running" else 0
+            entries.append((job.name, job.row, printable(job.audio, 4096), state, printable(error, 2000), *now, attempts))
+        # A row that had no name of its own is no clip: what the ledger says of it is of the last run alone.
+        rows, names = {job.row for job in jobs}, {job.name for job in jobs}
+        stale = [(name,) for name in known if name not in names and labelled(name) in rows]
+        self._many("DELETE FROM jobs WHERE name = ?", stale)
         self._many(
             "INSERT INTO jobs (name, row, audio, state, error, settings, input, model, attempts) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET row = excluded.row, "
@@ -120,7 +117,7 @@ class Ledger:
             "UPDATE jobs SET state = ?, error = ?, remarks = ?, attempts = 0, seconds = ?, decode_s = ?, network_s = ?, "
             "write_s = ?, finished = ?, outputs = ? WHERE name = ?",
             (
-                "failed" if outcome.error else "done", outcome.error, json.dumps(outcome.remarks), outcome.seconds,
+                "failed" if outcome.error else "done", printable(outcome.error, 2000), json.dumps(outcome.remarks), outcome.seconds,
                 outcome.decode_s, outcome.network_s, outcome.write_s, time.time(), json.dumps(outcome.outputs),
                 outcome.name,
             ),
@@ -129,10 +126,14 @@ class Ledger:
     def rows(self, names: Iterable[str] | None = None) -> list[dict]:
         """All jobs, or those named, by their rows; JSON columns as what they hold."""
         wanted = None if names is None else set(names)
-        out = [dict(row) for row in self.database.execute("SELECT * FROM jobs ORDER BY row, name")]
-        for row in out:
-            row |= {key: json.loads(row[key]) for key in ("settings", "remarks", "outputs")}
+        out = [clean_row(dict(row)) for row in self._select("SELECT * FROM jobs ORDER BY row, name")]
         return [row for row in out if wanted is None or row["name"] in wanted]
+
+    def _select(self, statement: str) -> list[sqlite3.Row]:
+        try:
+            return self.database.execute(statement).fetchall()
+        except sqlite3.Error as error:
+            raise explained(self.path, error) from error
 
     def _one(self, statement: str, values: tuple) -> None:
         self._many(statement, [values])
@@ -145,21 +146,22 @@ class Ledger:
         except sqlite3.Error as error:
             if self.database.in_transaction:
                 self.database.execute("ROLLBACK")
-            raise _unwritable(self.path, error) from error
+            raise explained(self.path, error) from error
 
 
-def _unwritable(path: Path, error: Exception) -> HiSTalkError:
-    why = getattr(error, "strerror", None) or str(error)
-    mend = "make room and run the same command" if "full" in why else "choose another --out, or mend its permissions"
-    return HiSTalkError(f"The ledger '{path}' cannot be written ({why}): {mend}.")
-
-
-def _are_there(folder: Path, outputs: str) -> bool:
-    for output in json.loads(outputs):
+def _are_there(folder: Path, job: Job, told: str) -> bool:
+    """Whether all of a job's files, and no others, are what the ledger tells of them, and lie in the folder."""
+    outputs = clean_outputs(told)
+    if {output["path"] for output in outputs} != set(job.files().values()):
+        return False
+    for output in outputs:
+        path = folder / output["path"]
         try:
-            if (folder / output["path"]).stat().st_size != output["bytes"]:
-                return False
+            found = path.lstat()
         except OSError:
+            return False
+        inside = real_path(path.parent).is_relative_to(real_path(folder))
+        if not (stat.S_ISREG(found.st_mode) and found.st_size == output["bytes"] and inside):
             return False
     return True
 
@@ -167,12 +169,12 @@ def _are_there(folder: Path, outputs: str) -> bool:
 class _Hashes:
     """sha256 of files, from the ledger while size and time are the same; "" of one that is not there."""
 
-    def __init__(self, database: sqlite3.Connection):
+    def __init__(self, known: list[sqlite3.Row]):
         self.new: dict[str, tuple] = {}
-        self.known = {row["path"]: row for row in database.execute("SELECT * FROM files")}
+        self.known = {row["path"]: row for row in known if isinstance(row["sha256"], str)}
 
     def __call__(self, path: Path) -> str:
-        key = str(path)
+        key = printable(path, 4096)
         try:
             stat = path.stat()
             before = self.known.get(key)
@@ -181,7 +183,7 @@ class _Hashes:
             if key not in self.new:
                 self.new[key] = (key, stat.st_size, stat.st_mtime_ns, sha256(path))
             return self.new[key][3]
-        except OSError:
+        except (OSError, ValueError):
             return ""
 
 
@@ -189,7 +191,7 @@ def sha256(path: Path) -> str:
     """Of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no regular file.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import json
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 
 from ..channels import FORM, MIX, read_channel
 from ..errors import HiSTalkError
+from ..files import open_regular
+from ..printing import printable
 from ..style import Style
-from .folder import search_folder
+from .names import Claims, clean_name, key_of, label, real_path
+from .tables import SURPLUS, Row, Unreadable, read_folder, read_table
 
 OUTPUTS = ("blend", "pc2", "mdd", "abc", "usd", "glb", "fbx", "livelink", "npz", "mp4")
 MORPHS = ("glb", "fbx")  # which play ARKit curves
 BAKES = ("cache", "keys", "basis", "arkit")
 STYLE = tuple(item.name for item in fields(Style))
-UNFIT = re.compile(r'[\x00-\x1f<>:"|?*\\]|(^|/)\.|[. ](/|$)')  # in a name: Windows refuses these, or they lead astray
+TEXTS = ("audio", "name", "blend", "object")
+SUFFIXES = {"usd": ".usdc", "livelink": ".csv"}  # where a kind's name is not its suffix
+IN_BLENDER = {"blend", "abc", "usd", "glb", "fbx", "mp4"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,17 @@ class Job:
     style: Style = Style()
     problems: tuple[str, ...] = field(default=(), compare=False)  # what is wrong with the row; then nothing is done
 
+    def files(self) -> dict[str, str]:
+        """Kind -> the file of it, below the output folder; also the cache that a .blend or an export plays."""
+        kinds = list(self.outputs)
+        if self.bake == "cache" and IN_BLENDER & set(kinds) and "pc2" not in kinds:
+            kinds.append("pc2")
+        return {kind: self.name + SUFFIXES.get(kind, f".{kind}") for kind in kinds}
+
+    def pictures(self) -> tuple[str, str]:
+        """The report's two of this clip, below the folder of pictures."""
+        return f"{self.name}.png", f"{self.name}.svg"
+
     def settings(self) -> dict:
         """Everything but the sound and the .blend that decides what the outputs hold, for the ledger."""
         style = {name: getattr(self.style, name) for name in STYLE}
@@ -57,6 +70,8 @@ class Job:
 
 
 def _number(text: object) -> float:
+    if isinstance(text, bool):
+        raise TypeError
     value = float(text)
     if not math.isfinite(value):
         raise ValueError
@@ -112,96 +127,48 @@ COLUMNS = {
     "smoothing": _ranged(0, 0.5, " s"),
     "delay": _ranged(-0.5, 0.5, " s"),
 }
-NAMES = ("audio", "name", "blend", "object", *COLUMNS)
+NAMES = (*TEXTS, *COLUMNS)
 
 
-def read_manifest(path: Path, defaults: Job, out: Path | None = None) -> list[Job]:
+def read_manifest(
+    path: Path, defaults: Job, out: Path | None = None, keep: Iterable[Path] = (), ledger: Path | None = None
+) -> list[Job]:
     """Every row as a job; what is wrong with a row stands in its `problems`, so that it stops no other.
 
     Args:
         path: .csv (comma, semicolon or tab), .jsonl, or a folder, of whose sounds each becomes a row, in order of names.
         defaults: of what a row leaves out.
-        out: where the batch writes, which is not searched for sounds.
+        out: the output folder, which is not searched for sounds, and in which no input may be overwritten.
+        keep: further inputs, beside the manifest and what its rows name.
+        ledger: where it is not in `out`.
 
     Raises:
         HiSTalkError: it cannot be read at all, holds nothing, or a column is not known.
     """
     path = Path(path)
     if path.is_dir():
-        rows, base = _folder(path, out), path
+        rows, columns, base = read_folder(path, out), ["audio"], path
     else:
-        rows, base = _table(path), path.parent
+        (rows, columns), base = read_table(path), path.parent
     if not rows:
         raise HiSTalkError(f"'{path}' names no clips: {'put sounds into it' if path.is_dir() else 'add rows to it'}.")
-    _check_columns(path, rows)
-    exists = _Seen()
-    jobs = [_job(number, row, base, defaults, exists) for number, row in enumerate(rows, 1)]
-    return _unique(jobs)
-
-
-def _folder(path: Path, out: Path | None) -> list[dict]:
-    found = search_folder(path, out).sounds
-    stems = [str(PurePosixPath(name).with_suffix("")).casefold() for name in found]
-    # Two formats of one clip would write the same files.
-    twice = {stem for stem, count in Counter(stems).items() if count > 1}
-    return [
-        {"audio": name, "name": name if stem in twice else str(PurePosixPath(name).with_suffix(""))}
-        for name, stem in zip(found, stems)
-    ]
-
-
-def _table(path: Path) -> list[dict]:
-    if path.suffix.lower() not in (".csv", ".jsonl"):
-        raise HiSTalkError(f"'{path}' must be a .csv, a .jsonl or a folder of sounds.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise HiSTalkError(f"'{path}' cannot be read ({error.strerror}): check the path.") from error
-    except UnicodeDecodeError as error:
-        raise HiSTalkError(f"'{path}' is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
-    return _csv(path, text) if path.suffix.lower() == ".csv" else _jsonl(path, text)
-
-
-def _csv(path: Path, text: str) -> list[dict]:
-    head = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=head.count), skipinitialspace=True)
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise HiSTalkError(f"'{path}', line {reader.line_num}: {error}; mend the line.") from error
-    return [
-        {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if key is not None}
-        | ({"": "more cells"} if None in row else {})
-        for row in rows
-        if any(row.values())
-    ]
-
-
-def _jsonl(path: Path, text: str) -> list[dict]:
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise HiSTalkError(f"'{path}', line {number} is no JSON ({error}): mend the line.") from error
-        if not isinstance(row, dict):
-            raise HiSTalkError(f"'{path}', line {number} is no JSON object: write {{\"audio\": \"clip.wav\"}}.")
-        rows.append({str(key).lower(): value for key, value in row.items() if value is not None})
-    return rows
-
-
-def _check_columns(path: Path, rows: list[dict]) -> None:
-    if path.is_dir():
-        return
-    known = {key for row in rows for key in row} - {""}
-    for key in sorted(known - set(NAMES)):
-        near = difflib.get_close_matches(key, NAMES, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"columns are {', '.join(NAMES)}."
-        raise HiSTalkError(f"'{path}' has a column '{key}': {hint}")
-    if "audio" not in known:
+    if "audio" not in columns:
         raise HiSTalkError(f"'{path}' has no column 'audio': name each row's sound in it.")
+    if path.suffix.lower() == ".csv" and (unknown := [why for why in map(_why_unknown, columns) if why]):
+        raise HiSTalkError(f"'{path}' has a column {unknown[0]}")
+    exists = _Seen()
+    jobs = [_gate(number, row, base, defaults, exists) for number, row in enumerate(rows, 1)]
+    inputs = {path, *keep, *(job.audio for job in jobs), *(job.blend for job in jobs if job.blend)}
+    inputs |= {real_path(link) for link in exists.links & inputs}
+    return _unique(jobs, Claims(out, inputs, ledger))
+
+
+def _why_unknown(column: str) -> str:
+    if column in NAMES:
+        return ""
+    near = difflib.get_close_matches(column, NAMES, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"columns are {', '.join(NAMES)}."
+    return f"'{printable(column, 40)}': {hint}"
 
 
 class _Seen:
@@ -209,25 +176,51 @@ class _Seen:
 
     def __init__(self):
         self.folders: dict[Path, set[str]] = {}
+        self.links: set[Path] = set()  # among what was seen
 
-    def __call__(self, path: Path) -> bool:
+    def why_not(self, path: Path) -> str:
+        """Why there is no file to be opened at a path; "" where there is one."""
         folder = path.parent
         if folder not in self.folders:
             try:
-                self.folders[folder] = {entry.name for entry in os.scandir(folder) if entry.is_file()}
-            except OSError:
+                entries = list(os.scandir(folder))
+                self.folders[folder] = {entry.name for entry in entries if entry.is_file()}
+                self.links |= {folder / entry.name for entry in entries if entry.is_symlink()}
+            except (OSError, ValueError):
                 self.folders[folder] = set()
-        return path.name in self.folders[folder] or path.is_file()
+        if path.name in self.folders[folder]:
+            return ""
+        try:
+            open_regular(path).close()
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+
+def _gate(number: int, row: Row, base: Path, defaults: Job, exists: _Seen) -> Job:
+    """A row as a job: the one place where whatever is wrong with it, foreseen or not, becomes its own sentence."""
+    try:
+        if isinstance(row, Unreadable):
+            raise HiSTalkError(row)
+        return _job(number, row, base, defaults, exists)
+    except Exception as error:
+        said = str(error) if isinstance(error, HiSTalkError) else f"It cannot be read ({printable(error, 120)}): fix the row."
+        return replace(defaults, row=number, name=label(number, ""), problems=(said,))
 
 
 def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Job:
-    problems, values, style = [], {}, {}
-    if "" in row:
+    problems, values, style, given = [], {}, {}, {}
+    if row.get(SURPLUS):
         problems.append("It has more cells than the header: quote what holds the separator.")
-    for name in ("audio", "name", "blend", "object"):
-        if not isinstance(row.get(name, ""), str):
-            problems.append(f"'{name}' is {row[name]!r}: write text.")
-    given = {name: row[name] for name in ("audio", "name", "blend", "object") if isinstance(row.get(name), str)}
+    problems += [f"It has a column {why}" for why in map(_why_unknown, sorted(row.keys() - {SURPLUS})) if why]
+    for name in TEXTS:
+        value = row.get(name, "")
+        if not isinstance(value, str):
+            problems.append(f"'{name}' is {printable(value, 60)}: write text.")
+        elif not _is_text(value):
+            problems.append(f"'{name}' is '{printable(value, 80)}', which is not UTF-8: rename it.")
+        else:
+            given[name] = value
     audio = base / given["audio"] if given.get("audio") else Path()
     blend = base / given["blend"] if given.get("blend") else defaults.blend
     for name, (read, wanted) in COLUMNS.items():
@@ -235,18 +228,22 @@ def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Jo
             continue
         try:
             (style if name in STYLE else values)[name] = read(row[name])
-        except (TypeError, ValueError):
-            problems.append(f"'{name}' is '{row[name]}': write {wanted}.")
-    if not given.get("audio"):
+        except (TypeError, ValueError, ArithmeticError):
+            problems.append(f"'{name}' is '{printable(row[name], 60)}': write {wanted}.")
+    if given.get("audio") == "":
         problems.append("It names no sound: fill in 'audio'.")
-    elif not exists(audio):
-        problems.append(f"No audio file at '{audio}': check the path.")
-    if blend and not exists(blend):
-        problems.append(f"No .blend at '{blend}': check the path.")
-    name = given.get("name") or (_stem(given["audio"]) if given.get("audio") else f"row {number}")
-    if not name or UNFIT.search(name) or PurePosixPath(name).is_absolute() or len(name) > 200:
-        problems.append(f"'{name}' cannot be the name of outputs: use letters, digits, - and _, and / for folders.")
-        name = f"row {number}"
+    elif "audio" in given and (why := exists.why_not(audio)):
+        problems.append(f"No audio file at '{printable(audio)}' ({why}): check the path.")
+    if blend and (why := exists.why_not(blend)):
+        problems.append(f"No .blend at '{printable(blend)}' ({why}): check the path.")
+    name = given.get("name") or _stem(given.get("audio") or "")
+    try:
+        name = clean_name(name)
+    except ValueError:
+        if name:
+            shown = printable(name, 80)
+            problems.append(f"'{shown}' cannot be the name of outputs: use letters, digits, - and _, and / for folders.")
+        name = label(number, name or str(row.get("audio", "")))
     job = replace(
         defaults, row=number, name=name, audio=audio, blend=blend, object=given.get("object") or defaults.object,
         style=replace(defaults.style, **style), **values,
@@ -254,7 +251,7 @@ def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Jo
     if blend and "fps" in values:
         problems.append("'fps' does not go with 'blend', which has a rate of its own: leave it out.")
     if not blend and given.get("object"):
-        problems.append(f"'{given['object']}' is in no .blend: fill in 'blend'.")
+        problems.append(f"'{printable(given['object'], 80)}' is in no .blend: fill in 'blend'.")
     morphs = [name for name in MORPHS if name in job.outputs]
     kind = job.bake or ("arkit" if morphs else "basis")
     if morphs and kind != "arkit":
@@ -264,21 +261,29 @@ def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Jo
     return replace(job, bake=kind, problems=tuple(problems))
 
 
+def _is_text(value: str) -> bool:
+    """Whether it holds whole characters alone: bytes of a file name that are none come as halves of some."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 def _stem(audio: str) -> str:
     """A sound's own name; one that lies elsewhere gives no folders."""
+    if not audio:
+        return ""
     path = PurePosixPath(audio.replace("\\", "/"))
     path = path.with_suffix("") if path.name else path
     return path.name if path.is_absolute() or ".." in path.parts or ":" in str(path) else str(path)
 
 
-def _unique(jobs: Iterable[Job]) -> list[Job]:
-    """Two rows may not write the same files, not even where capitals do not count."""
-    first: dict[str, int] = {}
+def _unique(jobs: Iterable[Job], claims: Claims) -> list[Job]:
+    """No two rows may write the same files, nor one a file that another reads; nor have two the same name."""
     out = []
     for job in jobs:
-        taken = first.setdefault(job.name.casefold(), job.row)
-        if taken != job.row:
-            sentence = f"Row {taken} has the name '{job.name}' already: give each its own 'name'."
-            job = replace(job, problems=(*job.problems, sentence), name=f"{job.name} (row {job.row})")
-        out.append(job)
+        clash = "" if job.problems else claims.take(job.row, [*job.files().values(), *job.pictures()])
+        out.append(replace(job, problems=(clash,)) if clash else job)
+    taken = {key_of(job.name) for job in out if not job.problems}
+    for i, job in enumerate(out):
+        if job.problems and key_of(job.name) in taken:
+            out[i] = replace(job, name=label(job.row, job.name))
+        taken.add(key_of(out[i].name))
     return out

@@ -16,10 +16,9 @@ from ..placing import from_sound_on
 from ..synthesis import Performance, save_motion
 from ..take import Take, recognise
 from .ledger import sha256
-from .manifest import Job
+from .manifest import IN_BLENDER, Job
+from .names import place_in
 
-SUFFIXES = {"usd": ".usdc", "livelink": ".csv"}  # where a kind's name is not its suffix
-IN_BLENDER = {"blend", "abc", "usd", "glb", "fbx", "mp4"}
 FPS = 30.0  # of the bundled head's outputs where a job names no rate
 
 
@@ -31,28 +30,13 @@ class Written:
     remarks: tuple[str, ...]
 
 
-def path_of(job: Job, kind: str, folder: Path) -> Path:
-    """Where an output goes.
-
-    Raises:
-        HiSTalkError: a link would lead it out of the folder.
-    """
-    path = folder / (job.name + SUFFIXES.get(kind, f".{kind}"))
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise HiSTalkError(f"'{path}' lies outside of '{folder}' by a link: remove the link.")
-    return path
-
-
 def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
     """Make all that a job asks for; what was there before is replaced file by file.
 
     Raises:
         HiSTalkError: anything of it cannot be made.
     """
-    paths = {kind: path_of(job, kind, folder) for kind in job.outputs}
-    if "blend" in paths and job.bake == "cache":
-        paths["pc2"] = path_of(job, "pc2", folder)  # which the .blend plays
-    path_of(job, "pc2", folder).parent.mkdir(parents=True, exist_ok=True)
+    paths = {kind: place_in(folder, file) for kind, file in job.files().items()}
     take, remarks = Take(performance), list(performance.remarks)
     rest = shown = load_head().vertices
     fps, spoken = job.fps or FPS, False
@@ -67,7 +51,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
         rest, shown, fps = shot.seat(obj)
         if spoken := bool(IN_BLENDER & set(paths)):
             report = shot.speak(
-                obj, take, kind=job.bake, start=job.start, cache=path_of(job, "pc2", folder).resolve(),
+                obj, take, kind=job.bake, start=job.start, cache=paths.get("pc2"),
                 tolerance_mm=job.tolerance, style=job.style, rest=job.blend is not None,
             )  # fmt: skip
             remarks += report.warnings
@@ -101,9 +85,11 @@ def _write_points(
     if not topology:
         raise HiSTalkError(f"The object is no FLAME head nor the bundled one: leave {' and '.join(sorted(paths))} out.")
     motion = from_sound_on(take.motion_on(topology, rest, job.style), fps, job.style.delay)
-    if "pc2" in paths:
-        commit_file(write_pc2(paths["pc2"], shown, motion), paths["pc2"])
-    if "mdd" in paths:
-        commit_file(write_mdd(paths["mdd"], shown, motion), paths["mdd"])
+    for kind, write in (("pc2", write_pc2), ("mdd", write_mdd)):
+        if kind in paths:
+            try:
+                commit_file(write(paths[kind], shown, motion), paths[kind])
+            except OSError as error:
+                raise HiSTalkError(f"'{paths[kind]}' cannot be written ({error.strerror}): fix that.") from error
     if "npz" in paths:
         save_motion(paths["npz"], motion, {"neutral_vertices": rest, "topology": topology})

@@ -16,14 +16,18 @@ from tqdm import tqdm
 from .. import __version__
 from ..audio import seconds_of
 from ..errors import HiSTalkError
+from ..files import clean_leftovers
+from ..printing import printable
 from ..synthesis import WEIGHTS
 from .crew import crew
+from .damage import check_places, read_ledger
 from .ledger import Ledger, Outcome, sha256
 from .manifest import Job
+from .names import LEDGER, place_in, real_path
 from .report import write_report
 from .work import PICTURES, Group, Setup, work
 
-LEDGER = "histalk.sqlite"
+LEDGERS = "ledgers"  # folder of a farm's chunks' own
 ROWS = 16  # clips that a GPU hears at once
 
 
@@ -62,10 +66,13 @@ def run(batch: Batch) -> Counter:
     except OSError as error:
         raise HiSTalkError(f"No checkpoint at '{weights}' ({error.strerror}): check the path.") from error
     names = [job.name for job in batch.jobs]
+    for own in (batch.book, batch.folder / PICTURES / "picture"):
+        if own.is_relative_to(batch.folder):
+            place_in(batch.folder, own.relative_to(batch.folder).as_posix())
     with _alone(batch.book):
         ledger = Ledger(batch.book)
         try:
-            todo = ledger.begin(batch.jobs, model, batch.retry)
+            todo = ledger.begin(batch.jobs, model, batch.retry, batch.folder)
             if todo:
                 _check_weights(batch)
             groups = grouped(batch.jobs, {job.name for job in todo}, batch.rows or (ROWS if "cuda" in batch.devices[0] else 1))
@@ -75,6 +82,8 @@ def run(batch: Batch) -> Counter:
                         ledger.ended(outcome)
                         ended(outcome)
                 finally:
+                    for folder in {(batch.folder / place / name).parent for name in names for place in ("", PICTURES)}:
+                        clean_leftovers(folder)  # of workers that died
                     if batch.ledger is None:  # a farm's chunks are reported together
                         report(ledger.rows(), batch.folder)
             return Counter(row["state"] for row in ledger.rows(names))
@@ -105,7 +114,7 @@ def _bar(total: int, done: int) -> Iterator[Callable[[Outcome], None]]:
             bar.set_postfix_str(f"{60 * count / (time.monotonic() - began):.0f} clips/min", refresh=False)
             bar.update()
             if outcome.error:
-                bar.write(f"histalk: {outcome.name}: {outcome.error}", file=sys.stderr)
+                bar.write(printable(f"histalk: {outcome.name}: {outcome.error}", 4096), file=sys.stderr)
 
         yield ended
 
@@ -144,28 +153,36 @@ def report(rows: list[dict], folder: Path) -> list[Path]:
         return []
 
 
-def merged(folder: Path) -> list[dict]:
-    """The rows of all ledgers in a folder's `ledgers`, as a farm's chunks leave them.
+def merged(folder: Path) -> tuple[list[dict], list[str]]:
+    """The rows of all ledgers in a folder's `ledgers`, as a farm's chunks leave them, and what is wrong with others.
 
     Raises:
         HiSTalkError: there are none.
     """
-    books = sorted((folder / "ledgers").glob("*.sqlite"))
+    place = folder / LEDGERS
+    if not real_path(place).is_relative_to(real_path(folder)):
+        raise HiSTalkError(f"'{place}' lies outside of '{folder}' by a link: remove the link.")
+    books = sorted(place.glob("*.sqlite"))
     if not books:
-        raise HiSTalkError(f"'{folder / 'ledgers'}' holds no ledgers: run the chunks first.")
+        raise HiSTalkError(f"'{place}' holds no ledgers: run the chunks first.")
     found: list[dict] = []
+    wrong: list[str] = []
     for book in books:
-        ledger = Ledger(book)
-        found += ledger.rows()
-        ledger.close()
+        try:
+            found += read_ledger(book)
+        except HiSTalkError as error:
+            wrong.append(str(error))
+    if wrong and not found:
+        raise HiSTalkError(" ".join(wrong[:3]))
     # Of a clip that stands in two, as after another size of chunks, what ended last counts.
     newest = {row["name"]: row for row in sorted(found, key=lambda row: row["finished"] or 0)}
-    return sorted(newest.values(), key=lambda row: row["row"])
+    return sorted(newest.values(), key=lambda row: row["row"]), wrong
 
 
 @contextmanager
 def _alone(book: Path) -> Iterator[None]:
     """Hold a ledger's lock, which the system takes back however the process ends."""
+    check_places(book)
     lock = FileLock(book.with_name(book.name + ".lock"))
     try:
         book.parent.mkdir(parents=True, exist_ok=True)

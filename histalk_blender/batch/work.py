@@ -21,6 +21,7 @@ from ..synthesis import Performance
 from ..take import perform
 from .ledger import Outcome
 from .manifest import Job
+from .names import place_in
 from .outputs import write_outputs
 from .picture import level_plot, thumbnail
 
@@ -219,15 +220,20 @@ def _write(setup: Setup, heard: _Heard) -> Outcome:
 
 
 def _draw(job: Job, performance: Performance, folder: Path) -> None:
-    place = folder / PICTURES / job.name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(place.with_name(place.name + ".png"), thumbnail(performance))
-    atomic_write(place.with_name(place.name + ".svg"), level_plot(performance).encode())
+    pictures = thumbnail(performance), level_plot(performance).encode()
+    for file, data in zip(job.pictures(), pictures):
+        path = place_in(folder, f"{PICTURES}/{file}")
+        try:
+            atomic_write(path, data)
+        except OSError as error:
+            raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): fix that.") from error
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, HiSTalkError):
         return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"'{error.filename}' cannot be used ({error.strerror}): fix that, and run the same command again."
     traceback.print_exception(error)
     said = str(error).strip().partition("\n")[0][:200]
     return f"HiSTalk stumbled ({type(error).__name__}: {said}); the console has the details."
@@ -235,10 +241,11 @@ def _sentence(error: Exception) -> str:
 
 def _halt_if_full(error: BaseException, folder: Path) -> None:
     """Blender's own messages do not say why a file cannot be written, so a full disk is asked for."""
-    number, cause = None, error
-    while cause is not None and number is None:
-        number, cause = getattr(cause, "errno", None), cause.__cause__ or cause.__context__
-    if number in (errno.ENOSPC, errno.EDQUOT) or not has_room(folder):
+    numbers, cause = set(), error
+    while cause is not None:
+        numbers.add(getattr(cause, "errno", None))
+        cause = cause.__cause__ or cause.__context__
+    if numbers & {errno.ENOSPC, errno.EDQUOT} or not has_room(folder):
         raise Halt(f"The disk of '{folder}' is full: make room and run the same command again.") from error
-    if number == errno.EROFS or not os.access(folder, os.W_OK):
+    if errno.EROFS in numbers or not os.access(folder, os.W_OK):
         raise Halt(f"'{folder}' can no longer be written: mend that and run the same command again.") from error

@@ -71,7 +71,7 @@ def test_what_is_wrong_with_a_row_is_its_own(folder, row, said):
 def test_two_rows_of_one_name_and_too_many_cells_are_told(folder):
     path = table(folder, "audio,name\na.wav,Line\nen/b.wav,line\nen/b.wav,x,y\n")
     jobs = read_manifest(path, Job())
-    assert not jobs[0].problems and "Row 1" in jobs[1].problems[0] and "more cells" in jobs[2].problems[0]
+    assert not jobs[0].problems and "row 1" in jobs[1].problems[0] and "more cells" in jobs[2].problems[0]
     assert len({job.name for job in jobs}) == 3
 
 
