@@ -14,6 +14,7 @@ from .channels import MIX
 from .cli_batch import batch, channel_option, style_options
 from .endings import command_process, exit_code
 from .errors import HiSTalkError
+from .files import put_back
 from .printing import print_anything
 from .style import Style
 
@@ -140,7 +141,7 @@ def bake(
         raise HiSTalkError("--fps does not go with a shot, which has a rate of its own: leave it out.")
     if not shot and name:
         raise HiSTalkError(f"--object names '{name}', but there is no shot: name its .blend with --shot.")
-    obj, cache = shots.open_shot(shot, name) if shot else None, blend.with_suffix(".pc2").resolve()
+    obj, cache = shots.open_shot(shot, name) if shot else None, blend.resolve().parent / f"{blend.stem}.pc2"
     if shot:
         shots.check_head(obj, kind=kind, cache=cache)
     take, style = _listen(audio, weights, device, channel=channel), Style(lips, jaw, upper_face, smoothing, delay)
@@ -150,9 +151,12 @@ def bake(
             click.echo(f"histalk: {remark}", err=True)
     else:
         obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit", delay)
-    report = shots.speak(obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, style=style, rest=bool(shot))
-    frames = shots.frames_of(take, shots.seat(obj)[2], delay)
-    shots.write(obj, {"blend": blend}, start, frames)
+    with put_back(cache):  # which is of no use without the .blend that plays it
+        report = shots.speak(
+            obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, style=style, rest=bool(shot)
+        )
+        frames = shots.frames_of(take, shots.seat(obj)[2], delay)
+        shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)
     accuracy = report.accuracy and f", {report.accuracy}"

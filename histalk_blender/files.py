@@ -146,12 +146,34 @@ def atomic_write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def has_room(folder: Path) -> bool:
-    """Whether another megabyte can be written to a folder's disk; asked by writing, as a quota does not say so."""
+@contextmanager
+def put_back(path: Path) -> Iterator[None]:
+    """Whatever a block that fails has made of a file: what was there before is there again, or nothing if nothing was."""
+    kept = temp_path(path)
+    was_there = os.path.lexists(path)
+    try:
+        if was_there:
+            with suppress(OSError):  # where a file system has no hard links
+                os.link(path, kept, follow_symlinks=False)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if os.path.lexists(kept):
+                os.replace(kept, path)
+            elif not was_there:
+                path.unlink()
+        raise
+    finally:
+        discard_file(kept)
+
+
+def has_room(folder: Path, size: int = 1 << 20) -> bool:
+    """Whether so many bytes more fit on a folder's disk; asked by writing, as a quota does not say so."""
     probe = temp_path(folder / "room")
     try:
         with create_file(probe) as file:
-            file.write(b"\0" * (1 << 20))
+            for _ in range(0, size, 1 << 20):
+                file.write(bytes(1 << 20))
             file.flush()
             os.fsync(file.fileno())
         return True

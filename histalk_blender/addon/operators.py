@@ -14,8 +14,9 @@ from ..bake import add_head, remove_bake
 from ..bake.ownership import has_bake
 from ..bake.plan import check_object
 from ..errors import HiSTalkError
-from ..files import atomic_write
+from ..files import atomic_write, open_regular
 from ..head import load_head
+from ..printing import printable
 from ..units import ARKIT_UNITS
 from . import running
 from .explained import Explained, redraw
@@ -23,6 +24,7 @@ from .job import find_object
 from .orders import order_for, why_no_order
 from .preferences import prepare_environment, why_no_pytorch
 
+LARGEST_MAP = 1 << 20  # bytes of a mapping's file
 TICK = 0.03  # seconds between two looks at the worker
 
 
@@ -265,6 +267,33 @@ class HISTALK_OT_save_map(Explained, ExportHelper, bpy.types.Operator):
         return {"FINISHED"}
 
 
+def _read_map(path: Path) -> dict[str, str | None]:
+    """Unit -> shape key of a file, all of them such as can be set.
+
+    Raises:
+        HiSTalkError: it is no such file.
+    """
+    called = printable(path)
+    try:
+        with open_regular(path) as file:
+            data = file.read(LARGEST_MAP + 1)
+        if len(data) > LARGEST_MAP:
+            raise ValueError("it is larger than any mapping")
+        mapping = json.loads(data.decode("utf-8-sig"))
+        if not isinstance(mapping, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or printable(error, 120)
+        raise HiSTalkError(f"'{called}' is no mapping ({why}): choose one made by Save Mapping.") from error
+    unknown = [printable(unit, 40) for unit in mapping if unit not in ARKIT_UNITS]
+    if unknown:
+        raise HiSTalkError(f"'{called}' names what is no ARKit unit ({', '.join(unknown[:3])}): fix it.")
+    for unit, key in mapping.items():
+        if not isinstance(key, str | None) or printable(key, 400) != str(key):
+            raise HiSTalkError(f"'{called}' has for {unit} what is no shape key's name ({printable(key, 40)}): fix it.")
+    return mapping
+
+
 class HISTALK_OT_load_map(Explained, ImportHelper, bpy.types.Operator):
     """Load a mapping of units to shape keys from JSON"""
 
@@ -278,14 +307,9 @@ class HISTALK_OT_load_map(Explained, ImportHelper, bpy.types.Operator):
     def execute(self, context) -> set[str]:
         """Read it, all or nothing."""
         try:
-            mapping = json.loads(Path(self.filepath).read_text())
-            unknown = [unit for unit in mapping if unit not in ARKIT_UNITS or not isinstance(mapping[unit], str | None)]
-        except (OSError, ValueError, TypeError) as error:
-            self.report({"ERROR"}, f"'{self.filepath}' is no mapping ({error}): choose one made by Save Mapping.")
-            return {"CANCELLED"}
-        if unknown or not isinstance(mapping, dict):
-            names = ", ".join(map(str, unknown[:3]))
-            self.report({"ERROR"}, f"'{self.filepath}' names what is no ARKit unit ({names}): mend it.")
+            mapping = _read_map(Path(self.filepath))
+        except HiSTalkError as error:
+            self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         context.object.histalk.set_mapping(mapping)
         return {"FINISHED"}

@@ -96,8 +96,18 @@ def save_blend(path: Path) -> None:
         HiSTalkError: the file cannot be written.
     """
     bpy.context.preferences.filepaths.save_version = 0
-    with blender_output(path) as temporary, simulations_saved_as_they_were(), quiet(1):
+    with blender_output(path, needs=2 * _size_foretold()) as temporary, simulations_saved_as_they_were(), quiet(1):
         # Only a saved file has a place that paths can be relative to.
         bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
         bpy.ops.file.make_paths_relative()
         bpy.ops.wm.save_mainfile()
+
+
+def _size_foretold() -> int:
+    """Bytes that the open scene takes in a .blend, roughly: it is saved twice, and Blender takes away what did not fit."""
+    opened = Path(bpy.data.filepath)
+    size = (1 << 20) + (opened.stat().st_size if bpy.data.filepath and opened.is_file() else 0)
+    for mesh in bpy.data.meshes:
+        keys = mesh.shape_keys.key_blocks if mesh.shape_keys else ()
+        size += len(mesh.vertices) * 12 * (4 + len(keys))
+    return size

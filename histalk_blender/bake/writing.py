@@ -15,12 +15,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def blender_output(path: Path, verb: str = "written") -> Iterator[Path]:
+def blender_output(path: Path, verb: str = "written", needs: int = 1 << 20) -> Iterator[Path]:
     """A temporary path for an operator of Blender; `path` when the block ends well. A link there is replaced.
 
     Args:
         path: the file in the end.
         verb: what cannot be done with it where that fails.
+        needs: bytes that it takes on the way, as far as they can be foretold: with fewer free, a failure is a full disk.
 
     Raises:
         HiSTalkError: it cannot be written; its cause is the OSError with the reason where one is known, as a full disk is.
@@ -32,17 +33,17 @@ def blender_output(path: Path, verb: str = "written") -> Iterator[Path]:
             try:
                 yield temporary
             except RuntimeError as error:  # all that operators raise
-                raise _reason(error, path.parent) from error
+                raise _reason(error, path.parent, needs) from error
     except OSError as error:
         mend = "make room, or choose another place" if error.errno in FULL else "choose another place"
         raise HiSTalkError(f"'{path}' cannot be {verb} ({error.strerror or error}): {mend}.") from error
 
 
-def _reason(error: RuntimeError, folder: Path) -> OSError:
+def _reason(error: RuntimeError, folder: Path, needs: int) -> OSError:
     """What an operator said, in one line: its error may be a traceback, with the place of its raising below."""
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Location:")]
     said = lines[-1].strip().removeprefix("Error: ") if lines else type(error).__name__
     full = next((number for number in FULL if os.strerror(number) in str(error)), None)
-    if full is None and not has_room(folder):  # asked for as long as the temporary file is there
+    if full is None and not has_room(folder, needs):  # asked for as long as the temporary file is there
         full = errno.ENOSPC
     return OSError(full, os.strerror(full)) if full else OSError(errno.EIO, said)

@@ -66,6 +66,10 @@ def run(batch: Batch) -> Counter:
     except OSError as error:
         raise HiSTalkError(f"No checkpoint at '{weights}' ({error.strerror}): check the path.") from error
     names = [job.name for job in batch.jobs]
+    try:
+        batch.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HiSTalkError(f"'{batch.folder}' cannot be made ({error.strerror}): name another --out.") from error
     for own in (batch.book, batch.folder / PICTURES / "picture"):
         if own.is_relative_to(batch.folder):
             place_in(batch.folder, own.relative_to(batch.folder).as_posix())

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from histalk_blender import cli_batch
 from histalk_blender.batch.damage import read_ledger
 from histalk_blender.batch.ledger import Ledger, Outcome
 from histalk_blender.batch.manifest import Job
@@ -18,22 +20,31 @@ from histalk_blender.cli import main
 from histalk_blender.errors import HiSTalkError
 
 
+def jobs_of(folder):
+    (folder / "a.wav").write_bytes(b"a sound, as far as a ledger knows")
+    return [Job(row=i + 1, name=f"line {i}", audio=folder / "a.wav", bake="basis") for i in range(40)]
+
+
 @pytest.fixture
 def jobs(tmp_path):
-    (tmp_path / "a.wav").write_bytes(b"a sound, as far as a ledger knows")
-    return [Job(row=i + 1, name=f"line {i}", audio=tmp_path / "a.wav", bake="basis") for i in range(40)]
+    return jobs_of(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    ledger = Ledger(folder / "out" / "histalk.sqlite")
+    ledger.begin(jobs_of(folder), "m")
+    for job in jobs_of(folder):
+        finish(ledger, job.name)
+    ledger.close()
+    return folder / "out"
 
 
 @pytest.fixture
-def book(tmp_path, jobs):
+def book(tmp_path, made):
     """A ledger of forty clips that are done."""
-    place = tmp_path / "out" / "histalk.sqlite"
-    ledger = Ledger(place)
-    ledger.begin(jobs, "m")
-    for job in jobs:
-        finish(ledger, job.name)
-    ledger.close()
-    return place
+    return Path(shutil.copytree(made, tmp_path / "out"), "histalk.sqlite")
 
 
 def finish(ledger, name):
@@ -125,7 +136,7 @@ STRANGE = [
 ]  # fmt: skip
 
 
-def test_strange_values_in_a_row_are_that_row_s_alone(book, jobs, capfd):
+def test_strange_values_in_a_row_are_that_row_s_alone(book, jobs):
     whole = book.read_bytes()
     for strange in [*STRANGE, f"settings = '{'[' * 100_000}'", f"outputs = '{'[' * 100_000}'"]:
         book.write_bytes(whole)
@@ -133,12 +144,11 @@ def test_strange_values_in_a_row_are_that_row_s_alone(book, jobs, capfd):
         rows = read_ledger(book)
         assert len(rows) == 40 and sum(row["state"] == "done" for row in rows) >= 39, strange
         write_report(rows, book.parent, "report")
-        code, said, complained = batch(capfd, "--out", book.parent, "--status")
-        assert code == 0 and "done" in said and "Traceback" not in complained, strange
         assert set(todo(book, jobs)) <= {"line 7"}, strange
+        assert cli_batch._count(rows)["done"] >= 39
     book.write_bytes(whole)
     for column, value in (("sha256", "7"), ("bytes", "'x'"), ("changed", "NULL"), ("path", "x'ff'")):
-        changed(book, f"UPDATE files SET {column} = {value}")
+        changed(book, f"UPDATE files SET {column} = {value} WHERE rowid = (SELECT min(rowid) FROM files)")
         todo(book, jobs)
 
 

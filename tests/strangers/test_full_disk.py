@@ -1,0 +1,75 @@
+"""A full disk stops a batch with "make room", whatever was being written, and leaves nothing half done."""
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+from assets import SPEECH
+
+from histalk_blender import files
+from histalk_blender.batch import work
+from histalk_blender.batch.manifest import Job
+from histalk_blender.cli import main
+from histalk_blender.errors import HiSTalkError
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A folder whose disk has so many bytes, after it was told how many."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def sized(size):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True).returncode:
+            pytest.skip("no file system may be mounted here")
+        return place
+
+    yield sized
+    subprocess.run(["umount", "-l", place], capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bake", "size"),
+    [
+        # Where Blender fails, it takes its unfinished file away, and then there is room again.
+        ("blend", "basis", "2m"), ("blend", "keys", "2m"), ("blend", "keys", "3m"), ("blend", "cache", "3m"),
+        ("abc", "basis", "2m"), ("usd", "basis", "2m"), ("glb", "arkit", "3m"), ("pc2", "basis", "1m"), ("npz", "basis", "1m"),
+    ],
+)  # fmt: skip
+def test_a_full_disk_is_no_fault_of_the_clip(stored_take, disk, kind, bake, size):
+    performance = replace(stored_take.performance, motion=stored_take.performance.motion.between(0, 40))
+    place, job = disk(size), Job(row=1, name="line", audio=SPEECH, bake=bake, outputs=(kind,))
+    with pytest.raises(work.Halt, match="make room"):
+        work._write(work.Setup(place, None, "cpu"), work._Heard(job, performance=performance))
+    assert {path.suffix for path in place.rglob("*")} <= {".pc2"}
+
+
+def test_a_bake_that_cannot_be_saved_leaves_no_cache(disk, monkeypatch, stored_take, head):
+    place, cache = disk("8m"), 12 * len(head.vertices) * len(stored_take.performance.motion.at_fps(10))
+    monkeypatch.setattr("histalk_blender.cli._listen", lambda *arguments, **options: stored_take)
+    arguments = ["bake", str(SPEECH), "--blend", str(place / "out.blend"), "--bake", "cache", "--fps", "10"]
+    (place / "ballast").write_bytes(bytes((8 << 20) - cache - 500_000))
+    with pytest.raises(HiSTalkError, match="out.blend' cannot be written"):
+        main.main(arguments, standalone_mode=False)
+    assert [path.name for path in place.iterdir()] == ["ballast"]
+    (place / "out.pc2").write_bytes(b"of an earlier .blend")
+    with pytest.raises(HiSTalkError, match="make room"):
+        main.main(arguments, standalone_mode=False)
+    assert (place / "out.pc2").read_bytes() == b"of an earlier .blend" and len(list(place.iterdir())) == 2
+
+
+def test_what_a_failing_block_did_to_a_file_is_undone(tmp_path):
+    path = tmp_path / "a.pc2"
+    for before in (None, b"old"):
+        for after in (b"new", None):
+            path.unlink(missing_ok=True)
+            if before is not None:
+                path.write_bytes(before)
+            with pytest.raises(KeyboardInterrupt), files.put_back(path):
+                if after is not None:
+                    files.atomic_write(path, after)
+                raise KeyboardInterrupt
+            assert [item.read_bytes() for item in tmp_path.iterdir()] == ([before] if before else [])
+    with files.put_back(path):
+        files.atomic_write(path, b"new")
+    assert [item.read_bytes() for item in tmp_path.iterdir()] == [b"new"]
