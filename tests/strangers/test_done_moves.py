@@ -329,7 +329,7 @@ def test_the_command_line_refuses_what_would_be_lost_before_it_listens(library, 
 
     link(library, "object and mesh")
     bpy.ops.wm.save_mainfile()
-    monkeypatch.setattr(cli, "_listen", lambda *_: pytest.fail("it listened"))
+    monkeypatch.setattr(cli, "_listen", lambda *_, **__: pytest.fail("it listened"))
     out = tmp_path / "out.blend"
     with pytest.raises(SystemExit) as left:
         cli.main(["bake", str(SPEECH), "--blend", str(out), "--shot", str(library.with_name("shot.blend"))])
