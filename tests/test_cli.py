@@ -180,7 +180,7 @@ moment, heard = sys.argv.pop(1), take.synthesize_many
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born deaf to it
 
-def strike(*_):
+def strike(*_, **__):
     os.kill(os.getpid(), signal.SIGINT)
 
 def listening(*arguments, **options):
