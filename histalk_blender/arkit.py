@@ -6,7 +6,7 @@ import numpy as np
 
 from .arkit_files import write_units
 from .arkit_names import match_names
-from .head import INNER_LIP_PAIRS, Head
+from .head import INNER_LIP_PAIRS, Head, load_head
 from .motion import Motion
 from .units import ARKIT_UNITS
 
@@ -82,14 +82,14 @@ def playable(
 
 
 def left_over(motion: Motion, weights: np.ndarray, head: Head) -> np.ndarray:
-    """How far the units' face is from the motion: [T] metres, root mean square over the vertices that any unit moves.
+    """How far the units' face is from the motion: [T] metres, root mean square over what ARKit's units move at all.
 
     Args:
         motion: of the bundled head.
         weights: [T, 52] of the units.
     """
     units = head.unit_deltas()
-    moved = np.repeat(np.abs(units).max((0, 2)) > 1e-5, 3)
+    moved = np.repeat(np.abs(load_head().unit_deltas()).max((0, 2)) > 1e-5, 3)  # whatever a rig makes of them
     parts = np.concatenate([motion.flat, units.reshape(len(units), -1)])[:, moved].astype(np.float64)
     squares = parts @ parts.T * 3 / moved.sum()
     over = np.zeros(len(motion))

@@ -82,12 +82,13 @@ class Take:
             return motion
         return motion.on(motion.shapes @ (scale * rotation).T.astype(np.float32))
 
-    def units_in(self, style: Style, limits: np.ndarray | None = None) -> tuple[Motion, np.ndarray]:
+    def units_in(self, style: Style, limits: np.ndarray | None = None, own: Head | None = None) -> tuple[Motion, np.ndarray]:
         """The styled motion as the ARKit weights that a rig plays.
 
         Args:
             style: how it speaks.
             limits: [52, 2] of the rig's weights, see `arkit.fit_units`; None = it has all, from 0 to 1.
+            own: the bundled head with the rig's units where they are others; the limits are then given.
 
         Returns:
             The weights as a motion without vertices, and what they leave over [T] of the styled motion, in metres.
@@ -96,7 +97,7 @@ class Take:
         if style.scales:
             motion = style.scaled(motion, self.units, head.unit_deltas())
         motion = motion.smoothed(style.smoothing)
-        weights, over = playable(motion, head, limits, style.apply_to_units(self.units, motion.fps))
+        weights, over = playable(motion, own or head, limits, style.apply_to_units(self.units, motion.fps))
         return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps), over
 
 

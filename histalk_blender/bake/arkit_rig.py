@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ..arkit_names import match_names
 from ..errors import HiSTalkError
+from ..head import load_head
+from ..take import bundled_pose
 from ..units import ARKIT_UNITS
 from .make import ArkitRig, Made
 from .ownership import curve_bags, is_our_curve, key_path
@@ -67,6 +70,31 @@ def _limits(obj, keys: dict[str, str]) -> np.ndarray | None:
             key = obj.data.shape_keys.key_blocks[keys[unit]]
             limits[i] = np.clip((key.slider_min, key.slider_max), 0, 1)
     return None if (limits == (0, 1)).all() else limits
+
+
+def with_own_shapes(obj, rig: ArkitRig) -> ArkitRig:
+    """The rig with the shapes that its keys really have, where the mesh is a bundled head whose units were sculpted anew."""
+    head, keys = load_head(), obj.data.shape_keys
+    rest = np.empty(len(obj.data.vertices) * 3, np.float32)
+    keys.reference_key.data.foreach_get("co", rest)
+    try:
+        if len(rest) != head.vertices.size:
+            return rig
+        scale, rotation = bundled_pose(rest.reshape(-1, 3), head)
+    except HiSTalkError:  # so many vertices by chance
+        return rig
+    deltas, to, base = head.unit_deltas().copy(), np.empty_like(rest), np.empty_like(rest)
+    for unit, name in rig.keys.items():
+        key = keys.key_blocks[name]
+        key.data.foreach_get("co", to)
+        key.relative_key.data.foreach_get("co", base)
+        deltas[ARKIT_UNITS.index(unit)] = (to - base).reshape(-1, 3) @ (rotation / scale)
+    if np.abs(deltas - head.unit_deltas()).max() < 1e-5:
+        return rig
+    unit, vertex = np.nonzero(np.abs(deltas).max(-1) > 1e-7)
+    own = replace(head, unit_rows=(unit, vertex, deltas[unit, vertex]))
+    every = np.array([[0.0, float(unit in rig.keys)] for unit in ARKIT_UNITS])
+    return replace(rig, head=own, limits=every if rig.limits is None else rig.limits)
 
 
 def _moved_by_the_user(keys) -> set[str]:

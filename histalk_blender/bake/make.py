@@ -12,7 +12,7 @@ from ..arkit import playable
 from ..caches import write_pc2
 from ..errors import HiSTalkError
 from ..files import discard_file
-from ..head import load_head
+from ..head import Head, load_head
 from ..motion import CHUNK, Motion
 from ..placing import place
 from ..style import Style
@@ -32,6 +32,7 @@ class ArkitRig:
     left_out: tuple[str, ...] = ()  # units that the mapping leaves out
     missing: tuple[str, ...] = ()  # units without a shape key
     limits: np.ndarray | None = None  # [52, 2] of the weights, see `arkit.fit_units`
+    head: Head | None = None  # the bundled head with the mesh's own units, where it is one and they were sculpted anew
 
     @property
     def mapping(self) -> dict[str, str | None]:
@@ -100,7 +101,7 @@ def compute_bake(
     """
     over = None
     if plan.kind == "arkit":
-        motion, over = take.units_in(style, plan.rig.limits)
+        motion, over = take.units_in(style, plan.rig.limits, plan.rig.head)
     else:
         motion = take.motion_on(topology, plan.rest, style)
     motion, start = place(motion, plan.fps, plan.start_frame, style.delay, rest, frames)
@@ -125,7 +126,7 @@ def make(
         HiSTalkError: the cache cannot be written, there would be too many shape keys, or the motion is not finite.
     """
     if plan.kind == "arkit":
-        weights, over = units or playable(motion, load_head(), plan.rig.limits)
+        weights, over = units or playable(motion, plan.rig.head or load_head(), plan.rig.limits)
         names = Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps)
         names.check_finite()
         return Made(plan, names.at_fps(plan.fps), float(over.max()) * 1000)

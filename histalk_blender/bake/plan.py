@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from ..errors import HiSTalkError
-from .arkit_rig import read_rig
+from .arkit_rig import read_rig, with_own_shapes
 from .make import KINDS, ArkitRig, Plan
 from .ownership import KEPT, MARK, made_keys
 from .savable import check_savable
@@ -43,7 +43,7 @@ def plan_bake(
         raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
     check_object(obj)
     check_savable(obj, kind)
-    rig = read_rig(obj, mapping) if kind == "arkit" else ArkitRig()
+    rig = with_own_shapes(obj, read_rig(obj, mapping)) if kind == "arkit" else ArkitRig()
     return Plan(
         kind, obj.name, rest_positions(obj), shown_positions(obj), start_frame, scene_fps(scene or bpy.context.scene),
         cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, rig,

@@ -140,6 +140,19 @@ def test_a_slider_that_ends_early_is_made_up_for_and_told(rig, head, lines, clos
     np.testing.assert_allclose(gaps(obj, head, closures[0]), closures[1], atol=0.15)
 
 
+def test_units_that_were_sculpted_anew_are_weighed_as_they_are(rig, head, lines, closures):
+    """The jaw opens half as far, and a smile of somebody's own also lifts the whole head."""
+    obj = rig(lambda unit: unit != "mouthClose")
+    for unit, size, lift in (("jawOpen", 0.5, 0), ("mouthSmileLeft", 1, 0.01)):
+        delta = head.unit_deltas()[ARKIT_UNITS.index(unit)] * size + [0, 0, lift]
+        obj.data.shape_keys.key_blocks[unit].data.foreach_set("co", (head.vertices + delta).astype(np.float32).ravel())
+    report = bake(obj, lines, kind="arkit")
+    assert report.max_error_mm == pytest.approx(worst_frame(obj, head, lines), rel=0.01)
+    assert (gaps(obj, head, closures[0]) - closures[1]).max() < 0.2
+    seen(obj, 1 + np.argmax(lines.weights[:, ARKIT_UNITS.index("jawOpen")]))
+    assert obj.data.shape_keys.key_blocks["jawOpen"].value > 1.5 * lines.weights[:, ARKIT_UNITS.index("jawOpen")].max()
+
+
 def drive(keys, *units):
     for unit in units:
         driver = keys.key_blocks[unit].driver_add("value").driver
