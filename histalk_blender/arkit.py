@@ -72,7 +72,8 @@ def playable(
         weights: [T, 52] of all units, where they are known.
 
     Returns:
-        weights [T, 52], 0 for units that need no curve; one at least is left. And what they leave over, see `left_over`.
+        weights [T, 52], 0 for units that need no curve; one at least is left; and what they leave over,
+        see `left_over`.
     """
     if weights is None or limits is not None:
         weights, _ = fit_units(motion, head, limits=limits)
@@ -107,7 +108,8 @@ def _lips(motion: Motion, head: Head, size: float) -> tuple[np.ndarray, np.ndarr
     upper, lower = np.array(INNER_LIP_PAIRS).T
 
     def gaps(landmarks: np.ndarray) -> np.ndarray:
-        return (landmarks[..., upper, :] - landmarks[..., lower, :]).reshape(*landmarks.shape[:-2], -1).astype(np.float64)
+        between = landmarks[..., upper, :] - landmarks[..., lower, :]
+        return between.reshape(*landmarks.shape[:-2], -1).astype(np.float64)
 
     deltas, jaw = head.unit_deltas(), ARKIT_UNITS.index("jawOpen")
     units, rest = gaps(head.landmarks(deltas)), gaps(head.landmarks(head.vertices))

@@ -76,7 +76,7 @@ def _write_live_link(file: io.StringIO, weights: np.ndarray, fps: float) -> None
 
 
 def timecode(frame: int, fps: float) -> str:
-    """`HH:MM:SS:FF.mmm` of a frame: hours to seconds of true time, then frames and thousandths of one; a day at most."""
+    """`HH:MM:SS:FF.mmm` of a frame: hours to seconds of true time, then frames and thousandths of one."""
     whole = round(fps)
     if abs(fps - whole) < 1e-6:
         seconds, thousandths = frame // whole, frame % whole * 1000

@@ -18,12 +18,13 @@ VOCABULARY = {word.lower() for unit in ARKIT_UNITS for word in re.findall("[A-Z]
 # Shapes that help one of ARKit's, undo it or hold a version of it, and are none.
 HELPERS = set(
     "no not non un anti off without minus neg negative inv inverse inverted reverse undo fix fixed fixer corr correct "
-    "correction corrective correctives combo comb combi combination inbetween between ib help helper driver driven drv mask "
-    "limit limiter old bak backup orig original unused delete deleted temp tmp test copy half extreme extremes max min "
-    "wrinkle wrinkles sticky adjust adjustment adj delta base basis neutral reset zero top bottom mid tip sculpt mirror".split()
+    "correction corrective correctives combo comb combi combination inbetween between ib help helper driver driven drv "
+    "mask limit limiter old bak backup orig original unused delete deleted temp tmp test copy half extreme extremes max min "
+    "wrinkle wrinkles sticky adjust adjustment adj delta base basis neutral reset zero top bottom mid tip sculpt "
+    "mirror".split()
 )
 # Other parts of a character, which repeat the face's keys so as to follow it.
-PARTS = {"tongue", "teeth", "tooth", "gum", "gums", "lash", "lashes", "eyelash", "eyelashes", "beard", "hair", "eyeball"}
+PARTS = set("tongue teeth tooth gum gums lash lashes eyelash eyelashes beard hair eyeball".split())
 # Words that say no more than that this is a shape key, so that one key is enough to look through them.
 PLAIN_WORDS = set(
     "arkit bs blend blendshape blendshapes shape shapes shapekey key morph morpher target ctrl control expression "
@@ -135,7 +136,7 @@ def _read(name: str) -> _Reading | None:
 
 
 def _words(name: str) -> tuple[list[str], int]:
-    """Lower-case words and numbers of a name, sides spelt out; and how many of them stand before the last of `. : | /`."""
+    """Lower-case words and numbers of a name, sides spelt out; and how many stand before the last of `. : | /`."""
     end = max(name.rfind(mark) for mark in ".:|/") + 1
     before = _split(name[:end])
     return before + _split(name[end:]), len(before)

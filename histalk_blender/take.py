@@ -82,7 +82,9 @@ class Take:
             return motion
         return motion.on(motion.shapes @ (scale * rotation).T.astype(np.float32))
 
-    def units_in(self, style: Style, limits: np.ndarray | None = None, own: Head | None = None) -> tuple[Motion, np.ndarray]:
+    def units_in(
+        self, style: Style, limits: np.ndarray | None = None, own: Head | None = None
+    ) -> tuple[Motion, np.ndarray]:
         """The styled motion as the ARKit weights that a rig plays.
 
         Args:

@@ -42,7 +42,9 @@ def read_rig(obj, mapping: Mapping[str, str | None] | None = None) -> ArkitRig:
             raise HiSTalkError(f"'{obj.name}' has no shape key '{key}', which the mapping names: choose another.")
         twin = next(other for other in given if given[other] == key)
         if twin != unit:
-            raise HiSTalkError(f"The mapping of '{obj.name}' gives shape key '{key}' to both {twin} and {unit}: choose another.")
+            raise HiSTalkError(
+                f"The mapping of '{obj.name}' gives shape key '{key}' to both {twin} and {unit}: choose another."
+            )
     by_name = {unit: key for unit, key in match_names(names).items() if key not in given.values()}
     found = by_name | given
     if not found:
@@ -56,14 +58,15 @@ def read_rig(obj, mapping: Mapping[str, str | None] | None = None) -> ArkitRig:
     keys = {unit: key for unit, key in wanted.items() if unit not in taken}
     if not keys:
         raise HiSTalkError(
-            f"Each ARKit shape key of '{obj.name}' is animated or driven already ({listed(taken.values())}): clear a curve or driver."
+            f"Each ARKit shape key of '{obj.name}' is animated or driven already ({listed(taken.values())}): clear a curve "
+            "or driver."
         )
     missing = tuple(unit for unit in ARKIT_UNITS if unit not in found)
     return ArkitRig(keys, taken, left_out, missing, _limits(obj, keys))
 
 
 def _limits(obj, keys: dict[str, str]) -> np.ndarray | None:
-    """[52, 2] how far the sliders let each unit go, 0 and 0 for one that is not ours to move; None = all move freely."""
+    """[52, 2] how far the sliders let each unit go, 0 and 0 for one that is not ours; None = all move freely."""
     limits = np.zeros((len(ARKIT_UNITS), 2))
     for i, unit in enumerate(ARKIT_UNITS):
         if unit in keys:
@@ -73,7 +76,7 @@ def _limits(obj, keys: dict[str, str]) -> np.ndarray | None:
 
 
 def with_own_shapes(obj, rig: ArkitRig) -> ArkitRig:
-    """The rig with the shapes that its keys really have, where the mesh is a bundled head whose units were sculpted anew."""
+    """The rig with the shapes that its keys really have, where it is a bundled head whose units were sculpted anew."""
     head, keys = load_head(), obj.data.shape_keys
     rest = np.empty(len(obj.data.vertices) * 3, np.float32)
     keys.reference_key.data.foreach_get("co", rest)
@@ -128,14 +131,14 @@ def rig_warnings(obj, made: Made) -> list[str]:
     rig, keys, said = made.plan.rig, obj.data.shape_keys.key_blocks, []
     if rig.taken:
         said.append(
-            f"Left as they are, being animated or driven already: {listed(rig.taken.values())}. Clear their curves or drivers to "
-            "let them speak."
+            f"Left as they are, being animated or driven already: {listed(rig.taken.values())}. Clear their curves or "
+            "drivers to let them speak."
         )
     if rig.missing:
         count = len(ARKIT_UNITS) - len(rig.missing)
         said.append(
-            f"'{obj.name}' has {count} of the {len(ARKIT_UNITS)} ARKit shape keys, which make up for the others as far as "
-            f"they can. Missing: {collapsed(rig.missing)}."
+            f"'{obj.name}' has {count} of the {len(ARKIT_UNITS)} ARKit shape keys, which make up for the others "
+            f"as far as they can. Missing: {collapsed(rig.missing)}."
         )
     most = dict(zip(ARKIT_UNITS, made.motion.weights.max(0, initial=0.0), strict=True))
     short = [name for unit, name in made.played.items() if keys[name].slider_max < min(1, most[unit] + 1e-3)]

@@ -56,7 +56,7 @@ def _played(obj, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def _copied(obj, values: np.ndarray, places: np.ndarray) -> Iterator[bpy.types.Scene]:
-    """A scene with a copy of the object under its own names, that plays these values from frame 0 on; gone afterwards."""
+    """A scene with a copy of the object under its own names, that plays these values from frame 0; gone afterwards."""
     names = obj.name, obj.data.name
     copy = obj.copy()
     mesh = copy.data = obj.data.copy()
@@ -97,7 +97,8 @@ def _play(copy, action, values: np.ndarray, places: np.ndarray) -> None:
     keys = copy.data.shape_keys
     for i, key in enumerate(keys.key_blocks):
         key.mute = False
-        key.slider_min, key.slider_max = min(key.slider_min, values[:, i].min()), max(key.slider_max, values[:, i].max())
+        key.slider_min = min(key.slider_min, values[:, i].min())
+        key.slider_max = max(key.slider_max, values[:, i].max())
         key.value = values[0, i]
         if np.ptp(values[:, i]) > 0:
             _curve(action, keys, key_path(key.name), 0, values[:, i])
