@@ -14,7 +14,7 @@ LEVELS = ("frame", "phoneme", "word", "utterance")
 HOP = 320  # samples between two acoustic tokens, 20 ms: what Whisper's bands and the hierarchy are made for
 MOST_TEXT = 100_000  # characters of a config; ours have two thousand
 WIDTH, LAYERS, HEADS, SHARE = Whole(8, 4096), Whole(1, 64), Whole(1, 128), Real(0, 0.99)
-TOPOLOGY = Text(r"[A-Za-z0-9_-]{1,64}", "name of letters and digits")
+TOPOLOGY = Text(r"[A-Za-z0-9_-]{1,64}", "a name of letters and digits")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class HiSTalkConfig:
     acoustic_position_kernel: int = within(64, Whole(1, 1024))  # tokens; 1.28 s
     acoustic_dropout: float = within(0.05, SHARE)  # half of wav2vec2-base's, as the network is small
     # folder or hub name of wav2vec 2.0's pre-trained weights, used by `base` only
-    acoustic_source: str = within("", Text(r"[^\x00]{0,4096}", "path"))
+    acoustic_source: str = within("", Text(r"[^\x00]{0,4096}", "a path"))
 
     # SpeechFormer++ (method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
     hierarchy_width: int = within(256, WIDTH)  # as the acoustic features; its feed-forward is half of it, as published

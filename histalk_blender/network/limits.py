@@ -16,7 +16,7 @@ class Rule(Protocol):
         """Whether it is."""
 
     def __str__(self) -> str:
-        """What is due, as it stands behind "is no"."""
+        """What is due, as it stands behind "must be"."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Whole:
         return type(value) is int and self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"whole number from {self.low} to {self.high}" if self.low < self.high else str(self.low)
+        return f"a whole number from {self.low} to {self.high}" if self.low < self.high else str(self.low)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Real:
         return type(value) in (int, float) and math.isfinite(value) and self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"number from {self.low:g} to {self.high:g}"
+        return f"a number from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Several:
 
     def __str__(self) -> str:
         count = str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
-        return f"list of {count}{', no two alike' if self.unlike else ''}, each a {self.rule}"
+        return f"a list of {count}{', no two alike' if self.unlike else ''}, each {self.rule}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Sized:
         return right and len({name for name, _ in value}) == len(value)
 
     def __str__(self) -> str:
-        return f"list of 1 to {self.most} pairs of a {self.name} and a {self.size}"
+        return f"a list of 1 to {self.most} pairs of {self.name} and {self.size}"
 
 
 SWITCH = OneOf((True, False))
@@ -130,4 +130,4 @@ def within(default: Any, rule: Rule) -> Any:
 def broken_rules(config: Any) -> list[str]:
     """One sentence's part for each field of a dataclass that does not hold to its rule."""
     rows = ((field.name, getattr(config, field.name), field.metadata["rule"]) for field in dataclasses.fields(config))
-    return [f"{name} is no {rule}" for name, value, rule in rows if not rule.holds(value)]
+    return [f"{name} must be {rule}" for name, value, rule in rows if not rule.holds(value)]

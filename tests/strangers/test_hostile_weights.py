@@ -213,7 +213,7 @@ def test_synthesize_ends_with_2_and_one_sentence(saved, tmp_path):
     command = [HISTALK, "synthesize", SPEECH, tmp_path / "out.npz", "--weights", saved({"fps": "fast"})]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     told = [line for line in done.stderr.splitlines() if line.startswith("histalk: ")]
-    assert done.returncode == 2 and len(told) == 1 and "fps is no number from 1 to 240" in told[0], done.stderr
+    assert done.returncode == 2 and len(told) == 1 and "fps must be a number from 1 to 240" in told[0], done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out.npz").exists()
 
 
