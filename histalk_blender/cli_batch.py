@@ -171,7 +171,8 @@ def _tell(jobs: list[Job]) -> Counter:
                 with quiet(2):  # libmpg123 has remarks of its own
                     check_header(job.audio, job.channel)
             except Exception as error:  # whatever is wrong with one sound, the others are told of all the same
-                problems = [str(error) if isinstance(error, HiSTalkError) else f"It cannot be read ({printable(error, 120)})."]
+                said = isinstance(error, HiSTalkError) and str(error)
+                problems = [said or f"It cannot be read ({printable(error, 120)}): export it again."]
         counts["failed" if problems else "done"] += 1
         what = " ".join(problems) if problems else f"{job.audio} -> {', '.join(job.outputs)}"
         click.echo(printable(f"{job.row:>5}  {job.name}: {what}", 4096), err=bool(problems))

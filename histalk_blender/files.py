@@ -20,7 +20,8 @@ KINDS = {
     stat.S_IFDIR: "it is a folder", stat.S_IFIFO: "it is a pipe", stat.S_IFSOCK: "it is a socket",
     stat.S_IFCHR: "it is a device", stat.S_IFBLK: "it is a device",
 }  # fmt: skip
-TEMPORARY = re.compile(r"\.histalk-([0-9a-f]{8})-(\d+)-([0-9a-f]{16})\.part")  # machine, process, token; a suffix follows
+# A machine, a process and a token; the suffix of the file in the end follows.
+TEMPORARY = re.compile(r"\.histalk-([0-9a-f]{8})-(\d+)-([0-9a-f]{16})\.part")
 ABANDONED = 7 * 86400.0  # seconds without a change, after which also another machine's temporary file is a leftover
 _writing: set[str] = set()  # tokens of the temporary files that this process works on
 _cleaned: set[str] = set()  # folders in which it has looked for leftovers
@@ -51,7 +52,7 @@ def _check_regular(found: os.stat_result, path: Path) -> None:
 
 
 def temp_path(path: Path) -> Path:
-    """A name beside `path` for what is not whole yet, with its suffix, that nobody can foresee or mistake for another's.
+    """A name beside `path`, with its suffix, for what is not whole yet; nobody can foresee it or take it for another's.
 
     What processes that are gone left in the folder is taken away first. End with `commit_file` or `discard_file`.
     """
@@ -148,7 +149,7 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 @contextmanager
 def put_back(path: Path) -> Iterator[None]:
-    """Whatever a block that fails has made of a file: what was there before is there again, or nothing if nothing was."""
+    """Where a block fails, a file is again what it was before, whatever the block made of it; or not there, if it was not."""
     kept = temp_path(path)
     was_there = os.path.lexists(path)
     try:

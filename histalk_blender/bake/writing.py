@@ -21,10 +21,10 @@ def blender_output(path: Path, verb: str = "written", needs: int = 1 << 20) -> I
     Args:
         path: the file in the end.
         verb: what cannot be done with it where that fails.
-        needs: bytes that it takes on the way, as far as they can be foretold: with fewer free, a failure is a full disk.
+        needs: bytes that it takes on the way, as far as is known: with fewer free, a failure is a full disk.
 
     Raises:
-        HiSTalkError: it cannot be written; its cause is the OSError with the reason where one is known, as a full disk is.
+        HiSTalkError: it cannot be written; its cause is an OSError, with ENOSPC for a full disk.
     """
     path = Path(path)
     path = path.parent.resolve() / path.name

@@ -115,9 +115,9 @@ def check_places(path: Path) -> None:
         except (OSError, ValueError):
             continue
         if stat.S_ISLNK(mode):
-            raise HiSTalkError(f"'{place}' is a link, which a ledger's files must not be: remove it, or name another ledger.")
+            raise HiSTalkError(f"'{place}' is a link, as a ledger's files must not be: remove it, or name another.")
         if not stat.S_ISREG(mode):
-            raise HiSTalkError(f"'{place}' is no file, as a ledger's must be: remove it, or name another ledger.")
+            raise HiSTalkError(f"'{place}' is no file, as a ledger's must be: remove it, or name another.")
 
 
 def _tables(database: sqlite3.Connection) -> set[str]:
@@ -158,7 +158,7 @@ def _code(error: Exception) -> int | None:
 
 
 def clean_row(row: dict) -> dict:
-    """A row of `jobs` with values of the right kinds, whatever stands in it; what is none is as if it were not known."""
+    """A row of `jobs` with values of the right kinds; what stands in it and is none is as if it were not known."""
     out = row | {key: _text(row[key]) for key in ("audio", "error", "input", "model")}
     out["name"] = row["name"] if isinstance(row["name"], str) else _text(row["name"])
     out |= {key: whole(row[key]) for key in ("row", "attempts")}

@@ -92,7 +92,8 @@ class Ledger:
                 state, error = "waiting", ""
                 todo.append(job)
             attempts = whole(before["attempts"]) if same and state == "waiting" and before["state"] == "running" else 0
-            entries.append((job.name, job.row, printable(job.audio, 4096), state, printable(error, 2000), *now, attempts))
+            audio, error = printable(job.audio, 4096), printable(error, 2000)
+            entries.append((job.name, job.row, audio, state, error, *now, attempts))
         # A row that had no name of its own is no clip: what the ledger says of it is of the last run alone.
         rows, names = {job.row for job in jobs}, {job.name for job in jobs}
         stale = [(name,) for name in known if name not in names and labelled(name) in rows]
@@ -117,8 +118,8 @@ class Ledger:
             "UPDATE jobs SET state = ?, error = ?, remarks = ?, attempts = 0, seconds = ?, decode_s = ?, network_s = ?, "
             "write_s = ?, finished = ?, outputs = ? WHERE name = ?",
             (
-                "failed" if outcome.error else "done", printable(outcome.error, 2000), json.dumps(outcome.remarks), outcome.seconds,
-                outcome.decode_s, outcome.network_s, outcome.write_s, time.time(), json.dumps(outcome.outputs),
+                "failed" if outcome.error else "done", printable(outcome.error, 2000),
+                json.dumps(outcome.remarks), outcome.seconds, outcome.decode_s, outcome.network_s, outcome.write_s, time.time(), json.dumps(outcome.outputs),
                 outcome.name,
             ),
         )  # fmt: skip

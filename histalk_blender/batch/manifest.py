@@ -204,7 +204,8 @@ def _gate(number: int, row: Row, base: Path, defaults: Job, exists: _Seen) -> Jo
             raise HiSTalkError(row)
         return _job(number, row, base, defaults, exists)
     except Exception as error:
-        said = str(error) if isinstance(error, HiSTalkError) else f"It cannot be read ({printable(error, 120)}): fix the row."
+        said = isinstance(error, HiSTalkError) and str(error)
+        said = said or f"It cannot be read ({printable(error, 120)}): fix the row."
         return replace(defaults, row=number, name=label(number, ""), problems=(said,))
 
 
@@ -242,7 +243,8 @@ def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Jo
     except ValueError:
         if name:
             shown = printable(name, 80)
-            problems.append(f"'{shown}' cannot be the name of outputs: use letters, digits, - and _, and / for folders.")
+            fix = "use letters, digits, - and _, and / for folders"
+            problems.append(f"'{shown}' cannot be the name of outputs: {fix}.")
         name = label(number, name or str(row.get("audio", "")))
     job = replace(
         defaults, row=number, name=name, audio=audio, blend=blend, object=given.get("object") or defaults.object,

@@ -74,7 +74,8 @@ def place_in(folder: Path, file: str) -> Path:
     except OSError as error:
         for place in path.parents:
             if os.path.lexists(place) and not place.is_dir():
-                raise HiSTalkError(f"'{place}' is a file where '{file}' needs a folder: remove it, or change the 'name'.") from error
+                fix = "remove it, or change the 'name'"
+                raise HiSTalkError(f"'{place}' is a file where '{file}' needs a folder: {fix}.") from error
         raise HiSTalkError(f"The folder '{path.parent}' cannot be made ({error.strerror}): fix that.") from error
     if path.is_dir() and not path.is_symlink():
         raise HiSTalkError(f"'{path}' is a folder where a file is to be written: remove it, or change the 'name'.")

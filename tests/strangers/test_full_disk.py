@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import replace
 
+import bpy
 import pytest
 from assets import SPEECH
 
@@ -24,7 +25,10 @@ def disk(tmp_path):
             pytest.skip("no file system may be mounted here")
         return place
 
+    filepaths = bpy.context.preferences.filepaths
+    before, filepaths.use_file_compression = filepaths.use_file_compression, False  # as Blender 5 has it, it would fit
     yield sized
+    filepaths.use_file_compression = before
     subprocess.run(["umount", "-l", place], capture_output=True)
 
 
@@ -32,7 +36,7 @@ def disk(tmp_path):
     ("kind", "bake", "size"),
     [
         # Where Blender fails, it takes its unfinished file away, and then there is room again.
-        ("blend", "basis", "2m"), ("blend", "keys", "2m"), ("blend", "keys", "3m"), ("blend", "cache", "3m"),
+        ("blend", "basis", "1300k"), ("blend", "keys", "2m"), ("blend", "keys", "3m"), ("blend", "cache", "3m"),
         ("abc", "basis", "2m"), ("usd", "basis", "2m"), ("glb", "arkit", "3m"), ("pc2", "basis", "1m"), ("npz", "basis", "1m"),
     ],
 )  # fmt: skip
