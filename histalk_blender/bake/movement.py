@@ -114,6 +114,9 @@ def _alone(obj, frame: int) -> Iterator:
         scene.frame_current = frame
         yield scene.view_layers[0]
     finally:
+        # Animated values are written back to what they belong to, so they are those of the present frame at last.
+        scene.frame_current, scene.frame_subframe = bpy.context.scene.frame_current, bpy.context.scene.frame_subframe
+        scene.view_layers[0].update()
         bpy.data.scenes.remove(scene)
 
 

@@ -148,6 +148,17 @@ def test_a_look_runs_no_handler_of_frame_changes_and_evaluates_no_other_object(s
     assert called == []
 
 
+def test_a_look_leaves_the_face_at_the_present_frame(scene, head, motion):
+    obj = add_head(head)
+    scene.frame_set(0)
+    bake(obj, motion, kind="keys", start_frame=1)
+    values = [key.value for key in obj.data.shape_keys.key_blocks[1:]]
+    assert values[0] == 1.0 and sum(values) == 1.0, "the first, which is held before the motion"
+    shown = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    seen_now = np.array([vertex.co[:] for vertex in shown.vertices])
+    np.testing.assert_allclose(seen_now, seen(obj, 0), atol=1e-7)
+
+
 def test_a_hidden_head_is_told_and_not_failed(scene, head, motion):
     obj = add_head(head)
     obj.hide_viewport = True
