@@ -11,7 +11,7 @@ import click
 
 from . import __version__
 from .channels import MIX
-from .cli_batch import batch, channel_option, style_options
+from .cli_batch import DISCARD_EDITS, batch, channel_option, style_options
 from .endings import command_process, exit_code
 from .errors import HiSTalkError
 from .files import put_back
@@ -123,11 +123,12 @@ def synthesize(
 @channel_option
 @style_options
 @click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")
+@DISCARD_EDITS
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def bake(
-    audio, blend, shot, name, kind, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay, preview, weights,
-    device,
+    audio, blend, shot, name, kind, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay, preview,
+    discard_edits, weights, device,
 ) -> None:  # fmt: skip
     """Make a .blend in which a head speaks AUDIO: the bundled one, or that of a shot."""
     need_blender()
@@ -143,7 +144,9 @@ def bake(
         raise HiSTalkError(f"--object names '{name}', but there is no shot: name its .blend with --shot.")
     obj, cache = shots.open_shot(shot, name) if shot else None, blend.resolve().parent / f"{blend.stem}.pc2"
     if shot:
-        shots.check_head(obj, kind=kind, cache=cache)
+        shots.check_head(obj, kind=kind, cache=cache, discard_edits=discard_edits)
+        if preview:
+            shots.check_camera()
     take, style = _listen(audio, weights, device, channel=channel), Style(lips, jaw, upper_face, smoothing, delay)
     if shot:
         remark = shots.add_sound(audio, start, obj)
@@ -153,8 +156,9 @@ def bake(
         obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit", delay)
     with put_back(cache):  # which is of no use without the .blend that plays it
         report = shots.speak(
-            obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, style=style, rest=bool(shot)
-        )
+            obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, style=style, rest=bool(shot),
+            discard_edits=discard_edits,
+        )  # fmt: skip
         frames = shots.frames_of(take, shots.seat(obj)[2], delay)
         shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:

@@ -59,6 +59,11 @@ class _Outputs(click.ParamType):
             self.fail(f"'{value}': write some of {','.join(OUTPUTS)}.", param, ctx)
 
 
+DISCARD_EDITS = click.option(
+    "--discard-edits", is_flag=True, help="Replace a head's earlier bake though it was changed by hand since."
+)
+
+
 def style_options(command):
     """How the face speaks, for `bake` and `batch`."""
     factor, shown = click.FloatRange(0, 2), {"default": 1.0, "show_default": True}
@@ -85,6 +90,7 @@ def style_options(command):
 @click.option("--tolerance", type=click.FloatRange(0.001, 10), default=0.1, show_default=True, help="mm, for basis keys.")
 @channel_option
 @style_options
+@DISCARD_EDITS
 @click.option("--rows", type=_Rows(), help="Only these rows of the manifest.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and all that is wrong; do nothing.")
 @click.option("--status", is_flag=True, help="Say how far the batch in OUT is; no manifest is needed.")
@@ -97,8 +103,8 @@ def style_options(command):
 @click.option("--ledger", type=FILE, help="In place of OUT/histalk.sqlite.")
 @click.option("--weights", type=FILE, help="A .safetensors checkpoint; the bundled one when not given.")
 def batch(
-    manifest, out, outputs, kind, blend, name, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay, rows,
-    dry_run, status, retry_failed, merge, workers, device, at_once, ray, ledger, weights,
+    manifest, out, outputs, kind, blend, name, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay,
+    discard_edits, rows, dry_run, status, retry_failed, merge, workers, device, at_once, ray, ledger, weights,
 ) -> None:  # fmt: skip
     """Make the motion files of all clips in MANIFEST, a .csv, a .jsonl or a folder of sounds.
 
@@ -115,7 +121,7 @@ def batch(
     style = Style(lips, jaw, upper_face, smoothing, delay)
     defaults = Job(
         blend=blend, object=name, start=start, fps=fps, bake=kind or "", tolerance=tolerance, outputs=outputs,
-        channel=channel, style=style,
+        channel=channel, style=style, discard_edits=discard_edits,
     )
     if blend and fps:
         raise HiSTalkError("--fps does not go with --blend, which has a rate of its own: leave it out.")

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..bake import add_head, remove_bake
+from ..bake.arkit_rig import listed
+from ..bake.edits import changed_by_hand, edits_sentence
 from ..bake.ownership import has_bake
 from ..bake.plan import check_object
 from ..errors import HiSTalkError
@@ -28,6 +30,23 @@ LARGEST_MAP = 1 << 20  # bytes of a mapping's file
 TICK = 0.03  # seconds between two looks at the worker
 
 
+def _discard_edits():
+    """The property of operators that take a bake away; never remembered from one call to the next."""
+    return BoolProperty(
+        name="Discard Edits", options={"SKIP_SAVE"},
+        description="Go on though curves or keys of the bake were changed by hand since, which loses those changes",
+    )  # fmt: skip
+
+
+def _ask(operator, context, event, changed: str, button: str) -> set[str]:
+    """A dialog that names what would be lost; its button goes on with `execute`."""
+    operator.discard_edits = True
+    return context.window_manager.invoke_confirm(
+        operator, event, title="Discard What Was Changed by Hand?", confirm_text=button, icon="WARNING",
+        message=edits_sentence(context.object, changed),
+    )  # fmt: skip
+
+
 def _why_no_head(obj) -> str:
     try:
         check_object(obj)
@@ -43,7 +62,7 @@ class HISTALK_OT_add_head(Explained, bpy.types.Operator):
     bl_label = "Add HiSTalk Head"
     bl_options = {"REGISTER", "UNDO"}
 
-    units: bpy.props.BoolProperty(
+    units: BoolProperty(
         name="ARKit Shape Keys", description="Give it its 52 ARKit units as shape keys, for ARKit curves"
     )
 
@@ -70,6 +89,9 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
     bl_label = "Bake"
     bl_options = {"REGISTER", "UNDO"}
 
+    discard_edits: _discard_edits()
+    _asked = False
+
     @classmethod
     def disabled_reason(cls, context) -> str:
         """All that must be right before it can start."""
@@ -81,6 +103,10 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
         """In a window: work in the background."""
         if bpy.app.background:
             return self.execute(context)
+        changed = "" if self.discard_edits else changed_by_hand(context.object)
+        if changed:
+            self._asked = True
+            return _ask(self, context, event, changed, "Bake")
         if not self._begin(context):
             return {"CANCELLED"}
         try:
@@ -106,7 +132,10 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
             return self._leave(context, error)
 
     def execute(self, context) -> set[str]:
-        """Without a window: wait for the end."""
+        """Without a window: wait for the end. After the dialog: as in a window."""
+        if self._asked:
+            bpy.ops.histalk.bake("INVOKE_DEFAULT", discard_edits=True)
+            return {"CANCELLED"}  # it has its own step of undo
         if not self._begin(context):
             return {"CANCELLED"}
         try:
@@ -128,7 +157,7 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
     def _begin(self, context) -> bool:
         self._timer = self._job = None
         try:
-            order = order_for(context, context.object)
+            order = order_for(context, context.object, self.discard_edits)
             prepare_environment(context)
             self._job = running.begin(order)
             return True
@@ -186,6 +215,8 @@ class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
     bl_label = "Remove Bake"
     bl_options = {"REGISTER", "UNDO"}
 
+    discard_edits: _discard_edits()
+
     @classmethod
     def disabled_reason(cls, context) -> str:
         """There must be one, and none in the making."""
@@ -194,13 +225,20 @@ class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
         reason = _why_no_head(context.object)
         return reason or ("" if has_bake(context.object) else f"'{context.object.name}' carries no bake of HiSTalk.")
 
+    def invoke(self, context, event) -> set[str]:
+        """In a window: ask where curves were changed by hand."""
+        changed = "" if self.discard_edits or bpy.app.background else changed_by_hand(context.object, removing=True)
+        return _ask(self, context, event, changed, "Remove") if changed else self.execute(context)
+
     def execute(self, context) -> set[str]:
         """The exact inverse of Bake."""
         obj = context.object
         try:
-            remove_bake(obj)
+            sculpted = remove_bake(obj, self.discard_edits)
         except Exception as error:
             return self.tell(error)
+        if sculpted:
+            self.report({"WARNING"}, f"{listed(sculpted, 3)} were sculpted since the bake, so they stay as keys of yours.")
         running.baked.pop(obj.session_uid, None)
         obj.histalk.report = obj.histalk.warnings = ""
         redraw()

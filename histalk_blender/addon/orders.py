@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 
 from ..bake.arkit_rig import read_rig
+from ..bake.edits import check_edits
 from ..bake.plan import cache_path, check_object, plan_bake, rest_positions, scene_fps
 from ..bake.savable import check_savable
 from ..errors import HiSTalkError
@@ -74,20 +75,25 @@ def why_no_order(context, obj) -> str:
         return str(error)
 
 
-def order_for(context, obj) -> Order:
+def order_for(context, obj, discard_edits: bool = False) -> Order:
     """All that a bake needs to know, read once; mixes the timeline down where Blender alone can.
 
+    Args:
+        discard_edits: see `plan_bake`.
+
     Raises:
-        HiSTalkError: something must be mended first.
+        HiSTalkError: something must be fixed first, or the earlier bake was changed by hand.
     """
     reason = why_no_order(context, obj)
     if reason:
         raise HiSTalkError(reason)
+    check_edits(obj, discard_edits)
     settings = obj.histalk
     recording = _recording(context, settings)
     plan = plan_bake(
         obj, kind=settings.kind, start_frame=recording.first_frame, cache=_folder(settings),
         tolerance_mm=settings.tolerance, mapping=settings.mapping(), scene=context.scene,
+        discard_edits=discard_edits,
     )  # fmt: skip
     weights = Path(bpy.path.abspath(settings.weights)) if settings.weights else None
     frames = (settings.first, settings.last) if settings.use_range else None

@@ -9,6 +9,7 @@ from dataclasses import replace
 import bpy
 
 from ..bake import plan_bake
+from ..bake.edits import changed_by_hand, edits_sentence, in_nla
 from ..bake.ownership import has_bake
 from ..errors import HiSTalkError, sentence_of
 from . import running
@@ -79,6 +80,10 @@ def _step() -> float | None:
 def _begin(obj) -> BakeJob | None:
     order = running.baked.get(obj.session_uid)
     if order is None:
+        return None
+    changed = changed_by_hand(obj) or ("it was pushed down to the NLA" if in_nla(obj) else "")
+    if changed:
+        obj.histalk.warnings = f"{edits_sentence(obj, changed)} Sliders leave it as it is: press Bake to replace it."
         return None
     try:
         plan = plan_bake(

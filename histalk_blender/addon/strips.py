@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bpy
 
-from ..bake.ownership import curve_bags
+from ..bake.actions import curve_bags
 from ..channels import MIX
 from ..errors import HiSTalkError
 

@@ -13,8 +13,9 @@ from ..errors import HiSTalkError
 from ..head import load_head
 from ..take import bundled_pose
 from ..units import ARKIT_UNITS
+from .actions import own_bag
 from .make import ArkitRig, Made
-from .ownership import curve_bags, is_our_curve, key_path
+from .ownership import key_path, our_paths
 
 NAMED = 16  # names in a warning before it is cut short
 
@@ -105,12 +106,12 @@ def _moved_by_the_user(keys) -> set[str]:
     animation = keys.animation_data
     if animation is None:
         return set()
-    bags = list(curve_bags(animation))
+    bags = [own_bag(animation)] if own_bag(animation) else []
     if animation.use_nla:
         for track in animation.nla_tracks:
             if not track.mute:
                 bags += _strip_bags(track.strips)
-    moved = {curve.data_path for bag in bags for curve in bag.fcurves if not is_our_curve(curve)}
+    moved = {curve.data_path for bag in bags for curve in bag.fcurves} - our_paths(keys)
     return moved | {driver.data_path for driver in animation.drivers}
 
 

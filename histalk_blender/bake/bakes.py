@@ -15,15 +15,19 @@ from ..files import commit_file
 from ..head import load_head
 from ..motion import Motion
 from ..units import ARKIT_UNITS
+from . import record
+from .actions import MARK, curve_bags
 from .arkit_rig import listed, rig_warnings
 from .checks import refresh, why_nothing_moves
+from .edits import check_edits, mark_cache
 from .half_made import watched
 from .make import Made, make
 from .movement import why_it_rests
 from .ownership import (
-    CACHE, KEPT, MADE, MARK, curve_bags, key_path, play_curves, remove_bake, remove_unfinished, set_curve,
+    CACHE, KEPT, MADE, key_path, our_modifier, play_curves, remove_unfinished, set_apart, set_curve, take_away,
 )  # fmt: skip
 from .plan import check_object, plan_bake
+from .record import Record, sketch
 from .shape_keys import add_key
 
 SLICE = 16  # shape keys made before the window may draw again
@@ -106,12 +110,17 @@ def apply(obj, made: Made) -> Iterator[float]:
             f"'{obj.name}' has {len(obj.data.vertices)} vertices now and had {len(plan.rest)} when the bake began: "
             "bake again."
         )
+    try:
+        check_edits(obj, plan.discard_edits)
+    except HiSTalkError:
+        made.discard()
+        raise
     if plan.kind == "cache":
         try:
             commit_file(made.part, plan.cache)
         except OSError as error:
             raise HiSTalkError(f"'{plan.cache}' cannot be written ({error.strerror}): choose another folder.") from error
-        remove_bake(obj)
+        take_away(obj, cache=False)
         _play_cache(obj, plan.cache, plan.start_frame)
     elif plan.kind == "arkit":
         yield from watched(obj, _apply_arkit(obj, made), with_keys=False)
@@ -160,71 +169,108 @@ def _why_not_as_baked(obj, made: Made) -> list[str]:
 
 
 def _play_cache(obj, path: Path, start_frame: float) -> None:
-    """First on the stack, as it overwrites what comes before it."""
-    modifier = obj.modifiers.new(MARK, "MESH_CACHE")
-    modifier.cache_format = "PC2"
+    """First on the stack, as it overwrites what comes before it; an older one keeps its place and the animator's settings."""
+    modifier = our_modifier(obj)
+    if modifier is None:
+        modifier = obj.modifiers.new(MARK, "MESH_CACHE")
+        modifier.cache_format = "PC2"
+        modifier.time_mode = "FRAME"
+        modifier.play_mode = "SCENE"
+        modifier.deform_mode = "OVERWRITE"
+        modifier.interpolation, modifier.frame_scale, modifier.factor = "LINEAR", 1.0, 1.0
+        modifier.forward_axis, modifier.up_axis, modifier.flip_axis = "POS_Y", "POS_Z", (False,) * 3
+        modifier.vertex_group, modifier.show_viewport, modifier.show_render = "", True, True
+        obj.modifiers.move(len(obj.modifiers) - 1, 0)
+        obj[CACHE] = modifier.persistent_uid
     modifier.filepath = bpy.path.relpath(str(path)) if bpy.data.filepath else str(path)
     modifier.frame_start = start_frame
-    modifier.time_mode = "FRAME"
-    modifier.play_mode = "SCENE"
-    modifier.deform_mode = "OVERWRITE"
-    modifier.interpolation, modifier.frame_scale, modifier.factor = "LINEAR", 1.0, 1.0
-    modifier.forward_axis, modifier.up_axis, modifier.flip_axis = "POS_Y", "POS_Z", (False,) * 3
-    modifier.vertex_group, modifier.show_viewport, modifier.show_render = "", True, True
-    obj.modifiers.move(len(obj.modifiers) - 1, 0)
-    obj[CACHE] = modifier.persistent_uid
+    mark_cache(obj)
 
 
 def _apply_arkit(obj, made: Made) -> Iterator[float]:
-    """A curve on each of the user's own keys that moves; the others keep the value that they have without a bake."""
-    plan, played = made.plan, made.played
+    """A curve on each of the animator's own keys that moves; the others keep the value that they have without a bake."""
+    plan, played, curves = made.plan, made.played, {}
+    keys = obj.data.shape_keys
+    follow = KEPT in keys  # curves on the same keys come in place of curves, so who plays them goes with them
+    restore = set_apart(obj, follow)
     try:
         for done, (unit, name) in enumerate(played.items(), 1):
-            set_curve(obj, name, plan.start_frame, made.motion.weights[:, ARKIT_UNITS.index(unit)])
+            curves[name] = set_curve(obj, name, plan.start_frame, made.motion.weights[:, ARKIT_UNITS.index(unit)])
             yield done / len(played)
-    except GeneratorExit:
-        remove_unfinished(obj)
+    except BaseException:
+        remove_unfinished(obj, curves)
+        restore()
         raise
-    remove_bake(obj)
-    keys = obj.data.shape_keys
+    take_away(obj, follow=follow)
     keys[KEPT] = {name: keys.key_blocks[name].value for name in played.values()}
-    play_curves(obj)
+    record.write(keys, Record(curves))
+    play_curves(obj, curves)
 
 
 def _apply_keys(obj, made: Made) -> Iterator[float]:
     """One key a frame, or one a basis shape, at value zero until all are there."""
     plan, motion = made.plan, made.motion
     basis = plan.kind == "basis"
+    low = -1.0 if basis else 0.0
     count = len(motion.shapes) if basis else len(motion)
     had_keys = obj.data.shape_keys is not None
-    new = []
+    began = not had_keys or (MADE in obj.data.shape_keys and record.read(obj.data.shape_keys).basis)
+    restore = set_apart(obj, follow=False)
+    # Curves that are not ours may lie at a name that no key has: of a deleted key, or of another mesh.
+    taken = _curve_paths(obj)
+    new, curves, shapes = [], [], []
     try:
         for first in range(0, count, SLICE):
             deltas = motion.shapes[first : first + SLICE] if basis else motion.displacements(first, first + SLICE)
             for i, delta in enumerate(deltas, first):
-                name = f"{MARK} basis {i:02d}" if basis else f"{MARK} {i:05d}"
-                key = add_key(obj, name, plan.rest + delta, -1.0 if basis else 0.0)
+                name = _free_name(obj, f"{MARK} basis {i:02d}" if basis else f"{MARK} {i:05d}", taken)
+                shape = np.asarray(plan.rest + delta, np.float32)
+                key = add_key(obj, name, shape, low)
                 new.append(key.name)
+                shapes.append(sketch(shape - plan.rest))
                 if basis:
-                    set_curve(obj, key.name, plan.start_frame, motion.weights[:, i])
+                    curves.append(set_curve(obj, key.name, plan.start_frame, motion.weights[:, i]))
                 else:
                     # One on its own frame, zero on its neighbours'; outside the range the ends are held, as a cache's.
                     start, last = max(i - 1, 0), min(i + 1, count - 1)
-                    set_curve(obj, key.name, plan.start_frame + start, np.arange(start, last + 1) == i)
+                    own = np.arange(start, last + 1) == i
+                    curves.append(set_curve(obj, key.name, plan.start_frame + start, own))
             yield len(new) / count
-    except GeneratorExit:
-        remove_unfinished(obj, new)
+    except BaseException:
+        remove_unfinished(obj, new, new)
+        restore()
         if not had_keys:
             obj.shape_key_clear()
         raise
-    remove_bake(obj, but=new)
+    take_away(obj, but=new)
     if not new:  # a face that rests throughout
         return
-    play_curves(obj)
-    keys = obj.data.shape_keys
+    play_curves(obj, new)
     if len(new) <= MANY_KEYS:
-        for i, name in enumerate(new):
-            if "." in name:  # an older bake had the name
-                keys.key_blocks[name].name = name.partition(".")[0]
-                new[i] = keys.key_blocks[-len(new) + i].name
+        _rename(obj, new)
+    keys = obj.data.shape_keys
     keys[MADE] = "\n".join(new)
+    centred = plan.rest - plan.rest.mean(0)
+    record.write(keys, Record(dict(zip(new, curves)), dict(zip(new, shapes)), sketch(centred), low, began))
+
+
+def _curve_paths(obj) -> set[str]:
+    keys = obj.data.shape_keys
+    bags = curve_bags(keys.animation_data) if keys else ()
+    return {curve.data_path for bag in bags for curve in bag.fcurves}
+
+
+def _free_name(obj, name: str, taken: set[str]) -> str:
+    """The name, or with a number behind it, so that it is neither a key's nor a curve's."""
+    keys = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
+    numbered = (f"{name}.{i:03d}" for i in range(1, 10_000))
+    return next(free for free in (name, *numbered) if free not in keys and key_path(free) not in taken)
+
+
+def _rename(obj, new: list[str]) -> None:
+    """Give new keys the names that the older bake's had, where nothing is left of them."""
+    keys, taken = obj.data.shape_keys.key_blocks, _curve_paths(obj)
+    for i, name in enumerate(new):
+        plain = name.partition(".")[0]
+        if plain != name and plain not in keys and key_path(plain) not in taken:
+            keys[name].name = new[i] = plain

@@ -16,10 +16,11 @@ import addon_utils
 from ..arkit_names import match_names
 from ..errors import HiSTalkError
 from ..quiet import quiet
+from .actions import curve_bags
 from .arkit_rig import key_names
 from .checks import why_nothing_moves
 from .fbx import write_fbx
-from .ownership import KEPT, curve_bags, key_path
+from .ownership import KEPT, key_path
 from .writing import blender_output
 
 GLTF = "io_scene_gltf2"

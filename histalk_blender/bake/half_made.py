@@ -8,7 +8,8 @@ from collections.abc import Generator, Iterator
 import bpy
 
 from ..errors import HiSTalkError
-from .ownership import MARK, WAITING, curve_bags, key_path
+from .actions import MARK, curve_bags
+from .ownership import WAITING, key_path
 
 
 def watched(obj, slices: Generator[float], with_keys: bool) -> Iterator[float]:

@@ -53,6 +53,7 @@ class Plan:
     cache: Path | None = None  # the .pc2 to write
     tolerance_mm: float = 0.1  # largest error anywhere that "basis" may leave
     rig: ArkitRig = ArkitRig()  # for "arkit"
+    discard_edits: bool = False  # replace the earlier bake though it was changed by hand
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,11 @@ import bpy
 import numpy as np
 
 from ..errors import HiSTalkError
+from .actions import MARK
 from .arkit_rig import read_rig, with_own_shapes
+from .edits import check_edits
 from .make import KINDS, ArkitRig, Plan
-from .ownership import KEPT, MARK, made_keys
+from .ownership import values_at_rest
 from .savable import check_savable
 
 
@@ -24,6 +26,7 @@ def plan_bake(
     tolerance_mm: float = 0.1,
     mapping: Mapping[str, str | None] | None = None,
     scene=None,
+    discard_edits: bool = False,
 ) -> Plan:
     """Check everything and read the scene; nothing is touched.
 
@@ -35,18 +38,20 @@ def plan_bake(
         tolerance_mm: largest error anywhere that "basis" may leave.
         mapping: for "arkit", see `read_rig`.
         scene: whose frame rate counts; None = the present one.
+        discard_edits: replace the earlier bake though it was changed by hand since.
 
     Raises:
-        HiSTalkError: the target or an argument is wrong.
+        HiSTalkError: the target or an argument is wrong, or the earlier bake was changed by hand.
     """
     if kind not in KINDS:
         raise HiSTalkError(f"'{kind}' is no kind of bake: choose {', '.join(KINDS)}.")
     check_object(obj)
     check_savable(obj, kind)
+    check_edits(obj, discard_edits)
     rig = with_own_shapes(obj, read_rig(obj, mapping)) if kind == "arkit" else ArkitRig()
     return Plan(
         kind, obj.name, rest_positions(obj), shown_positions(obj), start_frame, scene_fps(scene or bpy.context.scene),
-        cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, rig,
+        cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, rig, discard_edits,
     )  # fmt: skip
 
 
@@ -108,10 +113,10 @@ def shown_positions(obj) -> np.ndarray:
     """[V, 3] as the user's own shape keys make the mesh now."""
     keys, rest = obj.data.shape_keys, rest_positions(obj)
     shown, own = rest.copy(), np.empty(rest.size, np.float32)
-    made, kept = made_keys(keys), keys.get(KEPT, {}) if keys else {}
+    values = values_at_rest(keys)
     for key in keys.key_blocks[1:] if keys else ():
-        value = kept.get(key.name, key.value)
-        if value and not key.mute and not key.vertex_group and key.name not in made:
+        value = values.get(key.name, key.value)
+        if value and not key.mute and not key.vertex_group:
             key.data.foreach_get("co", own)
             shown += (own.reshape(-1, 3) - rest) * value
     return shown

@@ -108,9 +108,23 @@ def check_head(obj, **options) -> tuple[Plan, str]:
     return plan, topology
 
 
+def check_camera() -> None:
+    """Refuse a film of a scene without a camera, before anything is heard.
+
+    Raises:
+        HiSTalkError: there is none.
+    """
+    scene = bpy.context.scene
+    if scene.camera is None and not any(marker.camera for marker in scene.timeline_markers):
+        raise HiSTalkError(
+            f"Scene '{scene.name}' has no camera, so no film can be made: set one in Scene properties, or leave mp4 out."
+        )
+
+
 def speak(
-    obj, take: Take, *, kind: str, start: float, cache: Path, tolerance_mm: float = 0.1, style: Style = Style(), rest: bool
-) -> BakeReport:
+    obj, take: Take, *, kind: str, start: float, cache: Path, tolerance_mm: float = 0.1, style: Style = Style(), rest: bool,
+    discard_edits: bool = False,
+) -> BakeReport:  # fmt: skip
     """Bake a take on an object of the open file.
 
     Args:
@@ -119,11 +133,14 @@ def speak(
         cache: the .pc2 of kind "cache".
         rest: whether the face leaves its rest before the first frame and returns to it after the last, as it must in
             a shot that is longer than the sound.
+        discard_edits: see `plan_bake`.
 
     Raises:
         HiSTalkError: the object cannot carry the bake; the scene is untouched.
     """
-    plan, topology = check_head(obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm)
+    plan, topology = check_head(
+        obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm, discard_edits=discard_edits
+    )
     made = compute_bake(plan, take, topology, style, rest=rest)
     for _ in apply(obj, made):
         pass
@@ -157,7 +174,6 @@ def write(
         if kind in paths:
             export(obj, paths[kind], start, start + frames - 1)
     if "mp4" in paths:
-        if scene.camera is None:
-            raise HiSTalkError(f"The scene of '{obj.name}' has no camera, so no film can be made: add one, or leave mp4 out.")
+        check_camera()
         scene.frame_start, scene.frame_end, scene.frame_step = start, start + frames - 1, 1
         render_preview(paths["mp4"], progress=progress)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from .ownership import MARK
+from .actions import MARK
 
 TAKE = f"{MARK} take"  # on a strip that we added, and on the head that it is for: the same token
 HEAD = f"{MARK} head"  # on the strip: that head's name, as a library override forgets the token

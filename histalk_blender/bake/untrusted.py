@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import bpy
 
-from .ownership import curve_bags
+from .actions import curve_bags
 
 # What simulations were before they were held, by who they belong to: pointers would not outlive the file.
 _before: dict[tuple, object] = {}

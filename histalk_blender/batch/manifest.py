@@ -47,6 +47,7 @@ class Job:
     outputs: tuple[str, ...] = ("pc2",)
     channel: str = MIX  # of the sound, see `channels.read_channel`
     style: Style = Style()
+    discard_edits: bool = False  # replace an earlier bake of the .blend's though it was changed by hand
     problems: tuple[str, ...] = field(default=(), compare=False)  # what is wrong with the row; then nothing is done
 
     def files(self) -> dict[str, str]:

@@ -39,20 +39,24 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
     paths = {kind: place_in(folder, file) for kind, file in job.files().items()}
     take, remarks = Take(performance), list(performance.remarks)
     rest = shown = load_head().vertices
-    fps, spoken = job.fps or FPS, False
+    fps, spoken, cache = job.fps or FPS, False, paths.get("pc2")
     if job.blend or IN_BLENDER & set(paths):
         from ..bake import shot  # Blender's module only where it is needed
 
         if job.blend:
             obj = shot.open_shot(job.blend, job.object)
+            if IN_BLENDER & set(paths):
+                shot.check_head(obj, kind=job.bake, cache=cache, discard_edits=job.discard_edits)
+            if "mp4" in paths:
+                shot.check_camera()
             remarks += filter(None, [shot.add_sound(job.audio, job.start, obj)])
         else:
             obj = shot.new_shot(take, job.audio, job.start, fps, job.bake == "arkit", job.style.delay)
         rest, shown, fps = shot.seat(obj)
         if spoken := bool(IN_BLENDER & set(paths)):
             report = shot.speak(
-                obj, take, kind=job.bake, start=job.start, cache=paths.get("pc2"),
-                tolerance_mm=job.tolerance, style=job.style, rest=job.blend is not None,
+                obj, take, kind=job.bake, start=job.start, cache=cache, tolerance_mm=job.tolerance, style=job.style,
+                rest=job.blend is not None, discard_edits=job.discard_edits,
             )  # fmt: skip
             remarks += report.warnings
             frames = shot.frames_of(take, fps, job.style.delay)
