@@ -8,7 +8,7 @@ import bpy
 
 from ..arkit_names import match_names
 from ..bake.arkit_rig import collapsed, key_names
-from ..bake.checks import why_nothing_moves
+from ..bake.checks import what_drifts, why_nothing_moves
 from ..bake.ownership import has_bake
 from ..errors import HiSTalkError
 from ..units import ARKIT_UNITS
@@ -228,6 +228,8 @@ class _Bake(_Settings):
                 sentence(layout, context, reason, "ERROR")
             if reason and reason == why_no_pytorch(context):
                 layout.operator("histalk.open_preferences", icon="PREFERENCES")
+        for warning in what_drifts(context.scene):
+            sentence(layout, context, warning, "ERROR")
         if running.remembered is not None and running.remembered.error:
             sentence(layout, context, running.remembered.error, "CANCEL")
         if settings.report or has_bake(context.object):  # one that does not move has no report

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import bpy
 
-from ..bake.checks import why_nothing_moves
+from ..bake.checks import what_drifts, why_nothing_moves
 from ..errors import HiSTalkError
 from .job import BakeJob, Order, takes
 
@@ -58,7 +58,7 @@ def _store(obj, job: BakeJob) -> str:
     error = job.report.accuracy and f", {job.report.accuracy}"
     obj.histalk.report = f"{job.report.frames} frames as {what}{error}, in {job.seconds:.1f} s"
     # What hides a bake may be mended at any time: the panel looks for it by itself.
-    passing = why_nothing_moves(obj)
+    passing = [*why_nothing_moves(obj), *what_drifts(bpy.context.scene)]
     lasting = [warning for warning in job.report.warnings if warning not in passing]
     obj.histalk.warnings = "\n".join([*job.take.remarks, *lasting])
     baked[job.order.uid] = replace(job.order, take=job.take)

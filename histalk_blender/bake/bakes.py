@@ -18,7 +18,7 @@ from ..units import ARKIT_UNITS
 from . import record
 from .actions import MARK, curve_bags
 from .arkit_rig import listed, rig_warnings
-from .checks import refresh, why_nothing_moves
+from .checks import refresh, what_drifts, why_nothing_moves
 from .edits import check_edits, mark_cache
 from .half_made import watched
 from .make import Made, make
@@ -137,7 +137,7 @@ def report(obj, made: Made) -> BakeReport:
     """
     kind = made.plan.kind
     counts = {"cache": 0, "arkit": len(made.plan.rig.keys), "keys": len(made.motion), "basis": len(made.motion.shapes)}
-    warnings = [*why_nothing_moves(obj), *_why_not_as_baked(obj, made)]
+    warnings = [*why_nothing_moves(obj), *what_drifts(bpy.context.scene), *_why_not_as_baked(obj, made)]
     error, unseen = why_it_rests(obj, made)
     if error:
         general = "Look for a driver, an NLA track, another action or a modifier that holds it."

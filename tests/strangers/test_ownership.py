@@ -367,3 +367,28 @@ def test_only_our_strips_and_curves_leave_the_nla(arkit, motion):
     remove_bake(arkit)
     assert [strip.action for track in keys.animation_data.nla_tracks for strip in track.strips] == [mine]
     assert strip.action == ours and arkit.animation_data.action == ours and len(curves(keys)) == 1
+
+
+# What is told
+
+
+def test_time_stretching_and_many_muted_keys_are_one_sentence_each(arkit, motion):
+    from histalk_blender.bake.checks import why_nothing_moves
+
+    bpy.context.scene.render.frame_map_new = 200
+    (warning,) = bake(arkit, motion, kind="arkit").warnings
+    assert "stretches time (100 to 200" in warning
+    for key in arkit.data.shape_keys.key_blocks:
+        key.mute = True
+    (reason,) = why_nothing_moves(arkit)
+    assert "more are muted" in reason
+
+
+def test_a_film_without_a_camera_is_refused_and_a_marker_s_camera_is_one(scene):
+    from histalk_blender.bake.shot import check_camera
+    from histalk_blender.errors import HiSTalkError
+
+    with pytest.raises(HiSTalkError, match="no camera"):
+        check_camera()
+    scene.timeline_markers.new("Cut", frame=1).camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    check_camera()
