@@ -10,6 +10,7 @@ import re
 import secrets
 import stat
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -49,6 +50,11 @@ def open_regular(path: Path) -> BinaryIO:
 def _check_regular(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, KINDS.get(stat.S_IFMT(found.st_mode), "it is no regular file"), str(path))
+
+
+def key_of(path: str) -> str:
+    """Equal for what any file system takes for the same name: capitals do not count, nor how accents are composed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
 def temp_path(path: Path) -> Path:

@@ -8,7 +8,7 @@ import bpy
 
 from ..bake.arkit_rig import read_rig
 from ..bake.edits import check_edits
-from ..bake.plan import cache_path, check_object, plan_bake, rest_positions, scene_fps
+from ..bake.plan import cache_place, check_object, plan_bake, rest_positions, scene_fps
 from ..bake.savable import check_savable
 from ..errors import HiSTalkError
 from ..take import recognise, topology_with
@@ -65,7 +65,7 @@ def why_no_order(context, obj) -> str:
         if settings.kind == "arkit":
             read_rig(obj, settings.mapping())
         if settings.kind == "cache":
-            cache_path(obj, _folder(settings))
+            cache_place(_folder(settings))
         if settings.weights and not Path(bpy.path.abspath(settings.weights)).is_file():
             raise HiSTalkError(f"No weights at '{settings.weights}': choose another file, or leave it empty.")
         if settings.use_range and settings.last < settings.first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import bpy
 import numpy as np
 
 from ..errors import HiSTalkError
+from ..files import key_of
 from .actions import MARK
 from .arkit_rig import read_rig, with_own_shapes
 from .edits import check_edits
 from .make import KINDS, ArkitRig, Plan
 from .ownership import values_at_rest
 from .savable import check_savable
+
+LONGEST_NAME = 180  # bytes of a cache's name, of the 255 that a file system takes: some are for numbers and temporary names
 
 
 def plan_bake(
@@ -75,25 +79,50 @@ def check_object(obj) -> None:
 
 
 def cache_path(obj, place: Path | None) -> Path:
-    """Where an object's cache goes.
+    """Where an object's cache goes: never over one that another object of the file plays.
 
     Raises:
         HiSTalkError: the .blend is not saved, or the folder is missing.
     """
-    blend = Path(bpy.data.filepath)
+    place = cache_place(place)
+    if place.suffix.lower() == ".pc2":
+        return place
+    # Two files in one folder may both hold a "Head".
+    name = "-".join(part for part in (MARK, Path(bpy.data.filepath).stem, obj.name) if part)
+    name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name)
+    name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    taken = {_cache_key(modifier) for other in bpy.data.objects if other != obj for modifier in other.modifiers}
+    paths = (place / f"{name}{f'-{count}' if count > 1 else ''}.pc2" for count in itertools.count(1))
+    return next(path for path in paths if key_of(str(path)) not in taken)
+
+
+def cache_place(place: Path | None) -> Path:
+    """The folder that takes a cache, or the .pc2 itself where that is named; None = beside the saved .blend.
+
+    Raises:
+        HiSTalkError: see `cache_path`.
+    """
     if place is None:
         if not bpy.data.filepath:
             raise HiSTalkError("The .blend is not saved: save it, or name a folder for the cache.")
-        place = blend.parent
+        place = Path(bpy.data.filepath).parent
     place = Path(place)
     if place.suffix.lower() != ".pc2":
-        # Two files in one folder may both hold a "Head".
-        name = "-".join(part for part in (MARK, blend.stem, obj.name) if part)
-        place = place / ("".join(c if c.isalnum() or c in "-_." else "_" for c in name) + ".pc2")
-    place = place.parent.resolve() / place.name  # a saved .blend makes relative what is absolute
-    if not place.parent.is_dir():
-        raise HiSTalkError(f"'{place.parent}' is no folder: make it, or choose another for the cache.")
+        folder = place = place.resolve()  # a saved .blend makes relative what is absolute
+    else:
+        folder = place.parent.resolve()
+        place = folder / place.name
+    if not folder.is_dir():
+        raise HiSTalkError(f"'{folder}' is no folder: make it, or choose another for the cache.")
     return place
+
+
+def _cache_key(modifier) -> str:
+    """What tells the file of a Mesh Cache modifier from others, on any file system; "" of other modifiers."""
+    if modifier.type != "MESH_CACHE" or not modifier.filepath:
+        return ""
+    path = Path(bpy.path.abspath(modifier.filepath, library=modifier.id_data.library))
+    return key_of(str(path.parent.resolve() / path.name))
 
 
 def scene_fps(scene) -> float:

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from ..channels import FORM, MIX, read_channel
 from ..errors import HiSTalkError
-from ..files import open_regular
+from ..files import key_of, open_regular
 from ..printing import printable
 from ..style import Style
-from .names import Claims, clean_name, key_of, label, real_path
+from .names import Claims, clean_name, label, real_path
 from .tables import SURPLUS, Row, Unreadable, read_folder, read_table
 
 OUTPUTS = ("blend", "pc2", "mdd", "abc", "usd", "glb", "fbx", "livelink", "npz", "mp4")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
+from ..files import key_of
 from ..printing import printable
 
 LEDGER = "histalk.sqlite"
@@ -45,11 +45,6 @@ def labelled(name: str) -> int | None:
     """The row that a `label` is of; None for a name of outputs."""
     found = re.match(r"row (\d+):", str(name))
     return int(found[1]) if found else None
-
-
-def key_of(path: str) -> str:
-    """Equal for what any file system takes for the same name: capitals do not count, nor how accents are composed."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
 def real_path(path: Path) -> Path:

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
-from ..files import open_regular
+from ..files import key_of, open_regular
 from ..printing import printable
 from .folder import search_folder
-from .names import key_of
 
 LARGEST = 256 << 20  # bytes of a manifest
 SURPLUS = ""  # column of what stands under no heading
