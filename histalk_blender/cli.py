@@ -119,7 +119,10 @@ def synthesize(
 @click.option("--bake", "kind", type=click.Choice(["cache", "keys", "basis", "arkit"]), default="basis", show_default=True)
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of a new scene: 30 when not given; a shot has its own.")
 @click.option("--start", type=int, default=1, show_default=True, help="Scene frame where speech begins.")
-@click.option("--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True, help="mm, for basis keys.")
+@click.option(
+    "--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True,
+    help="mm on a human-sized head, for basis keys.",
+)  # fmt: skip
 @channel_option
 @style_options
 @click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")

@@ -87,7 +87,10 @@ def style_options(command):
 @click.option("--object", "name", default="", help="Which of its objects; the only head when not given.")
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of the outputs: 30, or the .blend's.")
 @click.option("--start", type=int, default=1, show_default=True, help="Frame where speech begins.")
-@click.option("--tolerance", type=click.FloatRange(0.001, 10), default=0.1, show_default=True, help="mm, for basis keys.")
+@click.option(
+    "--tolerance", type=click.FloatRange(0.001, 10), default=0.1, show_default=True,
+    help="mm on a human-sized head, for basis keys.",
+)  # fmt: skip
 @channel_option
 @style_options
 @DISCARD_EDITS

@@ -115,6 +115,16 @@ def bundled_pose(rest: np.ndarray, head: Head) -> tuple[float, np.ndarray]:
     return (1.0, np.eye(3)) if abs(scale - 1) < SAME_SIZE and turn < SAME_TURN else (scale, rotation)
 
 
+def size_of(rest: np.ndarray) -> float:
+    """How many times larger than the bundled head, which is human-sized, a head [V, 3] is modelled; 1 if unknown."""
+    try:
+        topology = topology_with(len(rest))
+        pose = {"flame": flame.pose_of, "histalk": bundled_pose}.get(topology)
+        return pose(rest, load_head())[0] if pose else 1.0
+    except HiSTalkError:  # so many vertices by chance
+        return 1.0
+
+
 def topology_with(vertices: int) -> str:
     """The topology that has so many vertices: "flame", "histalk" or ""."""
     return {flame.VERTICES: "flame", len(load_head().vertices): "histalk"}.get(vertices, "")

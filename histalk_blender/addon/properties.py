@@ -117,7 +117,8 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
     )
     tolerance: FloatProperty(
         name="Tolerance", default=0.1, min=0.001, soft_max=1.0, precision=3,
-        description="Millimetres that any vertex may be off in any frame; less needs more keys",
+        description="Millimetres on a human-sized head that any vertex may be off in any frame, scaled with larger and "
+        "smaller heads; less needs more keys",
     )  # fmt: skip
     cache_folder: StringProperty(
         name="Folder", subtype="DIR_PATH", description="Where the cache goes; empty = beside the saved .blend"

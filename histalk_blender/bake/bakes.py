@@ -59,7 +59,7 @@ def bake(obj, motion: Motion, **options) -> BakeReport:
 
     Args:
         obj: the mesh object; its shape keys, modifiers, parents and scale stay.
-        motion: in metres on the mesh's own topology and axes; a FLAME head and kind "arkit" take the bundled head's.
+        motion: on the mesh's own topology, unit and axes; a FLAME head and kind "arkit" take the bundled head's.
         options: those of `plan_bake`.
 
     Raises:

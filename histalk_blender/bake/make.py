@@ -16,7 +16,7 @@ from ..head import Head, load_head
 from ..motion import CHUNK, Motion
 from ..placing import place
 from ..style import Style
-from ..take import Take
+from ..take import Take, size_of
 from ..units import ARKIT_UNITS
 
 KINDS = ("cache", "keys", "basis", "arkit")
@@ -51,7 +51,7 @@ class Plan:
     start_frame: float  # scene frame of the first motion frame
     fps: float  # the scene's
     cache: Path | None = None  # the .pc2 to write
-    tolerance_mm: float = 0.1  # largest error anywhere that "basis" may leave
+    tolerance_mm: float = 0.1  # largest error anywhere that "basis" may leave, were the head human-sized
     rig: ArkitRig = ArkitRig()  # for "arkit"
     discard_edits: bool = False  # replace the earlier bake though it was changed by hand
 
@@ -62,7 +62,8 @@ class Made:
 
     plan: Plan
     motion: Motion  # at the scene's rate; for "basis" its shapes are the keys, for "arkit" its weights the units'
-    max_error_mm: float = 0.0  # of any vertex; for "arkit" the worst frame's root mean square, see `arkit.left_over`
+    # Were the head human-sized, of any vertex; for "arkit" the worst frame's root mean square, see `arkit.left_over`.
+    max_error_mm: float = 0.0
     part: Path | None = None  # the cache's file under the temporary name that it has until `apply`
 
     @property
@@ -139,8 +140,9 @@ def make(
             f"frame range of {MOST_KEYS} frames at most."
         )
     if plan.kind == "basis":
-        reduced, error = basis_of(motion, plan.tolerance_mm, step)
-        return Made(plan, reduced, error)
+        size = size_of(plan.rest)  # a head modelled in centimetres takes as many keys as one in metres
+        reduced, error = basis_of(motion.on(motion.shapes / size), plan.tolerance_mm, step)
+        return Made(plan, reduced.on(reduced.shapes * size), error)
     part = write_pc2(plan.cache, plan.shown, motion, step) if plan.kind == "cache" else None
     return Made(plan, motion, part=part)
 

@@ -39,7 +39,7 @@ def plan_bake(
         kind: "cache", "keys", "basis" or "arkit".
         start_frame: scene frame of the first motion frame.
         cache: the .pc2, or a folder for it; None = beside the saved .blend.
-        tolerance_mm: largest error anywhere that "basis" may leave.
+        tolerance_mm: largest error anywhere that "basis" may leave on a human-sized head; on others it is scaled.
         mapping: for "arkit", see `read_rig`.
         scene: whose frame rate counts; None = the present one.
         discard_edits: replace the earlier bake though it was changed by hand since.

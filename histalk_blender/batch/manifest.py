@@ -32,7 +32,7 @@ class Job:
     """One clip and what is wanted of it; what a row leaves out has the default of the batch.
 
     fps: frames a second of the outputs; None = the .blend's own, or 30. start: frame where speech begins.
-    tolerance: millimetres, for basis keys. style: smoothing and delay in seconds.
+    tolerance: millimetres on a human-sized head, for basis keys. style: smoothing and delay in seconds.
     """
 
     row: int = 0  # in the manifest, from 1; the header of a .csv does not count
