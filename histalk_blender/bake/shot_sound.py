@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
+import itertools
+from collections import Counter
 from pathlib import Path
 
 import bpy
 
 from .actions import MARK
 
-TAKE = f"{MARK} take"  # on a strip that we added, and on the head that it is for: the same token
+TAKE = f"{MARK} take"  # on a strip that we added, its token; on the head that it is for, those of all its strips
 HEAD = f"{MARK} head"  # on the strip: that head's name, as a library override forgets the token
 CHANNELS = 128  # Blender's last
 NEAR = 0.5  # of a frame: what is no further off is the same place
@@ -18,7 +19,8 @@ NEAR = 0.5  # of a frame: what is no further off is the same place
 def add_sound(audio: Path, start: int, obj=None) -> str:
     """Let the scene's sequencer play a sound from a frame on, unless it does so already.
 
-    A strip of an earlier take that we added for the same head is replaced; the animator's strips stay as they are.
+    A strip that we added for the same head is replaced by another take of its line: by the same sound, or by one that
+    begins where it does. Other lines, and the animator's strips, stay as they are.
 
     Args:
         audio: the file.
@@ -33,7 +35,8 @@ def add_sound(audio: Path, start: int, obj=None) -> str:
     sounds = [strip for strip in editor.strips_all if strip.type == "SOUND" and strip.sound is not None]
     same = [strip for strip in sounds if _is_same(strip.sound, audio)]
     here = next((strip for strip in same if abs(_begins(scene, strip) - start) <= NEAR), None)
-    earlier = _earlier_take(obj, sounds)
+    ours = _added_for(obj, sounds)
+    earlier = next((one for one in ours if one in same or abs(_begins(scene, one) - start) <= NEAR), None)
     if earlier is not None and earlier != here and earlier in list(editor.strips):
         editor.strips.remove(earlier)
         same = [strip for strip in same if strip != earlier]
@@ -42,20 +45,28 @@ def add_sound(audio: Path, start: int, obj=None) -> str:
     strip = editor.strips.new_sound(audio.stem, str(audio), _free_channel(editor), start)
     strip.volume, strip.pan, strip.mute, strip.sound_offset = 1.0, 0.0, False, 0.0
     if obj is not None:
-        strip[TAKE] = obj[TAKE] = uuid.uuid4().hex
-        strip[HEAD] = obj.name
+        strip[TAKE], strip[HEAD] = _new_token(sounds), obj.name
+        obj[TAKE] = " ".join([*obj.get(TAKE, "").split(), strip[TAKE]])
     if same:
         frame = _begins(scene, same[0])
         return f"The shot holds the same sound at frame {frame:g} too, in strip '{same[0].name}', so it is heard twice."
     return ""
 
 
-def _earlier_take(obj, sounds: list):
-    """The strip that we added for this head, or None; a copy that the animator made of it is the animator's."""
+def _added_for(obj, sounds: list) -> list:
+    """The strips that we added for this head; one that the animator has copied is left to the animator with its copy."""
     if obj is None:
-        return None
-    name, said = (HEAD, obj.name) if obj.override_library and TAKE not in obj else (TAKE, obj.get(TAKE))
-    return next((strip for strip in sounds if said and strip.get(name) == said), None)
+        return []
+    forgotten = obj.override_library and TAKE not in obj
+    name, ours = (HEAD, [obj.name]) if forgotten else (TAKE, obj.get(TAKE, "").split())
+    count = Counter(strip.get(TAKE) for strip in sounds)
+    return [strip for strip in sounds if strip.get(name) in ours and count[strip.get(TAKE)] == 1]
+
+
+def _new_token(sounds: list) -> str:
+    """The first number that no strip and no head has: by chance, equal scenes would not be equal files."""
+    used = {token for holder in [*sounds, *bpy.data.objects] for token in str(holder.get(TAKE, "")).split()}
+    return next(str(number) for number in itertools.count(1) if str(number) not in used)
 
 
 def _is_same(sound, audio: Path) -> bool:

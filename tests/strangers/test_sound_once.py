@@ -105,6 +105,15 @@ def test_a_copy_that_the_animator_made_of_our_strip_is_hers(scene, head, takes):
     assert len(strips()) == 2 and "Mine" in dict(strips())
 
 
+def test_the_next_line_of_a_head_is_added_behind_the_last(scene, head, takes):
+    obj = add_head(head)
+    add_sound(takes[0], 1, obj)
+    add_sound(takes[1], 101, obj)
+    add_sound(takes[1], 111, obj)
+    starts = sorted(strip.frame_final_start for strip in scene.sequence_editor.strips)
+    assert starts == [1, 111], "the same line at another place is another take of it"
+
+
 def test_a_new_scene_s_sound_is_replaced_when_it_is_baked_again_as_a_shot(head, takes, tmp_path):
     build_scene(head, takes[0], 60)
     save_blend(tmp_path / "first.blend")
