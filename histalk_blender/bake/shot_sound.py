@@ -45,7 +45,7 @@ def add_sound(audio: Path, start: int, obj=None) -> str:
     strip = editor.strips.new_sound(audio.stem, str(audio), _free_channel(editor), start)
     strip.volume, strip.pan, strip.mute, strip.sound_offset = 1.0, 0.0, False, 0.0
     if obj is not None:
-        strip[TAKE], strip[HEAD] = _new_token(sounds), obj.name
+        strip[TAKE], strip[HEAD] = _new_token(editor), obj.name
         obj[TAKE] = " ".join([*obj.get(TAKE, "").split(), strip[TAKE]])
     if same:
         frame = _begins(scene, same[0])
@@ -63,9 +63,9 @@ def _added_for(obj, sounds: list) -> list:
     return [strip for strip in sounds if strip.get(name) in ours and count[strip.get(TAKE)] == 1]
 
 
-def _new_token(sounds: list) -> str:
+def _new_token(editor) -> str:
     """The first number that no strip and no head has: by chance, equal scenes would not be equal files."""
-    used = {token for holder in [*sounds, *bpy.data.objects] for token in str(holder.get(TAKE, "")).split()}
+    used = {token for holder in [*editor.strips_all, *bpy.data.objects] for token in str(holder.get(TAKE, "")).split()}
     return next(str(number) for number in itertools.count(1) if str(number) not in used)
 
 
