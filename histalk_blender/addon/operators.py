@@ -222,8 +222,10 @@ class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
         """There must be one, and none in the making."""
         if running.current is not None:
             return "A bake is running: wait for it, or cancel it."
-        reason = _why_no_head(context.object)
-        return reason or ("" if has_bake(context.object) else f"'{context.object.name}' carries no bake of HiSTalk.")
+        obj = context.object
+        emptied = obj is not None and obj.type == "MESH" and not len(obj.data.vertices) and has_bake(obj)
+        reason = "" if emptied else _why_no_head(obj)
+        return reason or ("" if has_bake(obj) else f"'{obj.name}' carries no bake of HiSTalk.")
 
     def invoke(self, context, event) -> set[str]:
         """In a window: ask where curves were changed by hand."""

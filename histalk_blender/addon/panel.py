@@ -10,6 +10,7 @@ from ..arkit_names import match_names
 from ..bake.arkit_rig import collapsed, key_names
 from ..bake.checks import what_drifts, why_nothing_moves
 from ..bake.ownership import has_bake
+from ..bake.targets import why_no_mesh
 from ..errors import HiSTalkError
 from ..units import ARKIT_UNITS
 from . import running, warmth
@@ -58,8 +59,9 @@ class _Main(_Sidebar):
     def draw(self, context) -> None:
         """The head, and what it was recognised as."""
         layout, obj = self.layout, context.object
-        if obj is None or obj.type != "MESH":
-            sentence(layout, context, "Select a head to let it speak, or add one.", "INFO")
+        reason = why_no_mesh(obj)
+        if reason:
+            sentence(layout, context, reason, "INFO")
         else:
             row = layout.row()
             row.label(text=obj.name, icon="OUTLINER_OB_MESH")

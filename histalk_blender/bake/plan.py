@@ -17,6 +17,7 @@ from .edits import check_edits
 from .make import KINDS, ArkitRig, Plan
 from .ownership import values_at_rest
 from .savable import check_savable
+from .targets import why_no_mesh
 
 LONGEST_NAME = 180  # bytes of a cache's name, of the 255 that a file system takes: some are for numbers and temporary names
 
@@ -63,12 +64,10 @@ def check_object(obj) -> None:
     """Refuse what cannot be baked on.
 
     Raises:
-        HiSTalkError: no object, no mesh, a linked one, or edit mode.
+        HiSTalkError: no object, no mesh or one without vertices, a linked one, or edit mode.
     """
-    if obj is None:
-        raise HiSTalkError("No object is selected: select the head to bake on.")
-    if obj.type != "MESH":
-        raise HiSTalkError(f"'{obj.name}' is a {obj.type.lower()}, not a mesh: select the head.")
+    if reason := why_no_mesh(obj):
+        raise HiSTalkError(reason)
     if obj.library:
         raise HiSTalkError(
             f"'{obj.name}' is linked from another file: make it a library override (Object › Library Override › Make) and "

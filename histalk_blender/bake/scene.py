@@ -72,7 +72,11 @@ def add_head(head: Head, units: bool = False):
         material.roughness = 0.5
         if bpy.app.version < (5, 0):  # later ones always have nodes
             material.use_nodes = True
-        shader = material.node_tree.nodes["Principled BSDF"]
+        nodes = material.node_tree.nodes
+        nodes.clear()  # where a volume is active they would be a volume's
+        shader, output = nodes.new("ShaderNodeBsdfPrincipled"), nodes.new("ShaderNodeOutputMaterial")
+        output.location.x = 300
+        material.node_tree.links.new(shader.outputs["BSDF"], output.inputs["Surface"])
         shader.inputs["Base Color"].default_value = (*colour, 1.0)
         shader.inputs["Roughness"].default_value = 0.5
         mesh.materials.append(material)

@@ -22,6 +22,7 @@ from .make import Plan, compute_bake
 from .plan import plan_bake, rest_positions, scene_fps, shown_positions
 from .scene import build_scene, save_blend
 from .shot_sound import add_sound
+from .targets import instance_with, instances_of_heads, why_no_mesh
 from .untrusted import simulations_held_on_load
 
 __all__ = [
@@ -69,14 +70,22 @@ def find_head(name: str, blend: str):
     Raises:
         HiSTalkError: see `open_shot`.
     """
-    meshes = [obj for obj in bpy.context.scene.objects if obj.type == "MESH"]
+    objects = bpy.context.scene.objects
+    meshes = [obj for obj in objects if obj.type == "MESH"]
     if name:
-        found = bpy.context.scene.objects.get(name)
+        found = objects.get(name)
+        shows = found is None and instance_with(name, objects)
+        if shows:
+            raise HiSTalkError(f"'{blend}' has no object '{name}' in its scene itself. {why_no_mesh(shows)}")
         if found is None:
             listed = ", ".join(f"'{obj.name}'" for obj in meshes[:5]) or "none"
             raise HiSTalkError(f"'{blend}' has no object '{name}' in its scene: its meshes are {listed}.")
+        if reason := why_no_mesh(found):
+            raise HiSTalkError(reason)
         return found
     heads = [obj for obj in meshes if _can_speak(obj)]
+    if not heads and (instances := instances_of_heads(objects)):
+        raise HiSTalkError(f"'{blend}' has no head of its own. {why_no_mesh(instances[0])}")
     if len(heads) != 1:
         listed = ", ".join(f"'{obj.name}'" for obj in heads[:5])
         raise HiSTalkError(
