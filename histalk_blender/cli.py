@@ -12,7 +12,7 @@ import click
 from . import __version__
 from .channels import MIX
 from .cli_batch import DISCARD_EDITS, batch, channel_option, style_options
-from .endings import command_process, exit_code
+from .endings import command_process, exit_code, signals_held
 from .errors import HiSTalkError
 from .files import put_back
 from .printing import print_anything
@@ -181,7 +181,8 @@ def need_blender() -> None:
         HiSTalkError: it is not there, or does not load.
     """
     try:
-        from . import bake  # noqa: F401
+        with signals_held():  # what a signal raises in Blender's own start would be printed and lost
+            from . import bake  # noqa: F401
     except ImportError as error:
         raise HiSTalkError(
             f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "

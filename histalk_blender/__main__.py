@@ -1,0 +1,22 @@
+"""`histalk`, and `python -m histalk_blender`: signals are handled before anything slow is imported."""
+
+from __future__ import annotations
+
+import sys
+
+from .endings import command_process
+
+
+def _command() -> None:
+    from .cli import main as histalk
+
+    histalk(sys.argv[1:])
+
+
+def main() -> None:
+    """Run the command line as this process's only purpose."""
+    command_process(_command)
+
+
+if __name__ == "__main__":
+    main()
