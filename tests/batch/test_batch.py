@@ -137,14 +137,16 @@ from histalk_blender import cli, take
 from histalk_blender.batch import run
 random.seed(sys.argv[1])
 out = pathlib.Path(sys.argv[2])
+def finished():
+    return sum(not path.name.startswith(".") for path in out.rglob("*.npz"))
 for _ in range(10):
-    enough = len(list(out.rglob("*.npz"))) + random.randint(0, 4)
+    enough = finished() + random.randint(1, 2)  # else a clip is begun so often that it is given up
     child = os.fork()
     if not child:
         cli.main(["batch", *sys.argv[3:], "--out", str(out), "--outputs", "pc2,npz"])
-    while len(list(out.rglob("*.npz"))) < enough and os.waitpid(child, os.WNOHANG) == (0, 0):
+    while finished() < enough and os.waitpid(child, os.WNOHANG) == (0, 0):
         time.sleep(0.001)
-    time.sleep(random.uniform(0, 0.2))
+    time.sleep(random.uniform(0, 0.05))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 """

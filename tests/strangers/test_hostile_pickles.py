@@ -105,7 +105,8 @@ for path in sorted(Path(sys.argv[1]).glob("*.pkl")):
     except HiSTalkError as error:
         told = str(error)
     print(json.dumps([path.stem, told]), flush=True)
-print(json.dumps(["MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(json.dumps(["MB", int(peak.split()[1]) // 1024]))  # not ru_maxrss, which begins at the parent's
 """
 
 
