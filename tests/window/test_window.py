@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STOPS = ("nothing-selected", "no-pytorch", "ready", "listening", "baked", "restyled", "sequencer", "preferences")
+STOPS = (
+    "nothing-selected", "no-pytorch", "ready", "listening", "baked", "restyled", "slider-stops", "asked", "sequencer",
+    "preferences",
+)  # fmt: skip
 
 
 def test_an_animator_walks_through_a_real_window(tmp_path):

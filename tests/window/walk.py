@@ -143,6 +143,28 @@ def steps():
     else:
         raise AssertionError(f"the slider was not followed: {running.current and running.current.state}")
     picture("restyled")
+    head.histalk.kind = "basis"
+    with bpy.context.temp_override(window=window, area=view, region=region):
+        bpy.ops.histalk.bake("INVOKE_DEFAULT")
+    yield 0.5
+    while running.current is not None:
+        yield 0.2
+    animation = head.data.shape_keys.animation_data
+    curve = animation.action.layers[0].strips[0].channelbag(animation.action_slot).fcurves[0]
+    by_hand = curve.keyframe_points[20].co[1] + 0.5
+    curve.keyframe_points[20].co[1] = by_hand
+    curve.update()
+    head.histalk.jaw = 1.2
+    yield 2.5
+    yield from choose_tab(view)
+    picture("slider-stops")
+    with bpy.context.temp_override(window=window, area=view, region=region):
+        bpy.ops.histalk.bake("INVOKE_DEFAULT")
+    yield 1.5
+    picture("asked")
+    subprocess.run(["xdotool", "key", "Escape"], check=True)
+    yield 0.5
+    assert running.current is None and abs(curve.keyframe_points[20].co[1] - by_hand) < 1e-6, "the hand's key stays"
     show_sidebar(strips)
     with bpy.context.temp_override(window=window, area=strips):
         strips.spaces.active.view_type = "SEQUENCER"
