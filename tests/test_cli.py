@@ -219,6 +219,8 @@ def test_a_preview_is_a_film_with_sound_and_stdout_holds_only_paths(tmp_path):
     done = histalk("bake", short, "--blend", tmp_path / "o.blend", "--preview", film)
     assert done.returncode == 0, done.stderr
     assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [str(tmp_path / "o.blend"), str(film)]
+    again = histalk("bake", short, "--shot", tmp_path / "o.blend", "--blend", tmp_path / "p.blend")
+    assert [line.split("  ")[0] for line in again.stdout.splitlines()] == [str(tmp_path / "p.blend")], again.stderr
     assert b"\xa9day" not in film.read_bytes(), "the clock would make equal films differ"
     strips = bpy.context.scene.sequence_editor_create().strips
     picture, sound = strips.new_movie("film", str(film), 1, 1), strips.new_sound("sound", str(film), 2, 1)

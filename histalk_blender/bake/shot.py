@@ -12,6 +12,7 @@ from ..arkit_names import match_names
 from ..errors import HiSTalkError
 from ..head import load_head
 from ..placing import from_sound_on
+from ..quiet import quiet
 from ..style import Style
 from ..take import Take, recognise
 from .arkit_rig import key_names
@@ -50,7 +51,7 @@ def open_shot(blend: Path, name: str):
         HiSTalkError: it cannot be opened, or has no such object, or none or several that can speak.
     """
     try:
-        with simulations_held_on_load():
+        with simulations_held_on_load(), quiet(1):  # which belongs to what the command prints
             bpy.ops.wm.open_mainfile(filepath=str(Path(blend).resolve()), load_ui=False, use_scripts=False)
     except RuntimeError as error:
         raise HiSTalkError(f"'{blend}' cannot be opened ({str(error).strip()}): is it a .blend?") from error
