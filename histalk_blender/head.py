@@ -16,7 +16,7 @@ INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
 
 
 def lip_opening(landmarks: np.ndarray) -> np.ndarray:
-    """Mean distance over the inner-lip pairs 61-67, 62-66, 63-65 (method.md section 4).
+    """Mean distance over the inner-lip pairs 61-67, 62-66, 63-65 (docs/method.md section 4).
 
     Args:
         landmarks: [..., 68, 3] positions in metres.

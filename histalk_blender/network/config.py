@@ -19,14 +19,14 @@ TOPOLOGY = Text(r"[A-Za-z0-9_-]{1,64}", "a name of letters and digits")
 
 @dataclass(frozen=True)
 class HiSTalkConfig:
-    """Sizes, rates and switches of the whole model (method.md sections 2 to 4).
+    """Sizes, rates and switches of the whole model (docs/method.md sections 2 to 4).
 
     The paper gives no widths, layers or gate shapes; each choice of ours has its reason beside it.
     """
 
     sample_rate: int = within(16_000, Whole(16_000, 16_000))  # samples a second; wav2vec 2.0's rate
     fps: float = within(30.0, Real(1, 240))  # frames a second; VOCASET's rate after halving
-    landmarks: int = within(68, Whole(68, 68))  # iBUG scheme, method.md section 4
+    landmarks: int = within(68, Whole(68, 68))  # iBUG scheme, docs/method.md section 4
     landmark_scale: float = within(0.01, Real(1e-6, 1))  # metres; keeps the landmark heads' raw outputs near one
 
     # the extractor: "wav2vec2" on the waveform, or "whisper" on mel bands
@@ -53,7 +53,7 @@ class HiSTalkConfig:
     # folder or hub name of wav2vec 2.0's pre-trained weights, used by `base` only
     acoustic_source: str = within("", Text(r"[^\x00]{0,4096}", "a path"))
 
-    # SpeechFormer++ (method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
+    # SpeechFormer++ (docs/method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
     hierarchy_width: int = within(256, WIDTH)  # as the acoustic features; its feed-forward is half of it, as published
     hierarchy_heads: int = within(8, HEADS)  # as published
     # half of the published 2, 2, 4, 4: small data

@@ -1,4 +1,4 @@
-"""Hierarchical extractor after SpeechFormer++: frame -> phoneme -> word -> utterance (method.md section 3)."""
+"""Hierarchical extractor after SpeechFormer++: frame -> phoneme -> word -> utterance (docs/method.md section 3)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ STILL = 0.01  # unit weight below which the teacher's face rests
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What each part counts (ancestors' weights: method.md section 5)."""
+    """What each part counts (ancestors' weights: docs/method.md section 5)."""
 
     dense: float = 1.0
     sparse: float = 1.0

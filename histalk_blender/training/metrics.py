@@ -1,4 +1,4 @@
-"""Metrics of speech animation as the field computes them (method.md section 7), and what it lacks: lips in time.
+"""Metrics of speech animation as the field computes them (docs/method.md section 7), and what it lacks: lips in time.
 
 All take one clip; `evaluate.score` pools them. Lengths are in the data's own unit, metres where it has one.
 """

@@ -10,7 +10,7 @@ ARPABET = (
 BILABIALS = frozenset({"P", "B", "M"})
 LABIODENTALS = frozenset({"F", "V"})
 
-# The 15 visemes of Oculus and OpenXR (method.md section 8).
+# The 15 visemes of Oculus and OpenXR (docs/method.md section 8).
 VISEMES = {
     "sil": ("SIL",), "PP": ("P", "B", "M"), "FF": ("F", "V"), "TH": ("TH", "DH"), "DD": ("T", "D"),
     "kk": ("K", "G", "NG", "HH"), "CH": ("CH", "JH", "SH", "ZH"), "SS": ("S", "Z"), "nn": ("N", "L"),

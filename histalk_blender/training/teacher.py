@@ -2,7 +2,7 @@
 
 After Cohen and Massaro (each phone's target pulls with a dominance that fades with time; the track is the
 dominance-weighted mean) and JALI (jaw and lips apart, jaw scaled by loudness); closures are then enforced, not
-averaged. method.md section 8 lists the facts used.
+averaged. docs/method.md section 8 lists the facts used.
 """
 
 from __future__ import annotations

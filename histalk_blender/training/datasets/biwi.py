@@ -18,7 +18,7 @@ from .base import RATE, DataSet, Recording, Topology, frame_step, read_frames, r
 
 VERTICES = 23370
 SEEN, UNSEEN = ("F2", "F3", "F4", "M3", "M4", "M5"), ("F1", "F5", "F6", "F7", "F8", "M1", "M2", "M6")
-# The official split (method.md section 6): subjects and sentences.
+# The official split (docs/method.md section 6): subjects and sentences.
 SPLITS = {
     "train": (SEEN, range(1, 33)),
     "val": (SEEN, range(33, 37)),

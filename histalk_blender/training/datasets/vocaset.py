@@ -25,7 +25,7 @@ from .base import (
 from .pickles import read_pickle
 
 ALL, LATER = range(1, 41), range(21, 41)
-# The official split (method.md section 6): subjects and sentences.
+# The official split (docs/method.md section 6): subjects and sentences.
 SPLITS = {
     "train": (
         ("170728_03272", "170904_00128", "170725_00137", "170915_00223", "170811_03274", "170913_03279",
