@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("filelock", reason="a batch runs beside PyTorch, which Blender 5.2's Python has not here")
+
 from histalk_blender import cli_batch
 from histalk_blender.batch.damage import read_ledger
 from histalk_blender.batch.ledger import Ledger, Outcome
