@@ -182,7 +182,7 @@ def steps():
         if module.__name__ == MODULE:
             addon_utils.module_bl_info(module)["show_expanded"] = True
     yield 1.0
-    picture("preferences", "1120x510+195+65")
+    picture("preferences", "1120x580+195+65")
 
 
 walk = steps()
