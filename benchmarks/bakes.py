@@ -12,14 +12,14 @@ import bpy
 import numpy as np
 from table import Row, best
 
-from histalk_blender.arkit import fit_units
-from histalk_blender.audio import RATE, read_audio
+from histalk_blender.motion.arkit_fit import fit_units
+from histalk_blender.audio.reading import RATE, read_audio
 from histalk_blender.bake import bake
 from histalk_blender.bake.make import basis_of
 from histalk_blender.bake.scene import add_head
-from histalk_blender.caches import write_mdd, write_pc2
-from histalk_blender.head import load_head
-from histalk_blender.motion import Motion
+from histalk_blender.motion.point_cache import write_mdd, write_pc2
+from histalk_blender.head.head import load_head
+from histalk_blender.motion.motion import Motion
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize
 

@@ -41,9 +41,9 @@ def parts() -> dict[str, float]:
     """Seconds of each part, in this process."""
     import numpy as np
 
-    from histalk_blender.audio import RATE, read_audio
-    from histalk_blender.head import load_head
-    from histalk_blender.loading import load_network
+    from histalk_blender.audio.reading import RATE, read_audio
+    from histalk_blender.head.head import load_head
+    from histalk_blender.runtime.imports import load_network
 
     sound, head, times = np.resize(read_audio(SPEECH), 10 * RATE), load_head(), [time.perf_counter()]
 
@@ -75,7 +75,9 @@ def bake(warm: bool) -> dict[str, float]:
     import soundfile
 
     from histalk_blender import addon
-    from histalk_blender.addon import orders, running, warmth
+    from histalk_blender.addon import running
+    from histalk_blender.addon import bake_request as orders
+    from histalk_blender.addon import preload as warmth
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon.register()

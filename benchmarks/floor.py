@@ -15,9 +15,9 @@ from table import Row, best
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from histalk_blender.audio import RATE, normalise_level, read_audio
-from histalk_blender.caches import write_pc2
-from histalk_blender.head import load_head
+from histalk_blender.audio.reading import RATE, normalise_level, read_audio
+from histalk_blender.motion.point_cache import write_pc2
+from histalk_blender.head.head import load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.network.linear import Linear
 from histalk_blender.network.whisper import convolved

@@ -56,12 +56,12 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     import numpy as np
     import soundfile
 
-    from histalk_blender.audio import RATE, read_audio
-    from histalk_blender.caches import write_pc2
-    from histalk_blender.head import load_head
-    from histalk_blender.sound import Sound, open_sound
-    from histalk_blender.style import Style
-    from histalk_blender.take import listen
+    from histalk_blender.audio.reading import RATE, read_audio
+    from histalk_blender.motion.point_cache import write_pc2
+    from histalk_blender.head.head import load_head
+    from histalk_blender.audio.clip import Sound, open_sound
+    from histalk_blender.motion.style import Style
+    from histalk_blender.synthesis.engine import listen
 
     speech, head, path = read_audio(SPEECH), load_head(), folder / "speech.wav"
     with soundfile.SoundFile(path, "w", RATE, 1) as file:

@@ -15,8 +15,8 @@ import torch
 from peer_networks import FaceFormerDecoder, VocaDecoder, Wav2Vec2Base
 from table import Row, best
 
-from histalk_blender.audio import RATE, normalise_level, read_audio
-from histalk_blender.head import load_head
+from histalk_blender.audio.reading import RATE, normalise_level, read_audio
+from histalk_blender.head.head import load_head
 from histalk_blender.network import HiSTalk, base, load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from .endings import command_process
+from .runtime.endings import command_process
 
 
 def _command() -> None:
-    from .cli import main as histalk
+    from .cli.main import main as histalk
 
     histalk(sys.argv[1:])
 

@@ -5,12 +5,12 @@ import pytest
 from assets import MOTION, SPEECH
 from safetensors import safe_open
 
-from histalk_blender.motion import Motion
+from histalk_blender.motion.motion import Motion
 
 
 @pytest.fixture(scope="session")
 def head():
-    from histalk_blender.head import load_head
+    from histalk_blender.head.head import load_head
 
     return load_head()
 
@@ -36,7 +36,7 @@ def spoken():
 
 @pytest.fixture(scope="session")
 def speech():
-    from histalk_blender.audio import read_audio
+    from histalk_blender.audio.reading import read_audio
 
     return read_audio(SPEECH)
 
@@ -52,7 +52,7 @@ def performance(speech, model, head):
 def stored_take(spoken, head):
     """What the network makes of the bundled sentence, without the network."""
     from histalk_blender.synthesis import WEIGHTS, Performance
-    from histalk_blender.take import Take
+    from histalk_blender.synthesis.engine import Take
 
     with safe_open(WEIGHTS, "np") as file:
         outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype(np.float32) for name in ("histalk", "flame")}

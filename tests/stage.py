@@ -9,9 +9,10 @@ import soundfile as sf
 from assets import SPEECH
 
 from histalk_blender import addon
-from histalk_blender.addon import job, operators, running
-from histalk_blender.flame import load_flame_map
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.addon import operators, running
+from histalk_blender.addon import bake_job as job
+from histalk_blender.head.flame import load_flame_map
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ class Stage:
 
     def begin(self, **settings):
         """Press Bake as in a window, and get the job that a timer would drive."""
-        from histalk_blender.addon.orders import order_for
+        from histalk_blender.addon.bake_request import order_for
 
         for name, value in settings.items():
             setattr(bpy.context.object.histalk, name, value)

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from histalk_blender.arkit import fit_units, match_names, write_units
+from histalk_blender.motion.arkit_fit import fit_units, match_names, write_units
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.motion import Motion
-from histalk_blender.training.teacher import unit_track
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.motion.motion import Motion
+from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 SPOKEN = [("SIL", 0, 0.2), ("P", 0.2, 0.3), ("AA", 0.3, 0.5), ("UW", 0.5, 0.7), ("F", 0.7, 0.8), ("IY", 0.8, 1.0)]
 

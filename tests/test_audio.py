@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.audio import RATE, is_lossless, is_silent, normalise_level, read_audio
+from histalk_blender.audio.reading import RATE, is_lossless, is_silent, normalise_level, read_audio
 from histalk_blender.errors import HiSTalkError
 
 

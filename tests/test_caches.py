@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from histalk_blender.bake import add_head
-from histalk_blender.caches import write_mdd, write_pc2
+from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.errors import HiSTalkError
 
 WRITERS = {"PC2": write_pc2, "MDD": write_mdd}

@@ -11,14 +11,14 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.cli import main
+from histalk_blender.cli.main import main
 
 # For a child in another folder.
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 def histalk(*arguments):
-    code = "from histalk_blender.cli import main; main()"
+    code = "from histalk_blender.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
@@ -175,7 +175,10 @@ def test_wrong_weights_are_refused(tmp_path):
 # A child that strikes itself at a given moment: by the clock it might be over too soon, or not that far.
 STRUCK = """
 import os, signal, sys
-from histalk_blender import cli, files, sound, take
+from histalk_blender import files
+from histalk_blender.cli import main as cli
+from histalk_blender.audio import clip as sound
+from histalk_blender.synthesis import engine as take
 moment, heard = sys.argv.pop(1), take.synthesize_many
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born deaf to it

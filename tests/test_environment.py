@@ -21,8 +21,8 @@ from urllib.parse import quote, unquote
 import numpy
 import pytest
 
-from histalk_blender import environment
-from histalk_blender.environment import Installation
+from histalk_blender.runtime import pytorch as environment
+from histalk_blender.runtime.pytorch import Installation
 from histalk_blender.errors import HiSTalkError
 
 ROOT = Path(__file__).parents[1]

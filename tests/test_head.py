@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head import lip_opening, load_head
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.head import lip_opening, load_head
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 
 @pytest.fixture(scope="module")

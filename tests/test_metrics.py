@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from histalk_blender.training.metrics import (
+from histalk_blender.training.evaluation.metrics import (
     bites, closures, fdd, hushed, jitter, lower_lip_drop, lrp, lve, misalignment, phone_errors, quiet_frames, silence, vertex_error,
 )  # fmt: skip
-from histalk_blender.training.phones import ARPABET
+from histalk_blender.training.teacher.phones import ARPABET
 
 
 def test_lve_is_the_mean_of_the_largest_squared_lip_error():
@@ -74,7 +74,7 @@ def test_a_lower_lip_at_the_teeth_meets_f_and_v():
 
 
 def test_the_teacher_meets_its_own_labiodentals_and_vowels_do_not(head):
-    from histalk_blender.training.teacher import unit_track
+    from histalk_blender.training.teacher.coarticulation import unit_track
 
     phones = [("SIL", 0, 0.3), ("AA", 0.3, 0.6), ("F", 0.6, 0.72), ("AA", 0.72, 1.1), ("SIL", 1.1, 1.4)]
     neutral = head.landmarks(head.vertices)

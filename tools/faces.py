@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from histalk_blender.bake.scene import add_head
-from histalk_blender.head import Head
-from histalk_blender.quiet import quiet
+from histalk_blender.head.head import Head
+from histalk_blender.runtime.silence import quiet
 
 
 class Stage:

@@ -16,9 +16,9 @@ import numpy as np
 from faces import Stage, face_of, mouth_of
 from PIL import Image, ImageDraw, ImageFont
 
-from histalk_blender.head import load_head
-from histalk_blender.training.phones import DIPHTHONGS
-from histalk_blender.training.teacher import unit_track
+from histalk_blender.head.head import load_head
+from histalk_blender.training.teacher.phones import DIPHTHONGS
+from histalk_blender.training.teacher.coarticulation import unit_track
 
 FPS = 30.0
 CONSONANT, VOWEL, DIPHTHONG = 0.08, 0.12, 0.20  # seconds

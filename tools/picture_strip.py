@@ -11,8 +11,8 @@ from pathlib import Path
 from faces import Stage, face_of
 from PIL import Image, ImageDraw, ImageFont
 
-from histalk_blender.audio import read_audio
-from histalk_blender.head import load_head
+from histalk_blender.audio.reading import read_audio
+from histalk_blender.head.head import load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize
 from histalk_blender.training.corpus.align import Aligner

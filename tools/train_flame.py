@@ -27,9 +27,9 @@ from compare_flame import compare
 from compose_flame import compose
 from deformation_transfer import CLOSURE, Transfer, between
 
-from histalk_blender.flame import BUNDLED, VERTICES, load_flame_map
-from histalk_blender.head import load_head
-from histalk_blender.training.phones import BILABIALS
+from histalk_blender.head.flame import BUNDLED, VERTICES, load_flame_map
+from histalk_blender.head.head import load_head
+from histalk_blender.training.teacher.phones import BILABIALS
 
 
 def solve(flame: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

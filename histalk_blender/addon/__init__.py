@@ -6,8 +6,8 @@ import atexit
 
 import bpy
 
-from ..endings import leave_if_busy
-from . import command, operators, panel, preferences, properties, restyle, running, warmth
+from ..runtime.endings import leave_if_busy
+from . import command, operators, panel, preferences, properties, live_style, running, preload
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 
@@ -33,8 +33,8 @@ def register() -> None:
 
 def unregister() -> None:
     """The exact inverse; what runs is ended first."""
-    restyle.clean_up()
-    warmth.clean_up()
+    live_style.clean_up()
+    preload.clean_up()
     running.clean_up()
     preferences.clean_up()
     bpy.utils.unregister_cli_command(_commands.pop())

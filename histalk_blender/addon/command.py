@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..endings import command_process, exit_code
+from ..runtime.endings import command_process, exit_code
 from . import preferences
 
 
@@ -13,7 +13,7 @@ def run(arguments: list[str]) -> int:
 
     def command() -> None:
         preferences.prepare_environment(bpy.context)
-        from ..cli import main  # click comes with PyTorch's environment
+        from ..cli.main import main  # click comes with PyTorch's environment
 
         main.main(args=arguments, prog_name="blender --command histalk")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 
-from .. import children
+from ..runtime import children
 
 _names: list[str] | None = None
 

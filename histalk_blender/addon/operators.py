@@ -17,13 +17,13 @@ from ..bake.ownership import has_bake
 from ..bake.plan import check_object
 from ..errors import HiSTalkError
 from ..files import atomic_write, open_regular
-from ..head import load_head
-from ..printing import printable
-from ..units import ARKIT_UNITS
+from ..head.head import load_head
+from ..runtime.output import printable
+from ..head.arkit import ARKIT_UNITS
 from . import running
-from .explained import Explained, redraw
-from .job import find_object
-from .orders import order_for, why_no_order
+from .ui import Explained, redraw
+from .bake_job import find_object
+from .bake_request import order_for, why_no_order
 from .preferences import prepare_environment, why_no_pytorch
 
 LARGEST_MAP = 1 << 20  # bytes of a mapping's file

@@ -6,17 +6,17 @@ import textwrap
 
 import bpy
 
-from ..arkit_names import match_names
+from ..head.arkit_names import match_names
 from ..bake.arkit_rig import collapsed, key_names
 from ..bake.checks import what_drifts, why_nothing_moves
 from ..bake.ownership import has_bake
 from ..bake.targets import why_no_mesh
 from ..errors import HiSTalkError
-from ..units import ARKIT_UNITS
-from . import running, warmth
+from ..head.arkit import ARKIT_UNITS
+from . import running, preload
 from .devices import gpu_names
 from .operators import HISTALK_OT_bake
-from .orders import chosen_strip, recognised, sound_scene
+from .bake_request import chosen_strip, recognised, sound_scene
 from .preferences import why_no_pytorch
 
 NAMES = {"flame": "FLAME, 5023 vertices", "histalk": "HiSTalk head, 5123 vertices"}
@@ -81,7 +81,7 @@ class _Main(_Sidebar):
         if count:
             column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_UNITS)}", icon="CHECKMARK")
         if topology or count:
-            warmth.begin(context, obj.histalk)
+            preload.begin(context, obj.histalk)
         else:
             sentence(column, context, f"Unknown head, {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import bpy
 
-from .. import environment
+from ..runtime import pytorch
 from ..errors import HiSTalkError
-from .explained import Explained
+from .ui import Explained
 
 # Blender knows the extension as bl_ext.REPO.histalk_blender; only under that name are there preferences.
 ROOT = __package__.removesuffix(".histalk_blender.addon")
 
-_job: environment.Installation | None = None  # the running install, or the last one of this session
+_job: pytorch.Installation | None = None  # the running install, or the last one of this session
 _activated: set[Path] = set()
 
 
@@ -31,12 +31,12 @@ def why_no_pytorch(context) -> str:
         return "PyTorch is being installed: wait for its end in HiSTalk's preferences."
     settings = preferences(context)
     if settings is None:
-        return environment.missing()
+        return pytorch.missing()
     if settings.source == "INSTALLED":
-        return environment.missing(settings.place, installed=True)
+        return pytorch.missing(settings.place, installed=True)
     if not settings.folder:
-        return environment.missing() and "No environment is chosen: choose its folder in HiSTalk's preferences."
-    return environment.why_unfit(settings.place) or environment.missing(settings.place)
+        return pytorch.missing() and "No environment is chosen: choose its folder in HiSTalk's preferences."
+    return pytorch.why_unfit(settings.place) or pytorch.missing(settings.place)
 
 
 def prepare_environment(context) -> None:
@@ -50,7 +50,7 @@ def prepare_environment(context) -> None:
         raise HiSTalkError(reason)
     settings = preferences(context)
     if settings and settings.place:
-        environment.activate(settings.place)
+        pytorch.activate(settings.place)
         _activated.add(settings.place)
 
 
@@ -59,7 +59,7 @@ def clean_up() -> None:
     if _running():
         _job.cancel(wait=5)
     while _activated:
-        environment.deactivate(_activated.pop())
+        pytorch.deactivate(_activated.pop())
 
 
 def _running() -> bool:
@@ -78,7 +78,7 @@ def _sentence(layout, context, text: str, icon: str) -> None:
 
 
 def _look_again(settings, context) -> None:
-    environment.invalidate()
+    pytorch.invalidate()
 
 
 class HiSTalkPreferences(bpy.types.AddonPreferences):
@@ -121,14 +121,14 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
         """The folder that would be put on sys.path."""
         if self.source == "INSTALLED":
             return _install_folder()
-        return environment.site_packages(bpy.path.abspath(self.folder)) if self.folder else None
+        return pytorch.site_packages(bpy.path.abspath(self.folder)) if self.folder else None
 
     def draw(self, context) -> None:
         """What is found or missing, then the choice, then the buttons of that choice."""
         layout = self.layout
         reason = why_no_pytorch(context)
         if not _running():
-            found = " and ".join(f"{name} {version}" for name, version in environment.versions(self.place).items())
+            found = " and ".join(f"{name} {version}" for name, version in pytorch.versions(self.place).items())
             _sentence(layout, context, reason or f"{found} are ready.", "ERROR" if reason else "CHECKMARK")
         layout.row().prop(self, "source", expand=True)
         column = layout.column()
@@ -148,10 +148,10 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
             row.operator(HISTALK_OT_cancel_install.bl_idname, icon="X")
         else:
             row.operator(HISTALK_OT_install_pytorch.bl_idname, icon="IMPORT")
-            size = environment.record(_install_folder()).get("bytes")
+            size = pytorch.record(_install_folder()).get("bytes")
             label = "Remove PyTorch" + (f" ({size / 1e9:.1f} GB)" if size else "")
             row.operator(HISTALK_OT_remove_pytorch.bl_idname, text=label, icon="TRASH")
-            _sentence(self.layout, context, environment.sources(self.build), "WORLD")
+            _sentence(self.layout, context, pytorch.sources(self.build), "WORLD")
             if reason := HISTALK_OT_install_pytorch.disabled_reason(context):
                 _sentence(self.layout, context, reason, "INFO")
             if not (bpy.app.online_access or bpy.app.online_access_override):
@@ -181,14 +181,14 @@ class HISTALK_OT_install_pytorch(Explained, bpy.types.Operator):
             if bpy.app.online_access_override:
                 return "Blender was started offline: start it without --offline-mode."
             return "Blender may not go online: tick Allow Online Access below, or in Preferences › System › Network."
-        if environment.in_use(_install_folder()):
+        if pytorch.in_use(_install_folder()):
             return "PyTorch is in use: restart Blender first."
         return ""
 
     def execute(self, context) -> set[str]:
         """Start it; without a window also wait for its end."""
         global _job
-        job = environment.Installation(_install_folder(), preferences(context).build)
+        job = pytorch.Installation(_install_folder(), preferences(context).build)
         try:
             job.start()
         except HiSTalkError as error:
@@ -252,11 +252,11 @@ class HISTALK_OT_remove_pytorch(Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context) -> str:
         """Only our own folder, and only at rest."""
-        if preferences(context) is None or not environment.traces(_install_folder()):
+        if preferences(context) is None or not pytorch.traces(_install_folder()):
             return "HiSTalk has not installed PyTorch."
         if _running():
             return "PyTorch is being installed: press Cancel first."
-        if environment.in_use(_install_folder()):
+        if pytorch.in_use(_install_folder()):
             return "PyTorch is in use: restart Blender first."
         return ""
 
@@ -265,7 +265,7 @@ class HISTALK_OT_remove_pytorch(Explained, bpy.types.Operator):
         global _job
         _job = None
         try:
-            environment.remove(_install_folder())
+            pytorch.remove(_install_folder())
         except HiSTalkError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -13,13 +13,13 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..channels import MIX, MOST, read_channel
-from ..style import Style
-from ..units import ARKIT_UNITS
+from ..audio.channels import MIX, MOST, read_channel
+from ..motion.style import Style
+from ..head.arkit import ARKIT_UNITS
 
 
 def _style_changed(self, context) -> None:
-    from .restyle import schedule
+    from .live_style import schedule
 
     schedule(self.id_data)
 

@@ -8,7 +8,7 @@ import bpy
 
 from ..bake.checks import what_drifts, why_nothing_moves
 from ..errors import HiSTalkError
-from .job import BakeJob, Order, takes
+from .bake_job import BakeJob, Order, takes
 
 current: BakeJob | None = None
 # The last order baked on each head, by session_uid, with its take: sliders start from it.
@@ -86,7 +86,7 @@ def before_load(*_) -> None:
 
 def clean_up() -> None:
     """For unregistering: nothing of ours goes on."""
-    from ..take import forget
+    from ..synthesis.engine import forget
 
     stop_current(wait=5.0)
     baked.clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 import bpy
 
 from ..bake.actions import curve_bags
-from ..channels import MIX
+from ..audio.channels import MIX
 from ..errors import HiSTalkError
 
 # Blender 5.2's names, and those of the same properties in 4.5, which 5.2 deprecates.
@@ -84,7 +84,7 @@ def record_strip(scene, strip, channel: str = MIX) -> Recording:
     Raises:
         HiSTalkError: it is not heard, see `why_unheard`, Blender could not mix it down, or a mixdown has no such channel.
     """
-    from ..audio import is_lossless
+    from ..audio.reading import is_lossless
 
     reason = why_unheard(scene, strip)
     if reason:
@@ -239,7 +239,7 @@ def _alone(scene, strip):
 
 
 def _mix_down(scene, name: str, channel: str) -> Path:
-    from ..opening import LONGEST
+    from ..audio.opening import LONGEST
 
     if channel not in (MIX, "left", "right"):
         raise HiSTalkError(f"Blender mixes '{name}' to left and right, so there is no channel {channel}: choose one of those.")

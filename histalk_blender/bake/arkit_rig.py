@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..arkit_names import match_names
+from ..head.arkit_names import match_names
 from ..errors import HiSTalkError
-from ..head import load_head
-from ..take import bundled_pose
-from ..units import ARKIT_UNITS
+from ..head.head import load_head
+from ..synthesis.engine import bundled_pose
+from ..head.arkit import ARKIT_UNITS
 from .actions import own_bag
 from .make import ArkitRig, Made
 from .ownership import key_path, our_paths

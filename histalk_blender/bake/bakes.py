@@ -9,12 +9,12 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import flame
+from ..head import flame
 from ..errors import HiSTalkError
 from ..files import commit_file
-from ..head import load_head
-from ..motion import Motion
-from ..units import ARKIT_UNITS
+from ..head.head import load_head
+from ..motion.motion import Motion
+from ..head.arkit import ARKIT_UNITS
 from . import record
 from .actions import MARK, curve_bags
 from .arkit_rig import listed, rig_warnings
@@ -24,8 +24,17 @@ from .half_made import watched
 from .make import Made, make
 from .movement import why_it_rests
 from .ownership import (
-    CACHE, KEPT, MADE, key_path, our_modifier, play_curves, remove_unfinished, set_apart, set_curve, take_away,
-)  # fmt: skip
+    CACHE,
+    KEPT,
+    MADE,
+    key_path,
+    our_modifier,
+    play_curves,
+    remove_unfinished,
+    set_apart,
+    set_curve,
+    take_away,
+)
 from .plan import check_object, plan_bake
 from .record import Record, sketch
 from .shape_keys import add_key

@@ -13,9 +13,9 @@ from pathlib import Path
 import bpy  # before addon_utils, which it brings
 import addon_utils
 
-from ..arkit_names import match_names
+from ..head.arkit_names import match_names
 from ..errors import HiSTalkError
-from ..quiet import quiet
+from ..runtime.silence import quiet
 from .actions import curve_bags
 from .arkit_rig import key_names
 from .checks import why_nothing_moves

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import bpy
 
-from .. import children
-from ..endings import signals_held, stop_if_asked
-from ..quiet import quiet
+from ..runtime import children
+from ..runtime.endings import signals_held, stop_if_asked
+from ..runtime.silence import quiet
 from .untrusted import changed, curves_muted
 from .writing import blender_output
 

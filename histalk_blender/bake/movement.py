@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import bpy
 import numpy as np
 
-from ..motion import Motion
-from ..units import ARKIT_UNITS
+from ..motion.motion import Motion
+from ..head.arkit import ARKIT_UNITS
 from .make import Made
 from .ownership import MADE, our_modifier
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import bpy
 
-from ..head import Head
-from ..quiet import quiet
-from ..units import ARKIT_UNITS
+from ..head.head import Head
+from ..runtime.silence import quiet
+from ..head.arkit import ARKIT_UNITS
 from .shape_keys import add_key
 from .shot_sound import add_sound
 from .untrusted import simulations_saved_as_they_were

@@ -8,13 +8,13 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..arkit_names import match_names
+from ..head.arkit_names import match_names
 from ..errors import HiSTalkError
-from ..head import load_head
-from ..placing import from_sound_on
-from ..quiet import quiet
-from ..style import Style
-from ..take import Take, recognise
+from ..head.head import load_head
+from ..motion.placing import from_sound_on
+from ..runtime.silence import quiet
+from ..motion.style import Style
+from ..synthesis.engine import Take, recognise
 from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
 from .export import export

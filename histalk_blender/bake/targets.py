@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import bpy
 
-from ..arkit_names import match_names
-from ..take import topology_with
+from ..head.arkit_names import match_names
+from ..synthesis.engine import topology_with
 from .arkit_rig import key_names, listed
 
 NAMED = 3  # heads in a sentence

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
-from ..printing import printable
+from ..runtime.output import printable
 from .names import SIDES
 
 VERSION = 1  # `user_version` of the database; one that has none yet has 0

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .. import foreign
+from ..audio import conversion
 
 SOUNDS = (
     ".wav", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".caf",
@@ -57,7 +57,7 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
     twins = [name for name in blenders if _stem(name) in stems]
     blenders = [name for name in blenders if name not in set(twins)]
     left_out = []
-    if blenders and not foreign.is_there():
+    if blenders and not conversion.is_there():
         left_out.append(f"{_listed(blenders, 'sound')} that Blender reads: pip install bpy==4.5.15, or convert to wav")
         blenders = []
     if twins:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..errors import HiSTalkError
 from ..files import open_regular
-from ..printing import printable
+from ..runtime.output import printable
 from .damage import clean_outputs, clean_row, explained, open_ledger, whole
 from .manifest import Job
 from .names import labelled, real_path

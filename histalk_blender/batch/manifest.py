@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 
-from ..channels import FORM, MIX, read_channel
+from ..audio.channels import FORM, MIX, read_channel
 from ..errors import HiSTalkError
 from ..files import key_of, open_regular
-from ..printing import printable
-from ..style import Style
+from ..runtime.output import printable
+from ..motion.style import Style
 from .names import Claims, clean_name, label, real_path
 from .tables import SURPLUS, Row, Unreadable, read_folder, read_table
 

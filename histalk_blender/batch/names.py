@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
 from ..files import key_of
-from ..printing import printable
+from ..runtime.output import printable
 
 LEDGER = "histalk.sqlite"
 OWN_FILES = (LEDGER, "report.html", "report.csv")

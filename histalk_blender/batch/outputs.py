@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arkit_files import write_units
-from ..caches import write_mdd, write_pc2
+from ..motion.arkit_files import write_units
+from ..motion.point_cache import write_mdd, write_pc2
 from ..errors import HiSTalkError
 from ..files import commit_file
-from ..head import load_head
-from ..placing import from_sound_on
+from ..head.head import load_head
+from ..motion.placing import from_sound_on
 from ..synthesis import Performance, save_motion
-from ..take import Take, recognise
+from ..synthesis.engine import Take, recognise
 from .ledger import sha256
 from .manifest import IN_BLENDER, Job
 from .names import place_in

@@ -14,18 +14,18 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from .. import __version__
-from ..audio import seconds_of
+from ..audio.reading import seconds_of
 from ..errors import HiSTalkError
 from ..files import clean_leftovers
-from ..printing import printable
+from ..runtime.output import printable
 from ..synthesis import WEIGHTS
-from .crew import crew
+from .worker_pool import crew
 from .damage import check_places, read_ledger
 from .ledger import Ledger, Outcome, sha256
 from .manifest import Job
 from .names import LEDGER, place_in, real_path
 from .report import write_report
-from .work import PICTURES, Group, Setup, work
+from .worker import PICTURES, Group, Setup, work
 
 LEDGERS = "ledgers"  # folder of a farm's chunks' own
 ROWS = 16  # clips that a GPU hears at once
@@ -97,7 +97,7 @@ def run(batch: Batch) -> Counter:
 
 def _check_weights(batch: Batch) -> None:
     """What is wrong with the weights is wrong with the whole run, and not with each of its clips."""
-    from ..take import check_weights, forget  # PyTorch only where clips are heard
+    from ..synthesis.engine import check_weights, forget  # PyTorch only where clips are heard
 
     alone = len(batch.devices) == 1 and batch.ray is None
     check_weights(batch.weights, batch.devices[0] if alone else "cpu")
@@ -126,7 +126,7 @@ def _bar(total: int, done: int) -> Iterator[Callable[[Outcome], None]]:
 def _outcomes(batch: Batch, groups: list[Group], ledger: Ledger) -> Iterator:
     setup = Setup(batch.folder, batch.weights, batch.devices[0])
     if batch.ray is not None:
-        from .cluster import cluster  # Ray is an extra
+        from .ray_pool import cluster  # Ray is an extra
 
         return cluster(setup, batch.ray, groups, ledger.started)
     if len(batch.devices) > 1:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
 from ..files import key_of, open_regular
-from ..printing import printable
+from ..runtime.output import printable
 from .folder import search_folder
 
 LARGEST = 256 << 20  # bytes of a manifest

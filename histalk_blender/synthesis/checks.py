@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import HiSTalkError
-from ..flame import VERTICES
+from ..head.flame import VERTICES
 
 FURTHEST = 1.0  # metres: four times a head; whatever moves a face so far is no speech
 IN_METRES = ("histalk", "flame")  # topologies whose unit is known

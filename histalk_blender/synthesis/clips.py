@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..head import Head
-from ..motion import Motion
+from ..head.head import Head
+from ..motion.motion import Motion
 from .checks import check_motion, check_outputs, check_sound
 from .performance import Performance
 from .windows import together, windows
 
 if TYPE_CHECKING:
-    from ..sound import Sound
+    from ..audio.clip import Sound
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "model_weights" / "histalk-small.safetensors"
 # Samples of which what the network hears has a multiple: kernels are made and kept for each length that occurs, and
@@ -67,8 +67,8 @@ def synthesize_many(
         HiSTalkError: the model has no output for the head's topology, a `Sound` can no longer be read, or what the
             network makes of one is no motion.
     """
-    from ..audio import RATE  # its wheels are not needed to register
-    from ..sound import Sound
+    from ..audio.reading import RATE  # its wheels are not needed to register
+    from ..audio.clip import Sound
 
     check_outputs(model, head.topology, len(head.vertices))
     config = model.config

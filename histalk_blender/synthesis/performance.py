@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import HiSTalkError
 from ..files import atomic_open
-from ..motion import Motion
+from ..motion.motion import Motion
 
 
 @dataclass(frozen=True, eq=False)

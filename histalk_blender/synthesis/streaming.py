@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..head import Head
-from ..motion import Motion
+from ..head.head import Head
+from ..motion.motion import Motion
 from .checks import check_outputs, check_sound
 from .clips import bases, hear
 
@@ -133,7 +133,7 @@ class _RunningLevel:
     @property
     def gain(self) -> np.float32:
         """The factor that brings speech to the network's level."""
-        from ..audio import LEVEL, MOST_GAIN
+        from ..audio.reading import LEVEL, MOST_GAIN
 
         loudest = int(np.flatnonzero(self._counts)[0])
         loud = slice(loudest, min(60, loudest + 30))

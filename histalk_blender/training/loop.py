@@ -18,16 +18,16 @@ from tqdm import tqdm
 
 from ..errors import HiSTalkError, shown
 from ..files import atomic_open, open_regular
-from ..flame import load_flame_map
-from ..head import load_head
+from ..head.flame import load_flame_map
+from ..head.head import load_head
 from ..network import HiSTalk, HiSTalkConfig, load_checkpoint, preset, save_checkpoint
-from .batches import Clip, SpeechBatches, load_clips
-from .captured import Captured
+from .examples.batches import Clip, SpeechBatches, load_clips
+from .examples.captured import Captured
 from .datasets import DataSet
 from .distributed import Crew, crew
 from .losses import LossWeights, MotionSpace, losses, principal_basis
-from .warm_start import contrast, follow, hear_bands
-from .whisper import read_encoder, take_over
+from .pretraining.warm_start import contrast, follow, hear_bands
+from .pretraining.whisper import read_encoder, take_over
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..head import INNER_LIP_PAIRS
+from ..head.head import INNER_LIP_PAIRS
 from ..network.model import HiSTalkComponents
-from .metrics import CLOSED, RAISED
+from .evaluation.metrics import CLOSED, RAISED
 
 STILL = 0.01  # unit weight below which the teacher's face rests
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from assets import SPEECH
 
-from histalk_blender.addon import job as jobs
-from histalk_blender.addon import operators, orders
-from histalk_blender.flame import carry
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.addon import bake_job as jobs
+from histalk_blender.addon import operators
+from histalk_blender.addon import bake_request as orders
+from histalk_blender.head.flame import carry
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 
 @pytest.mark.parametrize("kind, tolerance", [("basis", 1.1e-4), ("cache", 1e-6), ("keys", 1e-6)])

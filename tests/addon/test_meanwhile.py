@@ -12,9 +12,11 @@ import bpy
 import pytest
 from assets import SPEECH
 
-from histalk_blender import addon, take
-from histalk_blender.addon import job as jobs
-from histalk_blender.addon import orders, running
+from histalk_blender import addon
+from histalk_blender.synthesis import engine as take
+from histalk_blender.addon import bake_job as jobs
+from histalk_blender.addon import running
+from histalk_blender.addon import bake_request as orders
 from histalk_blender.errors import HiSTalkError
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="no torch for this Python here")
@@ -211,7 +213,9 @@ def test_blender_quits(tmp_path):
 import sys, time; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import atexit, bpy
 from histalk_blender import addon
-from histalk_blender.addon import job, orders, running
+from histalk_blender.addon import running
+from histalk_blender.addon import bake_job as job
+from histalk_blender.addon import bake_request as orders
 def listen(samples, weights, device, say):
     while True:
         say("Listening", 0.5); time.sleep(0.01)

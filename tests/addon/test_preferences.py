@@ -12,7 +12,7 @@ import bpy
 import pytest
 from test_environment import index, make_modules  # noqa: F401
 
-from histalk_blender import environment
+from histalk_blender.runtime import pytorch as environment
 from histalk_blender.addon import preferences
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from histalk_blender.bake import bake, build_scene, remove_bake, save_blend
 from histalk_blender.bake.checks import why_nothing_moves
 from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.flame import carry, load_flame_map
+from histalk_blender.head.flame import carry, load_flame_map
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histalk_blender.bake.make import basis_of
-from histalk_blender.motion import Motion
+from histalk_blender.motion.motion import Motion
 
 
 def by_decomposition(motion, tolerance_mm):

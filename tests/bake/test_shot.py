@@ -10,7 +10,7 @@ from histalk_blender.bake import add_head
 from histalk_blender.bake.scene import save_blend
 from histalk_blender.bake.shot import add_sound, new_shot, open_shot, speak, write
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.style import Style
+from histalk_blender.motion.style import Style
 
 
 @pytest.fixture

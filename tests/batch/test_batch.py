@@ -16,9 +16,9 @@ import soundfile as sf
 from assets import SPEECH
 from filelock import FileLock
 
-from histalk_blender.batch import crew
+from histalk_blender.batch import worker_pool as crew
 from histalk_blender.batch.ledger import Ledger
-from histalk_blender.cli import main
+from histalk_blender.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 # One thread, or matrix products would be cut otherwise on another machine; and a child finds us from any folder.
@@ -45,7 +45,7 @@ def batch(capfd, *arguments):
 
 def batch_process(*arguments):
     """The command in a process of its own, whose end is its own too: its exit code, stdout and stderr."""
-    code = "from histalk_blender.cli import main; main()"
+    code = "from histalk_blender.cli.main import main; main()"
     command = [sys.executable, "-c", code, "batch", *map(str, arguments)]
     done = subprocess.run(command, env=HERE, capture_output=True, text=True, timeout=200)
     return done.returncode, done.stdout, done.stderr
@@ -133,7 +133,8 @@ def goes_on(capfd, folder, out):
 KILLED = """
 import os, pathlib, random, signal, sys, time
 import torch, transformers, numpy
-from histalk_blender import cli, take
+from histalk_blender.cli import main as cli
+from histalk_blender.synthesis import engine as take
 from histalk_blender.batch import run
 random.seed(sys.argv[1])
 out = pathlib.Path(sys.argv[2])
@@ -157,7 +158,7 @@ def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
 
     def undisturbed(out):
-        code = "from histalk_blender.cli import main; main()"
+        code = "from histalk_blender.cli.main import main; main()"
         command = [sys.executable, "-c", code, "batch", str(folder), "--out", str(out), "--outputs", "pc2,npz"]
         subprocess.run(command, env=HERE, check=True, timeout=200, capture_output=True)
 
@@ -175,7 +176,7 @@ def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path):
 
 def test_a_worker_that_dies_is_replaced(tmp_path):
     folder, out = clips(tmp_path / "in", 16), tmp_path / "out"
-    code = "from histalk_blender.cli import main; main()"
+    code = "from histalk_blender.cli.main import main; main()"
     command = [sys.executable, "-c", code, "batch", str(folder), "--out", str(out), "--workers", "2", "--device", "cpu"]
     with subprocess.Popen(command, env=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while len(list(out.rglob("*.pc2"))) < 3:

@@ -9,7 +9,7 @@ import pytest
 
 import histalk_blender
 from histalk_blender.batch.manifest import BAKES, OUTPUTS
-from histalk_blender.cli_batch import batch
+from histalk_blender.cli.batch import batch
 
 SCRIPT = (Path(histalk_blender.__file__).parent / "data" / "histalk_dialogue.js").read_text()
 # As Flamenco's author.go and job_compilers.go have them; a task is given to a job as a copy of what it is by then.

@@ -8,7 +8,7 @@ from assets import SPEECH
 
 from histalk_blender.batch.manifest import Job, read_manifest
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.style import Style
+from histalk_blender.motion.style import Style
 
 
 @pytest.fixture

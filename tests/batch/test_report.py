@@ -16,10 +16,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from histalk_blender.batch import picture
+from histalk_blender.batch import thumbnail as picture
 from histalk_blender.batch.report import COLUMNS, write_report
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head import lip_opening
+from histalk_blender.head.head import lip_opening
 
 WICKED = '<script>alert("ö")</script>/=a b&#100%?\'x'
 
@@ -139,7 +139,7 @@ def test_silence_has_a_plot(silent):
 
 
 def test_pictures_need_no_torch_and_no_bpy():
-    modules = "sys, histalk_blender.batch.picture, histalk_blender.batch.report"
+    modules = "sys, histalk_blender.batch.thumbnail, histalk_blender.batch.report"
     code = f"import {modules}; print({{'torch', 'bpy', 'matplotlib'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

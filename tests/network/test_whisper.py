@@ -11,7 +11,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.network.config import small
 from histalk_blender.network.whisper import MARGIN, WhisperExtractor
-from histalk_blender.training.whisper import USUAL, Original, read_encoder, take_over
+from histalk_blender.training.pretraining.whisper import USUAL, Original, read_encoder, take_over
 
 SIZES = dict(acoustic_width=32, acoustic_layers=2, acoustic_heads=4, acoustic_feed_forward=64)
 

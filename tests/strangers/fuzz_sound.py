@@ -9,7 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import soundfile as sf
-from histalk_blender.audio import read_audio
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.errors import HiSTalkError
 
 KINDS = [

@@ -8,10 +8,11 @@ import bpy
 import pytest
 
 from histalk_blender import addon
-from histalk_blender.addon import job as jobs
-from histalk_blender.addon import operators, restyle, running
+from histalk_blender.addon import bake_job as jobs
+from histalk_blender.addon import operators, running
+from histalk_blender.addon import live_style as restyle
 from histalk_blender.bake.ownership import has_bake
-from histalk_blender.take import Take
+from histalk_blender.synthesis.engine import Take
 
 
 @pytest.fixture

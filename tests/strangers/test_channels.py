@@ -10,10 +10,10 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.addon import job
-from histalk_blender.audio import check_header, read_audio
+from histalk_blender.addon import bake_job as job
+from histalk_blender.audio.reading import check_header, read_audio
 from histalk_blender.batch.manifest import Job, read_manifest
-from histalk_blender.channels import read_channel
+from histalk_blender.audio.channels import read_channel
 from histalk_blender.errors import HiSTalkError
 
 HISTALK = Path(sys.executable).with_name("histalk")

@@ -9,8 +9,8 @@ from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.bake.shot import frames_of, new_shot, speak, write
 from histalk_blender.batch.manifest import Job
 from histalk_blender.batch.outputs import write_outputs
-from histalk_blender.placing import REST, from_sound_on, place
-from histalk_blender.style import Style
+from histalk_blender.motion.placing import REST, from_sound_on, place
+from histalk_blender.motion.style import Style
 
 FPS = 30  # of the scene, as of the stored motion
 
@@ -32,7 +32,7 @@ def short(take, frames=60):
 @pytest.mark.parametrize("kind", ["basis", "keys", "arkit"])
 @pytest.mark.parametrize("delay, last", [(0.2, 72), (0.0, 66), (-0.2, 60)])
 def test_panel_and_shot_end_at_the_same_frame(blender, stored_take, monkeypatch, tmp_path, kind, delay, last):
-    from histalk_blender.addon import job
+    from histalk_blender.addon import bake_job as job
 
     take = short(stored_take)
     bpy.context.scene.render.fps = FPS

@@ -336,7 +336,7 @@ def test_a_linked_action_on_the_keys_is_refused_and_named(scene, head, motion, t
 
 
 def test_the_command_line_refuses_what_would_be_lost_before_it_listens(library, tmp_path, monkeypatch, capsys):
-    from histalk_blender import cli
+    from histalk_blender.cli import main as cli
 
     link(library, "object and mesh")
     bpy.ops.wm.save_mainfile()

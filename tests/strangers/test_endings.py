@@ -17,12 +17,13 @@ from assets import SPEECH
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="no torch for this Python here")
 ROOT = Path(__file__).parents[2]
 HERE = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-RUN = "from histalk_blender.cli import main; main()"
+RUN = "from histalk_blender.cli.main import main; main()"
 # The same command, which a signal meets at a given moment: by the clock it might be over too soon, or not that far.
 STRUCK = """
 import os, sys
-from histalk_blender import cli, take
-from histalk_blender.batch import work
+from histalk_blender.cli import main as cli
+from histalk_blender.synthesis import engine as take
+from histalk_blender.batch import worker as work
 moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
 
 def before(owner, name, times=[]):
@@ -116,8 +117,8 @@ def test_workers_end_with_the_one_who_started_them(clips, tmp_path, number, code
 DRIVEN = """
 import sys, bpy
 from histalk_blender.bake import add_head, save_blend
-from histalk_blender.endings import leave
-from histalk_blender.head import load_head
+from histalk_blender.runtime.endings import leave
+from histalk_blender.head.head import load_head
 bpy.ops.wm.read_factory_settings(use_empty=True)
 head = add_head(load_head())
 head.driver_add("location", 0).driver.expression = f"[0.0, open({sys.argv[2]!r}, 'w')][0]"
@@ -159,7 +160,8 @@ QUIT = """
 import sys, threading, time
 import bpy
 from histalk_blender import addon
-from histalk_blender.addon import orders, running
+from histalk_blender.addon import running
+from histalk_blender.addon import bake_request as orders
 addon.register()
 bpy.ops.histalk.add_head()
 settings = bpy.context.object.histalk

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender import children
+from histalk_blender.runtime import children
 
 NAMES = (
     "signal", "json", "random", "types", "runpy", "ctypes", "threading", "sitecustomize", "usercustomize", "numpy",
@@ -47,7 +47,7 @@ def test_the_batch_workers_of_a_folder_of_sounds_run_nothing_of_it(folder):
         sf.write(folder / f"line {i}.wav", samples[i * rate : (i + 1) * rate], rate)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     paths = [path for path in sys.path if os.path.isabs(path) and path != str(folder)]
-    code = f"import sys; sys.path[:] = {paths!r}; from histalk_blender.cli import main; main()"
+    code = f"import sys; sys.path[:] = {paths!r}; from histalk_blender.cli.main import main; main()"
     command = [sys.executable, "-P", "-c", code, "batch", ".", "--out", "../out", "--workers", "2", "--device", "cpu"]
     done = subprocess.run(command, env=env | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "2 done, 0 failed" in done.stdout, done.stderr

@@ -13,9 +13,9 @@ import soundfile as sf
 from assets import SPEECH
 from mp4 import write_m4a
 
-from histalk_blender import foreign
-from histalk_blender.addon import job
-from histalk_blender.audio import check_header, read_audio
+from histalk_blender.audio import conversion as foreign
+from histalk_blender.addon import bake_job as job
+from histalk_blender.audio.reading import check_header, read_audio
 from histalk_blender.batch.folder import search_folder
 from histalk_blender.batch.manifest import Job, read_manifest
 from histalk_blender.errors import HiSTalkError

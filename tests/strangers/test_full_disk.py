@@ -8,9 +8,9 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender import files
-from histalk_blender.batch import work
+from histalk_blender.batch import worker as work
 from histalk_blender.batch.manifest import Job
-from histalk_blender.cli import main
+from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 
 
@@ -50,7 +50,7 @@ def test_a_full_disk_is_no_fault_of_the_clip(stored_take, disk, kind, bake, size
 
 def test_a_bake_that_cannot_be_saved_leaves_no_cache(disk, monkeypatch, stored_take, head):
     place, cache = disk("8m"), 12 * len(head.vertices) * len(stored_take.performance.motion.at_fps(10))
-    monkeypatch.setattr("histalk_blender.cli._listen", lambda *arguments, **options: stored_take)
+    monkeypatch.setattr("histalk_blender.cli.main._listen", lambda *arguments, **options: stored_take)
     arguments = ["bake", str(SPEECH), "--blend", str(place / "out.blend"), "--bake", "cache", "--fps", "10"]
     (place / "ballast").write_bytes(bytes((8 << 20) - cache - 500_000))
     with pytest.raises(HiSTalkError, match="out.blend' cannot be written"):

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("torch", reason="no torch for this Python here")
 
 from histalk_blender.errors import HiSTalkError  # noqa: E402
-from histalk_blender.head import load_head  # noqa: E402
-from histalk_blender.training.arrays import read_npy  # noqa: E402
-from histalk_blender.training.batches import load_clips  # noqa: E402
+from histalk_blender.head.head import load_head  # noqa: E402
+from histalk_blender.training.examples.arrays import read_npy  # noqa: E402
+from histalk_blender.training.examples.batches import load_clips  # noqa: E402
 from histalk_blender.training.datasets.base import read_frames, read_indices  # noqa: E402
-from histalk_blender.training.whisper import read_encoder  # noqa: E402
+from histalk_blender.training.pretraining.whisper import read_encoder  # noqa: E402
 
 
 def npy(header, data=b"\0" * 96, version=b"\x01\x00"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_environment import COMPILED, bare, folder, index, install, make_wheel  # noqa: F401
 
-from histalk_blender import environment
+from histalk_blender.runtime import pytorch as environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ HELD = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
-from histalk_blender.environment import Installation
+from histalk_blender.runtime.pytorch import Installation
 job = Installation(Path(sys.argv[2]), "PIP")
 job.start()
 while job._process is None:

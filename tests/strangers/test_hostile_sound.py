@@ -11,9 +11,9 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.audio import check_header, normalise_level, read_audio
+from histalk_blender.audio.reading import check_header, normalise_level, read_audio
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.sound import Sound, open_sound
+from histalk_blender.audio.clip import Sound, open_sound
 
 RATE = 16_000
 GIGABYTE = 1 << 30
@@ -96,7 +96,7 @@ def test_memory_stays_small_whatever_a_file_holds_or_promises(tmp_path, voice3):
     stored(tmp_path / "sparse.ogg", (tmp_path / "a.ogg").read_bytes(), 6 * GIGABYTE)
     stored(tmp_path / "wide.wav", wav(bytes(128 * RATE), channels=64))
     code = (
-        "import sys, resource, pathlib; from histalk_blender.sound import open_sound\n"
+        "import sys, resource, pathlib; from histalk_blender.audio.clip import open_sound\n"
         "from histalk_blender.errors import HiSTalkError\n"
         "before = int(open('/proc/self/status').read().split('VmSize:')[1].split()[0]) << 10\n"
         "resource.setrlimit(resource.RLIMIT_AS, (before + (160 << 20),) * 2)\n"

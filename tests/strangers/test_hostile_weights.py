@@ -247,7 +247,7 @@ def test_motion_that_is_none_is_never_given_whichever_way_it_is_asked_for(poison
     stream = Stream(poisoned, head)
     with pytest.raises(HiSTalkError, match="poison"):
         stream.feed(sound)
-    from histalk_blender.sound import open_sound
+    from histalk_blender.audio.clip import open_sound
 
     path = tmp_path / "line.wav"
     sf.write(path, speech, 16_000)
@@ -257,7 +257,7 @@ def test_motion_that_is_none_is_never_given_whichever_way_it_is_asked_for(poison
 
 def test_evaluation_refuses_it_too(poisoned, speech, head):
     from histalk_blender.training.datasets import Recording, Topology
-    from histalk_blender.training.evaluate import network as predictor
+    from histalk_blender.training.evaluation.evaluate import network as predictor
 
     recording = Recording("clip 5", "x", "test", head.vertices, lambda: speech[:16_000], lambda: None)
     topology = Topology("histalk", len(head.vertices), 30.0, True)
@@ -297,8 +297,8 @@ def test_what_half_precision_cannot_hold_is_worked_out_in_full(network, head, sp
 def test_nothing_is_fitted_or_written_of_motion_that_is_none(head, spoken, tmp_path):
     from dataclasses import replace
 
-    from histalk_blender.arkit import fit_units
-    from histalk_blender.caches import write_mdd, write_pc2
+    from histalk_blender.motion.arkit_fit import fit_units
+    from histalk_blender.motion.point_cache import write_mdd, write_pc2
     from histalk_blender.synthesis import save_motion
 
     weights = spoken.weights.copy()

@@ -12,13 +12,13 @@ import pytest
 
 pytest.importorskip("filelock", reason="a batch runs beside PyTorch, which Blender 5.2's Python has not here")
 
-from histalk_blender import cli_batch
+from histalk_blender.cli import batch as cli_batch
 from histalk_blender.batch.damage import read_ledger
 from histalk_blender.batch.ledger import Ledger, Outcome
 from histalk_blender.batch.manifest import Job
 from histalk_blender.batch.report import write_report
 from histalk_blender.batch.run import merged
-from histalk_blender.cli import main
+from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from histalk_blender import files
-from histalk_blender.arkit import write_units
+from histalk_blender.motion.arkit_fit import write_units
 from histalk_blender.bake.export import export
 from histalk_blender.bake.scene import add_head, save_blend
 from histalk_blender.batch.report import write_report
-from histalk_blender.caches import write_mdd, write_pc2
+from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.synthesis.performance import save_motion
 

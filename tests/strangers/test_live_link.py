@@ -7,12 +7,12 @@ import pytest
 from assets import SPEECH
 from click.testing import CliRunner
 
-from histalk_blender import cli
-from histalk_blender.arkit_files import timecode, write_units
+from histalk_blender.cli import main as cli
+from histalk_blender.motion.arkit_files import timecode, write_units
 from histalk_blender.batch.manifest import Job, read_manifest
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 # The header of a recording by the app itself.
 RECORDED = (

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from histalk_blender.arkit_names import match_names
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.arkit_names import match_names
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 DIRECTIONS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # no side of the face
 

@@ -7,12 +7,13 @@ import bpy
 import numpy as np
 import pytest
 
-from histalk_blender.addon import job, panel
+from histalk_blender.addon import panel
+from histalk_blender.addon import bake_job as job
 from histalk_blender.bake.make import compute_bake
 from histalk_blender.bake.plan import check_object, plan_bake
 from histalk_blender.bake.shot import open_shot, speak
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.style import Style
+from histalk_blender.motion.style import Style
 
 SIZES = {"in centimetres": 100.0, "a giant of 10 m": 40.0, "a doll": 0.05, "in kilometres": 1e-3, "in micrometres": 1e6}
 

@@ -7,7 +7,7 @@ from stage import Stage
 
 from histalk_blender.bake import add_head, bake, remove_bake
 from histalk_blender.bake.ownership import curve_bags, has_bake
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 
 @pytest.fixture

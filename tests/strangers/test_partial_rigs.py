@@ -6,18 +6,18 @@ import bpy
 import numpy as np
 import pytest
 
-from histalk_blender.addon import job
+from histalk_blender.addon import bake_job as job
 from histalk_blender.bake import bake, remove_bake
 from histalk_blender.bake.bakes import apply
 from histalk_blender.bake.make import compute_bake
 from histalk_blender.bake.plan import plan_bake
 from histalk_blender.bake.scene import add_head
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head import lip_opening
-from histalk_blender.motion import Motion
-from histalk_blender.style import Style
-from histalk_blender.training.teacher import unit_track
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.head.head import lip_opening
+from histalk_blender.motion.motion import Motion
+from histalk_blender.motion.style import Style
+from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 # Spelt by Character Creator 4 as ARKit spells them; the rest are names of its own.
 CHARACTER_CREATOR = (

@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 
 def histalk(*arguments, **environment):
-    code = "from histalk_blender.cli import main; main()"
+    code = "from histalk_blender.cli.main import main; main()"
     command = [sys.executable, "-c", code, *map(os.fspath, arguments)]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=200, env=HERE | environment)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.flame import load_flame_map
+from histalk_blender.head.flame import load_flame_map
 from histalk_blender.training.datasets import biwi, vocaset
 
 WORDS = "if this is the person you are looking for press one now otherwise please press star now".split()
@@ -62,7 +62,7 @@ def on_flame_axes(points):
 @pytest.fixture(scope="session")
 def speaking(head):
     """Function from frames and their rate to [T, 5023, 3] displacements on FLAME's axes: a jaw that goes up and down."""
-    from histalk_blender.units import ARKIT_UNITS
+    from histalk_blender.head.arkit import ARKIT_UNITS
 
     jaw = load_flame_map().read(head.unit_deltas()[ARKIT_UNITS.index("jawOpen")])
 

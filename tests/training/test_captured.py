@@ -9,8 +9,8 @@ import torch
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.network import load_checkpoint
-from histalk_blender.training import captured
-from histalk_blender.training.captured import Captured, Shapes, spread_landmarks
+from histalk_blender.training.examples import captured
+from histalk_blender.training.examples.captured import Captured, Shapes, spread_landmarks
 from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.loop import TrainOptions, train
 from histalk_blender.training.losses import LossWeights

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.training.batches import load_clips
+from histalk_blender.training.examples.batches import load_clips
 from histalk_blender.training.corpus import languages, readers, real
 from histalk_blender.training.corpus.align import words_of
 from histalk_blender.training.corpus.shards import (
     Utterance, held_out_speakers, sentence_split, shifted, write_shard, write_splits,
 )  # fmt: skip
 from histalk_blender.training.corpus.symbols import ESPEAK_US, US, to_arpabet
-from histalk_blender.training.phones import ARPABET
+from histalk_blender.training.teacher.phones import ARPABET
 
 
 def test_a_real_sentence_is_aligned_where_its_lips_close(aligned):

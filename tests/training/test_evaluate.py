@@ -10,16 +10,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from histalk_blender.cli import main
+from histalk_blender.cli.main import main
 from histalk_blender.network import HiSTalk, save_checkpoint
 from histalk_blender.network.config import small
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import open_data_set
-from histalk_blender.training.evaluate import Evaluation, evaluate, network
+from histalk_blender.training.evaluation.evaluate import Evaluation, evaluate, network
 from histalk_blender.training.loop import TrainOptions, train
-from histalk_blender.training.phones import ARPABET
-from histalk_blender.training.report import phone_errors, table
-from histalk_blender.training.scoring import score
+from histalk_blender.training.teacher.phones import ARPABET
+from histalk_blender.training.evaluation.report import phone_errors, table
+from histalk_blender.training.evaluation.scoring import score
 
 
 def histalk(*arguments):
@@ -89,7 +89,7 @@ def test_the_report_ends_with_the_worst_phones_of_strangers(corpus, model):
 
 def test_the_command_of_the_model_card_still_works(corpus, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "histalk_blender.training.evaluate", "--corpus", corpus, "--weights", WEIGHTS, "--most", "2",
+        [sys.executable, "-m", "histalk_blender.training.evaluation.evaluate", "--corpus", corpus, "--weights", WEIGHTS, "--most", "2",
          "--out", tmp_path / "table.json"], capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -7,18 +7,20 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from histalk_blender.audio import normalise_level
-from histalk_blender.cli import main
+from histalk_blender.audio.reading import normalise_level
+from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head import load_head
+from histalk_blender.head.head import load_head
 from histalk_blender.network import HiSTalk, load_checkpoint, save_checkpoint, small
-from histalk_blender.training import curves, experiments, features
-from histalk_blender.training.batches import Clip
+from histalk_blender.training.experiments import curves
+from histalk_blender.training.experiments import run as experiments
+from histalk_blender.training.examples import features
+from histalk_blender.training.examples.batches import Clip
 from histalk_blender.training.datasets.ours import Ours
-from histalk_blender.training.experiments import VARIANTS, Plan, run
-from histalk_blender.training.features import Hearing
+from histalk_blender.training.experiments.run import VARIANTS, Plan, run
+from histalk_blender.training.examples.features import Hearing
 from histalk_blender.training.loop import TrainOptions
-from histalk_blender.training.middle import Bench, batches
+from histalk_blender.training.experiments.middle import Bench, batches
 
 
 def network(name):

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head import lip_opening
+from histalk_blender.head.head import lip_opening
 from histalk_blender.network import HiSTalk, load_checkpoint, small, wave
 from histalk_blender.synthesis import WEIGHTS
-from histalk_blender.training.augment import augment, with_formants
-from histalk_blender.training.batches import DOUBTED, SpeechBatches, load_clips
+from histalk_blender.training.examples.augment import augment, with_formants
+from histalk_blender.training.examples.batches import DOUBTED, SpeechBatches, load_clips
 from histalk_blender.training.loop import TrainOptions, first_basis, motion_space, train
 from histalk_blender.training.losses import LossWeights, losses
-from histalk_blender.training.phones import ARPABET
-from histalk_blender.training.warm_start import contrast, follow, hear_bands, log_mel
-from histalk_blender.units import ARKIT_UNITS
+from histalk_blender.training.teacher.phones import ARPABET
+from histalk_blender.training.pretraining.warm_start import contrast, follow, hear_bands, log_mel
+from histalk_blender.head.arkit import ARKIT_UNITS
 
 
 @pytest.fixture(scope="module")

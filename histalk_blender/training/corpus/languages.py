@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...children import run_tool
-from ..phones import BILABIALS
+from ...runtime.children import run_tool
+from ..teacher.phones import BILABIALS
 from .align import Aligner
 from .prompts import NOT_SPEECH
 from .shards import RATE, Utterance, at_16k, sentence_split

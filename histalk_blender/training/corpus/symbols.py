@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..phones import ARPABET
+from ..teacher.phones import ARPABET
 
 # flite and festival share the US phone set of the Festival system.
 US = {phone.lower(): phone for phone in ARPABET} | {

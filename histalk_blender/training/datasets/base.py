@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import HiSTalkError, shown
 from ...files import open_regular
-from ..arrays import array_of, check_finite, read_npy
+from ..examples.arrays import array_of, check_finite, read_npy
 from .pickles import read_pickle
 
 RATE = 16_000

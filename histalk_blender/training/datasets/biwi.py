@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...audio import read_audio
+from ...audio.reading import read_audio
 from ...errors import HiSTalkError
-from ..arrays import check_finite
+from ..examples.arrays import check_finite
 from .base import RATE, DataSet, Recording, Topology, frame_step, read_frames, read_templates, template_of
 
 VERTICES = 23370

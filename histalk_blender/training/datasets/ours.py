@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...head import Head, load_head
-from ..batches import Clip, load_clips
+from ...head.head import Head, load_head
+from ..examples.batches import Clip, load_clips
 from .base import DataSet, Recording, Topology
 
 

@@ -14,14 +14,22 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ...audio import read_audio
+from ...audio.reading import read_audio
 from ...errors import HiSTalkError
-from ...flame import VERTICES, load_flame_map
-from ...head import load_head
-from ..arrays import array_of, check_finite
+from ...head.flame import VERTICES, load_flame_map
+from ...head.head import load_head
+from ..examples.arrays import array_of, check_finite
 from .base import (
-    RATE, DataSet, Recording, Topology, VertexLandmarks, frame_step, read_frames, read_templates, template_of,
-)  # fmt: skip
+    RATE,
+    DataSet,
+    Recording,
+    Topology,
+    VertexLandmarks,
+    frame_step,
+    read_frames,
+    read_templates,
+    template_of,
+)
 from .pickles import read_pickle
 
 ALL, LATER = range(1, 41), range(21, 41)

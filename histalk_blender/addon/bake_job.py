@@ -1,0 +1,262 @@
+"""One bake from sound to scene: the network in a worker that never touches bpy, the scene in short slices."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from ..bake import BakeReport, Plan, apply, compute_bake
+from ..bake.bakes import report
+from ..bake.plan import check_object
+from ..errors import HiSTalkError, sentence_of
+from ..motion.style import Style
+from ..synthesis import Cancelled
+from ..synthesis.engine import Take, listen
+from .strips import Recording
+
+SLICE = 0.02  # seconds of a tick that the scene may take
+KEPT_TAKES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What an animator asked for, as it stood when the button was pressed."""
+
+    uid: int  # session_uid of the object, which survives renaming and undo
+    topology: str  # "histalk", "flame", or "" when only ARKit keys count
+    plan: Plan  # its start frame is that of the sound
+    recording: Recording
+    weights: Path | None
+    device: str
+    style: Style
+    frames: tuple[int, int] | None = None  # first and last scene frame to bake
+    take: Take | None = None  # when it has been heard already
+
+
+# What has been heard lately, so that other sliders, heads and kinds of bake need no network; newest last.
+takes: OrderedDict[tuple, Take] = OrderedDict()
+
+
+class BakeJob:
+    """Start it, call `advance` on the main thread until it has ended, or cancel it.
+
+    state: "running" (the worker works), "ready" (the scene is waited for), "applying", and one of the ends "done",
+    "failed" and "cancelled".
+    """
+
+    def __init__(self, order: Order):
+        self.order = order
+        self.state = "running"
+        self.stage, self.share = "Decoding", 0.0
+        self.error = ""
+        self.report: BakeReport | None = None
+        self.take: Take | None = None
+        self._said: queue.SimpleQueue = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
+        self._began = self._stage_began = time.monotonic()
+        self._made = self._slices = None
+
+    def start(self) -> None:
+        """Let the worker begin."""
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self._began
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the share done foretells; None as long as it says too little."""
+        if self.stage != "Listening" or self.share < 0.05:
+            return None
+        return (time.monotonic() - self._stage_began) / self.share * (1 - self.share)
+
+    def cancel(self) -> None:
+        """End it now and leave the scene as it was; the worker notices at its next step, alone. Never raises."""
+        if self.state == "applying" and self._slices is None:
+            self._end("failed", "The bake was in place already when it was cancelled: press Ctrl Z, or Remove Bake.")
+        elif not self.ended:
+            self._end("cancelled")
+
+    def fail(self, error: BaseException) -> None:
+        """End it with a sentence, whatever went wrong, even after all was applied. Never raises."""
+        if not isinstance(error, HiSTalkError):
+            traceback.print_exception(error)
+        self._end("failed", sentence_of(error))
+
+    def join(self, seconds: float) -> None:
+        """Wait for the worker of an ended job."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def advance(self) -> str:
+        """Hear what the worker said, and do one slice of what the scene needs. Never raises.
+
+        Returns:
+            The state.
+        """
+        try:
+            if self.state == "running":
+                self._hear()
+            if self.state == "ready":
+                self._begin_applying()
+            if self.state == "applying":
+                self._apply_slice()
+        except Exception as error:
+            self.fail(error)
+        return self.state
+
+    def _hear(self) -> None:
+        alive = self._thread.is_alive()  # asked first: what it said before its end is heard below
+        while not self._said.empty():
+            kind, *values = self._said.get()
+            if kind == "stage":
+                if values[0] != self.stage or self.share == 0.0:
+                    self._stage_began = time.monotonic()  # loading PyTorch is not what foretells the rest
+                self.stage, self.share = values
+            elif kind == "failed":
+                self.fail(values[0])  # not raised: a SystemExit of the worker's would end Blender
+                return
+            else:
+                self.take, self._made = values
+                self.state = "ready"
+                return
+        if not alive and self._thread.ident is not None:
+            raise HiSTalkError("The worker ended without a result: bake again; the console may say why.")
+
+    def _begin_applying(self) -> None:
+        obj = self._target()
+        if obj.mode == "EDIT":
+            self.stage, self.share = "Waiting for Object Mode", 1.0
+            return
+        self.stage, self.share, self.state = "Baking", 0.0, "applying"
+        self._slices = apply(obj, self._made)
+
+    def _apply_slice(self) -> None:
+        until = time.monotonic() + SLICE
+        if self._slices is None:  # all is there: the look at it has a tick of its own
+            self.report = report(self._target(), self._made)
+            self.state = "done"
+            return
+        while True:
+            check_object(self._target())
+            try:
+                self.share = next(self._slices)
+            except StopIteration:
+                self._slices = None
+                return
+            except ReferenceError as error:
+                raise HiSTalkError("The head was replaced while it was baked: bake again.") from error
+            if time.monotonic() >= until:
+                return
+
+    def _target(self):
+        """The object as it is now: undo puts another in its place.
+
+        Raises:
+            HiSTalkError: there is none.
+        """
+        obj = find_object(self.order.uid)
+        if obj is None:
+            raise HiSTalkError(f"'{self.order.plan.name}' was deleted during the bake, so nothing was baked.")
+        return obj
+
+    def _end(self, state: str, error: str = "") -> None:
+        """The one way out short of "done": the worker stops, and each thing half made is taken back for itself."""
+        self._stop.set()
+        self.state, self.error = state, error
+        for step in (self._close_slices, self._discard):
+            try:
+                step()
+            except Exception as found:
+                traceback.print_exception(found)
+                left = "Not all of the half-made bake could be taken back: press Ctrl Z, or Remove Bake."
+                if left not in self.error:
+                    self.error = f"{self.error} {left}".strip()
+
+    def _close_slices(self) -> None:
+        slices, self._slices = self._slices, None
+        if slices is not None:
+            slices.close()
+
+    def _discard(self) -> None:
+        if self._made is not None:
+            self._made.discard()
+
+    def _say(self, stage: str, share: float) -> None:
+        if self._stop.is_set():
+            raise Cancelled
+        self._said.put(("stage", stage, share))
+
+    def _work(self) -> None:
+        order = self.order
+        try:
+            take = order.take or self._take()
+            self._say("Sculpting", 0.0)
+            made = compute_bake(
+                order.plan, take, order.topology, order.style, rest=True, frames=order.frames,
+                step=lambda share: self._say("Sculpting", share),
+            )  # fmt: skip
+            self._said.put(("made", take, made))
+            if self._stop.is_set():  # asked last: whoever stopped it may have looked before there was anything
+                made.discard()
+        except Cancelled:
+            pass  # cancel() has said so already
+        except BaseException as error:  # a worker's error would vanish with it, and the job never end
+            self._said.put(("failed", error))
+
+    def _take(self) -> Take:
+        from ..audio.clip import open_sound  # its wheels are not needed to register
+
+        order, recording = self.order, self.order.recording
+        try:
+            weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
+            key = (*_fingerprint(recording), weights)
+            if key not in takes:
+                sound = open_sound(
+                    recording.source, recording.start, recording.duration, recording.name, recording.channel
+                )
+                with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
+                    takes[key] = listen(sound, order.weights, order.device, self._say)
+            takes.move_to_end(key)
+            while len(takes) > KEPT_TAKES:
+                takes.popitem(last=False)
+            return takes[key]
+        finally:
+            if recording.temporary:
+                recording.source.unlink(missing_ok=True)
+
+
+def _fingerprint(recording: Recording) -> tuple:
+    """What tells one stretch of sound from another."""
+    source, part = recording.source, (recording.start, recording.duration, recording.channel)
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest(), *part
+    if recording.temporary:
+        return hashlib.sha256(source.read_bytes()).hexdigest(), *part
+    try:
+        stat = source.stat()
+    except OSError:
+        return str(source), *part
+    return str(source), stat.st_mtime_ns, stat.st_size, *part
+
+
+def find_object(uid: int):
+    """The object of a session_uid, or None."""
+    return next((obj for obj in bpy.data.objects if obj.session_uid == uid), None)

@@ -1,0 +1,210 @@
+"""One clip in two small pictures: the bundled head where its lips are widest, and what each level did in time."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from functools import lru_cache
+
+import numpy as np
+
+from ..head.head import Head, lip_opening, load_head
+from ..synthesis import Performance
+from ..synthesis.engine import Take
+
+SIZE, FINER = 128, 2  # pixels a side; samples of a pixel a side
+TURN = 0.26  # radians that the viewer stands to its left
+MIDDLE, HALF = (0.003, -0.09, 0.121), 0.089  # metres: what is at the centre, and how far the picture reaches from it
+LIGHTS = (  # towards the light: right, up, to the viewer; linear red, green, blue
+    ((-0.62, 0.62, 0.48), (0.88, 0.82, 0.74)),
+    ((0.95, 0.15, 0.05), (0.26, 0.30, 0.38)),
+)
+AMBIENT = (0.075, 0.08, 0.09)
+GLOSS = {"skin": 0.05, "lips": 0.22, "eyes": 0.3, "iris": 0.3, "tongue": 0.15, "teeth": 0.2}
+INSIDE = ("mouth", "teeth", "tongue")
+LIPS_AT = -0.142  # metres, the lips' plane
+GLOOM, DUSK = 0.026, 0.13  # metres behind it at which light is down to 1/e: inside the mouth, and outside of it
+BACKDROP = (0.070, 0.022)  # linear grey at the top and the bottom
+
+LEGEND = (("frame", 86), ("phoneme", 142), ("word", 211), ("utterance", 263))  # pixels
+POINTS = 240  # of a curve at the most
+FINE = 4  # units of a plot's view box a pixel
+WIDE, HIGH, LEFT, RIGHT = 480, 140, 86, 472  # pixels
+WEIGHTS_AT, SHARES_AT, LIPS_DRAWN_AT = (18, 54), (61, 95), (102, 124)  # pixels, top and bottom
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600)  # seconds apart
+# Okabe and Ito's colours, which colour-blind people tell apart, and lighter ones for a dark page.
+LOOK = """text{font:9px sans-serif;fill:#555}.k{fill:none;stroke:#8886}
+.l{fill:none;stroke-width:6;stroke-linejoin:round}
+.c0{--c:#0072b2}.c1{--c:#e69f00}.c2{--c:#009e73}.c3{--c:#cc79a7}.l{stroke:var(--c)}.a{fill:var(--c)}.o{fill:#777}
+@media(prefers-color-scheme:dark){text{fill:#bbb}.o{fill:#aaa}
+.c0{--c:#56b4e9}.c1{--c:#f0b63c}.c2{--c:#1cc796}.c3{--c:#e39ac4}}"""
+
+
+def thumbnail(take: Take | Performance) -> bytes:
+    """The bundled head where its lips are widest open, as the network moved it: a PNG, the same bytes every time."""
+    performance = take.performance if isinstance(take, Take) else take
+    head, motion = load_head(), performance.motion
+    widest = int(lip_opening(performance.landmark_positions).argmax())
+    shapes = performance.outputs[head.topology]
+    return portrait(head, head.vertices + motion.on(shapes).displacements(widest, widest + 1)[0])
+
+
+def portrait(head: Head, vertices: np.ndarray) -> bytes:
+    """A head's face with its vertices at [V, 3] metres, as a PNG of `SIZE` pixels a side."""
+    triangles, materials, colours, gloss, inside = _surfaces(head)
+    right, up, near = np.float32([[np.cos(TURN), np.sin(TURN), 0], [0, 0, 1], [np.sin(TURN), -np.cos(TURN), 0]])
+    side = SIZE * FINER
+    seen = (vertices.astype(np.float32) - np.float32(MIDDLE)) @ np.stack([right, -up, near], 1)
+    seen[:, :2] = (seen[:, :2] / HALF + 1) * (side / 2)
+    pixels, owners, shares = _visible(seen[triangles], side)
+    corners = triangles[owners]
+    normals = _normals(vertices, triangles) @ np.stack([right, up, near], 1)
+    normals = (normals[corners] * shares[:, :, None]).sum(1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    material = materials[owners]
+    light = np.broadcast_to(np.float32(AMBIENT), normals.shape).copy()
+    shine = np.zeros_like(light)
+    for towards, colour in LIGHTS:
+        towards = np.float32(towards) / np.linalg.norm(towards)
+        half = (towards + (0, 0, 1)) / np.linalg.norm(towards + (0, 0, 1))
+        light += np.maximum(0, 0.88 * normals @ towards.astype(np.float32) + 0.12)[:, None] * np.float32(colour)
+        shine += np.maximum(0, normals @ half.astype(np.float32))[:, None] ** 32 * np.float32(colour)
+    depth = np.maximum(0, (vertices[corners, 1] * shares).sum(1) - LIPS_AT)
+    reached = np.exp(-depth / np.where(inside[material], GLOOM, DUSK)).astype(np.float32)[:, None]
+    image = np.repeat(np.linspace(*BACKDROP, side, dtype=np.float32), side)[:, None].repeat(3, 1)
+    image[pixels] = (colours[material] * light + gloss[material, None] * shine) * reached
+    image = image.reshape(SIZE, FINER, SIZE, FINER, 3).mean((1, 3))
+    return _png(np.round(255 * np.clip(image, 0, 1) ** (1 / 2.2)).astype(np.uint8))
+
+
+@lru_cache(maxsize=2)
+def _surfaces(head: Head) -> tuple[np.ndarray, ...]:
+    """Triangles [F', 3], their materials [F']; of each material colour [M, 3], gloss [M] and if it is inside [M]."""
+    second = head.faces[:, 3] >= 0
+    triangles = np.concatenate([head.faces[:, :3], head.faces[second][:, [0, 2, 3]]])
+    materials = np.concatenate([head.face_materials, head.face_materials[second]])
+    names = [name for name, _ in head.materials]
+    colours = np.float32([colour for _, colour in head.materials])
+    return triangles, materials, colours, np.float32([GLOSS.get(n, 0) for n in names]), np.isin(names, INSIDE)
+
+
+def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """[V, 3] the directions of the surface at its vertices, not of unit length."""
+    a, b, c = vertices[triangles].transpose(1, 0, 2)
+    across = np.cross(b - a, c - a)
+    sums = [np.bincount(triangles.T.ravel(), np.tile(axis, 3), len(vertices)) for axis in across.T]
+    normals = np.stack(sums, 1)
+    return (normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
+
+
+def _visible(corners: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a square of pixels shows of triangles from their front.
+
+    Args:
+        corners: [F, 3, 3] x to the right and y down in pixels, z towards the viewer in metres.
+        side: pixels of an edge.
+
+    Returns:
+        Pixels [P] that show one, rising; which one [P]; the shares of its corners there [P, 3].
+    """
+    x, y, z = corners.astype(float).transpose(2, 0, 1)
+    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    front = area < -1e-9  # counter-clockwise to the viewer, as y points down
+    low = np.clip(np.ceil(corners[:, :, :2].min(1) - 0.5), 0, side).astype(np.int64)
+    high = np.clip(np.floor(corners[:, :, :2].max(1) - 0.5) + 1, 0, side).astype(np.int64)
+    wide, tall = np.maximum(0, high - low).T
+    count = np.where(front, wide * tall, 0)
+    owner = np.repeat(np.arange(len(corners)), count)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    column, row = low[owner, 0] + place % wide[owner], low[owner, 1] + place // wide[owner]
+    turned = 1 / np.where(front, area, 1)
+    # The share of a corner is linear in the pixel: slope in x, slope in y, constant.
+    ahead, behind = [1, 2, 0], [2, 0, 1]
+    in_x, in_y = (y[:, ahead] - y[:, behind]) * turned[:, None], (x[:, behind] - x[:, ahead]) * turned[:, None]
+    constant = (x[:, ahead] * y[:, behind] - x[:, behind] * y[:, ahead]) * turned[:, None] + (in_x + in_y) / 2
+    shares = [in_x[owner, i] * column + in_y[owner, i] * row + constant[owner, i] for i in range(2)]
+    shares.append(1 - shares[0] - shares[1])
+    inside = np.flatnonzero((shares[0] >= 0) & (shares[1] >= 0) & (shares[2] >= 0))
+    shares, owner, pixel = np.stack(shares, 1)[inside], owner[inside], (row * side + column)[inside]
+    depth = ((shares * z[owner]).sum(1) * 1e6).astype(np.int64) + 10**7  # micrometres, all positive
+    nearest = np.zeros(side * side, np.int64)
+    ranks = depth * len(inside) + np.arange(len(inside))
+    np.maximum.at(nearest, pixel, ranks)
+    pixels = np.flatnonzero(nearest)
+    chosen = nearest[pixels] % len(inside)
+    return pixels, owner[chosen], shares[chosen].astype(np.float32)
+
+
+def _png(image: np.ndarray) -> bytes:
+    """An image [H, W, 3] uint8 as a PNG, each row by the filter that leaves least."""
+    height, width, _ = image.shape
+    pixels = image.astype(np.int16)
+    left, up, corner = np.zeros((3, height, width, 3), np.int16)
+    left[:, 1:], up[1:], corner[1:, 1:] = pixels[:, :-1], pixels[:-1], pixels[:-1, :-1]
+    guess = left + up - corner
+    off = np.abs(np.stack([guess - left, guess - up, guess - corner]))
+    paeth = np.choose(off.argmin(0), [left, up, corner])
+    guesses = np.stack([np.zeros_like(up), left, up, (left + up) // 2, paeth])
+    rows = (pixels - guesses).astype(np.uint8)
+    best = np.abs(rows.view(np.int8).astype(np.int16)).sum((2, 3)).argmin(0)
+    chosen = rows[best, np.arange(height)].reshape(height, -1)
+    data = np.concatenate([best[:, None].astype(np.uint8), chosen], 1).tobytes()
+    header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(data, 6)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+
+
+def level_plot(performance: Performance) -> str:
+    """What each level did in time, as SVG of its own: the same text every time, at most 15 KB however long the clip.
+
+    From the top: each level's gate, the mean over the landmarks; the share of the motion that each carries, of the mean
+    lengths of its displacements; the lips' opening, the widest of each point's frames.
+    """
+    gates = performance.gates.mean(2)
+    lengths = np.stack([np.linalg.norm(level, axis=2).mean(1) for level in performance.level_displacements])
+    opening = 1000 * lip_opening(performance.landmark_positions)
+    T = len(opening)
+    first = np.unique(np.linspace(0, T, min(T, POINTS) + 1).astype(int))[:-1]
+    frames = np.diff(np.append(first, T))
+    gates, lengths = np.add.reduceat(gates, first, 1) / frames, np.add.reduceat(lengths, first, 1) / frames
+    opening = np.maximum.reduceat(opening, first)
+    shares = np.cumsum(lengths, 0) / np.maximum(lengths.sum(0), 1e-9)
+    x = np.concatenate([[0], (first + frames / 2) / T, [1]])
+    top, widest = (0.5 if gates.max() <= 0.5 else 1.0), max(5, 5 * int(np.ceil(opening.max() / 5)))
+    parts = [_ticks(T / performance.fps)]
+    names = f"weight 0–{top:g}", "share of motion", f"lips 0–{widest} mm"
+    for y, name in zip((WEIGHTS_AT, SHARES_AT, LIPS_DRAWN_AT), names):
+        parts.append(f'<text x="0" y="{sum(y) / 2 + 3:g}">{name}</text>')
+    parts.append(f'<g transform="scale({1 / FINE:g})">')
+    parts += [f'<path class="a c{i}" d="{_curve(x, shares[i], SHARES_AT, True)}"/>' for i in (3, 2, 1, 0)]
+    parts += [f'<path class="l c{i}" d="{_curve(x, gates[i] / top, WEIGHTS_AT)}"/>' for i in range(4)]
+    parts.append(f'<path class="o" d="{_curve(x, opening / widest, LIPS_DRAWN_AT, True)}"/></g>')
+    for i, (name, at) in enumerate(LEGEND):
+        parts.append(f'<rect class="a c{i}" x="{at}" y="3" width="9" height="7"/>')
+        parts.append(f'<text x="{at + 13}" y="10">{name}</text>')
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDE}" height="{HIGH}" viewBox="0 0 {WIDE} {HIGH}">'
+    return f"{start}<style>{LOOK}</style>" + "".join(parts) + "</svg>\n"
+
+
+def _curve(x: np.ndarray, y: np.ndarray, between: tuple[int, int], filled: bool = False) -> str:
+    """A path through x [N + 2] and y [N], both from 0 to 1, y held at both ends, in whole numbers of `FINE` units."""
+    top, bottom = between
+    across = np.round(FINE * (LEFT + (RIGHT - LEFT) * x)).astype(int)
+    down = np.round(FINE * (bottom - (bottom - top) * np.clip(y, 0, 1))).astype(int)
+    down = np.concatenate([down[:1], down, down[-1:]])
+    steps = "".join(f" {dx}{dy}" if dy < 0 else f" {dx} {dy}" for dx, dy in zip(np.diff(across), np.diff(down)))
+    closed = f"V{FINE * bottom}H{FINE * LEFT}z" if filled else ""
+    return f"M{across[0]} {down[0]}l{steps[1:]}{closed}"
+
+
+def _ticks(seconds: float) -> str:
+    """The time axis: at most nine lines through all panels, and the seconds under them."""
+    apart = next((step for step in TICKS if seconds / step <= 8), TICKS[-1])
+    parts = []
+    for i in range(int(seconds / apart + 1e-6) + 1):
+        x = LEFT + (RIGHT - LEFT) * i * apart / seconds
+        parts.append(f'<path class="k" d="M{x:.1f} {WEIGHTS_AT[0]}V{LIPS_DRAWN_AT[1]}"/>')
+        parts.append(f'<text x="{x:.1f}" y="136" text-anchor="middle">{i * apart:g}{"" if i else " s"}</text>')
+    return "".join(parts)

@@ -1,0 +1,159 @@
+"""FLAME's 5023 vertices as points on the bundled head, so that one motion drives both.
+
+The map (tools/build_flame_map.py) holds no FLAME positions or triangles: a point of our head for each vertex, about
+the mouth weights of our vertices, and the 52 units as they were solved for on a FLAME head (tools/train_flame.py). When
+it changes, tools/compose_flame.py brings a checkpoint up to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import HiSTalkError
+from .head import Head, load_head
+from .arkit import ARKIT_UNITS
+
+BUNDLED = Path(__file__).parents[1] / "data" / "flame.npz"
+VERTICES = 5023
+RIGID = np.r_[27:31, 36:48]  # landmarks that no speech moves: the bridge of the nose and the eyes
+# Shares by which pressing units are eased at the lips' rims.
+PRESSES = {"mouthPressLeft": 0.75, "mouthPressRight": 0.75, "mouthRollUpper": 0.5}
+FURTHEST = 0.025  # metres between the landmarks of two heads of one size, beyond which the order is not FLAME's
+
+
+@dataclass(frozen=True, eq=False)
+class FlameMap:
+    """Where each FLAME vertex lies on the bundled head."""
+
+    corners: np.ndarray  # [5023, 3] vertices of our head
+    weights: np.ndarray  # [5023, 3] barycentric; zero for what stays still, the eyeballs
+    landmarks: np.ndarray  # [68] FLAME vertices nearest to the iBUG points
+    eyes: np.ndarray  # vertex indices
+    lips: np.ndarray  # vertex indices
+
+    mouth: np.ndarray  # [M] vertex indices about the mouth, where motion is read from more vertices than three
+    mouth_corners: np.ndarray  # [M, 24] vertices of our head
+    mouth_weights: np.ndarray  # [M, 24], sums of one
+    near_rim: np.ndarray  # [M] from 1 on the rims of the lips to 0 at 12 mm from them
+
+    moved: np.ndarray  # [N] vertex indices that the solved units move
+    units: np.ndarray  # [52, N, 3] metres on our head's scale and axes; N = 0 leaves what is composed
+
+    def read(self, points: np.ndarray) -> np.ndarray:
+        """Where FLAME's vertices lie on our head: positions [..., V, 3] -> [..., 5023, 3]."""
+        return np.einsum("...vkc,vk->...vc", points[..., self.corners, :], self.weights)
+
+    def move(self, displacements: np.ndarray) -> np.ndarray:
+        """Our head's motion at FLAME's vertices, linear in it: [..., V, 3] -> [..., 5023, 3], both in metres.
+
+        What is a mix of units becomes the same mix of the solved ones; what no unit explains is composed.
+        """
+        out = self.compose(displacements)
+        found = displacements.reshape(*displacements.shape[:-2], -1) @ self._units_found
+        out[..., self.moved, :] += np.tensordot(found, self._solved_less_composed, 1)
+        return out
+
+    def compose(self, displacements: np.ndarray) -> np.ndarray:
+        """As `move`, read off our head's surface alone.
+
+        About the mouth it is smooth, where our coarser mesh would crease FLAME's lips, and what presses the lips
+        into each other is eased: FLAME's touch at rest where ours leave room in depth, and would pass through.
+        """
+        out = self.read(displacements)
+        smooth = np.zeros((*out.shape[:-2], len(self.mouth), 3), out.dtype)
+        for corner, weight in zip(self.mouth_corners.T, self.mouth_weights.T):
+            smooth += displacements[..., corner, :] * weight[:, None]
+        found = displacements.reshape(*displacements.shape[:-2], -1) @ self._units_found
+        pressed = found[..., [ARKIT_UNITS.index(name) for name in PRESSES]]
+        out[..., self.mouth, :] = smooth - np.tensordot(pressed, self._press_eased, 1)
+        return out
+
+    @cached_property
+    def _units_found(self) -> np.ndarray:
+        """[V * 3, 52]: how much of each unit a displacement of our head holds, by least squares."""
+        units = load_head().unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
+        return np.linalg.solve(units @ units.T, units).T.astype(np.float32)
+
+    @cached_property
+    def _solved_less_composed(self) -> np.ndarray:
+        """[52, N, 3] metres to add to each unit's composed motion."""
+        return self.units.astype(np.float32) - self.compose(load_head().unit_deltas())[:, self.moved]
+
+    @cached_property
+    def _press_eased(self) -> np.ndarray:
+        """[presses, M, 3] metres that are taken off for each pressing unit at weight one."""
+        units = load_head().unit_deltas()[[ARKIT_UNITS.index(name) for name in PRESSES]]
+        moved = np.einsum("umkc,mk->umc", units[:, self.mouth_corners], self.mouth_weights)
+        return np.array(list(PRESSES.values()), np.float32)[:, None, None] * self.near_rim[:, None] * moved
+
+
+@lru_cache(maxsize=1)
+def load_flame_map() -> FlameMap:
+    """The bundled map."""
+    with np.load(BUNDLED, allow_pickle=False) as data:
+        return FlameMap(**{field.name: data[field.name] for field in fields(FlameMap)})
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Scale, rotation and shift that bring [N, 3] source points nearest to the target's (Umeyama 1991)."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    left, values, right = np.linalg.svd(b.T @ a)
+    flip = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
+    rotation = (left * flip) @ right
+    scale = float((values * flip).sum() / np.square(a).sum())
+    return scale, rotation, target.mean(0) - scale * source.mean(0) @ rotation.T
+
+
+def pose_of(vertices: np.ndarray, head: Head) -> tuple[float, np.ndarray]:
+    """How a FLAME head is sized and turned against ours.
+
+    Args:
+        vertices: [5023, 3] neutral positions in any unit and on any axes.
+
+    Returns:
+        Scale and rotation [3, 3] that turn our displacements into the head's own space.
+
+    Raises:
+        HiSTalkError: the vertices are not FLAME's, or not in FLAME's order.
+    """
+    if vertices.shape != (VERTICES, 3):
+        raise HiSTalkError(f"The head has {len(vertices)} vertices where FLAME has {VERTICES}: choose a FLAME head.")
+    theirs = vertices[load_flame_map().landmarks].astype(np.float64)
+    return pose_by_landmarks(theirs, head.landmarks(head.vertices).astype(np.float64), "FLAME's")
+
+
+def pose_by_landmarks(theirs: np.ndarray, ours: np.ndarray, whose: str) -> tuple[float, np.ndarray]:
+    """Scale and rotation [3, 3] that turn our displacements into the space of a head with these landmarks [68, 3].
+
+    Raises:
+        HiSTalkError: the landmarks do not lie as a face's do, so the vertices are in another order than `whose`.
+    """
+    scale, rotation, shift = similarity(theirs[17:], ours[17:])
+    gap = np.linalg.norm(scale * theirs @ rotation.T + shift - ours, axis=1)[17:].max()
+    if not (np.isfinite(gap) and gap < FURTHEST and scale > 0):
+        raise HiSTalkError(
+            f"The vertex order is not {whose}, though their number is (landmarks lie {gap * 100:.0f} cm off): export "
+            "the head again with the vertex order kept."
+        )
+    return 1 / scale, rotation.T
+
+
+def carry(displacements: np.ndarray, vertices: np.ndarray, head: Head) -> np.ndarray:
+    """The bundled head's motion on a FLAME head, scaled by the size of its face and turned with it.
+
+    Args:
+        displacements: [T, V, 3] metres, of the bundled head.
+        vertices: [5023, 3] the FLAME head's neutral positions.
+
+    Returns:
+        [T, 5023, 3] in the FLAME head's own unit and axes.
+
+    Raises:
+        HiSTalkError: the vertices are not FLAME's, or not in FLAME's order.
+    """
+    scale, rotation = pose_of(vertices, head)
+    return (load_flame_map().move(displacements) @ (scale * rotation).T).astype(np.float32)

@@ -1,0 +1,156 @@
+"""Dense motion as weights of the 52 ARKit units, for heads of any topology and for other programs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .arkit_files import write_units
+from ..head.arkit_names import match_names
+from ..head.head import INNER_LIP_PAIRS, Head, load_head
+from .motion import Motion
+from ..head.arkit import ARKIT_UNITS
+
+__all__ = ["fit_units", "match_names", "write_units"]
+
+RIDGE = 1e-3  # of the mean unit's size: where two units look alike, neither runs away
+ROUNDS, MORE_ROUNDS = 300, 1000  # the latter where the lips count more, for which steps must be shorter
+BLOCK, MARGIN = 1024, 64  # frames fitted at once, and how many more on each side: further off no frame is felt
+LIPS = 100.0  # how much more than the rest of the face the gap between closed lips counts
+PARTED = 2e-3  # metres more than at rest between lips that no longer count as closed
+QUIET = 0.01  # a unit that stays below this in a whole take is not moved
+
+
+def fit_units(
+    motion: Motion, head: Head, smoothness: float = 0.02, limits: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights whose face is nearest to the motion, smooth in time.
+
+    Bounded least squares over all frames at once, by accelerated projected gradients: of the vertices only the
+    products of units and shapes are needed. Where some units are not there or may not move freely, the others make up
+    for them as far as they can, and above all close the lips where the motion closes them.
+
+    Args:
+        motion: of the bundled head.
+        head: whose units are fitted.
+        smoothness: what a change between frames costs, against the mean unit's size.
+        limits: [52, 2] least and greatest weight of each unit, equal for one that is not there; None = all are there
+            and go from 0 to 1.
+
+    Returns:
+        weights [T, 52] in ARKIT_UNITS' order, and what they leave over, see `left_over`.
+
+    Raises:
+        HiSTalkError: the motion is not finite.
+    """
+    motion.check_finite()
+    all_units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
+    size = np.square(all_units).sum(1).mean()
+    low, high = np.array([[0.0, 1.0]] * len(all_units) if limits is None else limits).T
+    free = np.flatnonzero(high > low)
+    units, bounds = all_units[free], (low[free], high[free])
+    gram = units @ units.T / size + RIDGE * np.eye(len(units))
+    wanted = motion.flat.astype(np.float64) @ units.T / size
+    lips = None if limits is None else _lips(motion, head, size)
+    weights = np.zeros((len(motion), len(all_units)), np.float32)
+    for first in range(0, len(motion), BLOCK):
+        last, begin = first + BLOCK, max(0, first - MARGIN)
+        frames = slice(begin, last + MARGIN)
+        gaps = lips and (lips[0][free], lips[1][frames], lips[2][frames])
+        fitted = _nearest(motion.weights[frames] @ wanted, gram, smoothness, bounds, gaps)
+        weights[first:last, free] = fitted[first - begin :][:BLOCK]
+    return weights, left_over(motion, weights, head)
+
+
+def playable(
+    motion: Motion, head: Head, limits: np.ndarray | None, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a rig plays of a motion: the units that it has, without those that hardly move.
+
+    Args:
+        motion: of the bundled head.
+        limits: see `fit_units`.
+        weights: [T, 52] of all units, where they are known.
+
+    Returns:
+        weights [T, 52], 0 for units that need no curve; one at least is left; and what they leave over,
+        see `left_over`.
+    """
+    if weights is None or limits is not None:
+        weights, _ = fit_units(motion, head, limits=limits)
+    most = weights.max(0, initial=0.0)
+    weights = np.where(most >= min(QUIET, most.max()), weights, np.float32(0))
+    return weights, left_over(motion, weights, head)
+
+
+def left_over(motion: Motion, weights: np.ndarray, head: Head) -> np.ndarray:
+    """How far the units' face is from the motion: [T] metres, root mean square over what ARKit's units move at all.
+
+    Args:
+        motion: of the bundled head.
+        weights: [T, 52] of the units.
+    """
+    units = head.unit_deltas()
+    moved = np.repeat(np.abs(load_head().unit_deltas()).max((0, 2)) > 1e-5, 3)  # whatever a rig makes of them
+    parts = np.concatenate([motion.flat, units.reshape(len(units), -1)])[:, moved].astype(np.float64)
+    squares = parts @ parts.T * 3 / moved.sum()
+    over = np.zeros(len(motion))
+    for first in range(0, len(motion), BLOCK):
+        left = np.concatenate([motion.weights[first : first + BLOCK], -weights[first : first + BLOCK]], 1)
+        over[first : first + BLOCK] = np.einsum("ti,ti->t", left @ squares, left)
+    return np.sqrt(np.maximum(over, 0))
+
+
+def _lips(motion: Motion, head: Head, size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The inner lips' gaps by units [52, 9] and in the motion [T, 9], and how much they count [T, 1] in each frame.
+
+    A gap is scaled so that jawOpen matters in gaps as much as in the whole face.
+    """
+    upper, lower = np.array(INNER_LIP_PAIRS).T
+
+    def gaps(landmarks: np.ndarray) -> np.ndarray:
+        between = landmarks[..., upper, :] - landmarks[..., lower, :]
+        return between.reshape(*landmarks.shape[:-2], -1).astype(np.float64)
+
+    deltas, jaw = head.unit_deltas(), ARKIT_UNITS.index("jawOpen")
+    units, rest = gaps(head.landmarks(deltas)), gaps(head.landmarks(head.vertices))
+    wanted = motion.weights @ gaps(head.landmarks(motion.shapes))
+
+    def opening(gap: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(gap.reshape(-1, len(upper), 3), axis=-1).mean(1)
+
+    parted = np.maximum(opening(rest + wanted) - opening(rest), 0) / PARTED
+    scale = np.sqrt(np.square(deltas[jaw]).sum() / np.square(units[jaw]).sum() / size)
+    return units * scale, wanted * scale, (LIPS / (1 + parted**4))[:, None]
+
+
+def _nearest(
+    wanted: np.ndarray,
+    gram: np.ndarray,
+    smoothness: float,
+    bounds: tuple[np.ndarray, np.ndarray],
+    lips: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+) -> np.ndarray:
+    """Weights [n, k] within bounds that make w·gram·w/2 - wanted·w smallest, changes between frames included.
+
+    Args:
+        lips: of these units and frames, see `_lips`.
+    """
+    steepest = gram
+    if lips is not None:
+        gaps, given, counts = lips
+        steepest = gram + counts.max() * gaps @ gaps.T
+    step = 1 / (np.linalg.eigvalsh(steepest)[-1] + 4 * smoothness) if len(gram) else 0.0
+    weights = previous = np.clip(np.zeros_like(wanted), *bounds)
+    momentum = 1.0
+    for _ in range(ROUNDS if lips is None else MORE_ROUNDS):
+        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        at = weights + (momentum - 1) / following * (weights - previous)
+        slope = at @ gram - wanted
+        if lips is not None:
+            slope += counts * (at @ gaps - given) @ gaps.T
+        change = smoothness * np.diff(at, axis=0)
+        slope[1:] += change
+        slope[:-1] -= change
+        previous, momentum = weights, following
+        weights = np.clip(at - step * slope, *bounds)
+    return weights

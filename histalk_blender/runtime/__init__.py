@@ -1,0 +1,1 @@
+"""The process we run in: PyTorch, child processes, signals, output."""

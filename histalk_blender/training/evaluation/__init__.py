@@ -1,0 +1,1 @@
+"""Figures of a checkpoint on held-out speech."""

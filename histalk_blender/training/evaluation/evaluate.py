@@ -1,0 +1,114 @@
+"""Score a checkpoint on any split of any data set, beside three baselines.
+
+python -P -m histalk_blender.training.evaluation.evaluate --corpus corpus --weights model_weights/histalk-small.safetensors
+is what `histalk evaluate --dataset corpus --root corpus` does, with one JSON file in place of a folder.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from ...audio.reading import normalise_level
+from ...errors import HiSTalkError
+from ...head.flame import pose_of
+from ...head.head import load_head
+from ...motion.motion import Motion
+from ...network import HiSTalk, load_checkpoint
+from ...synthesis.checks import check_outputs
+from ...synthesis.clips import hear
+from .baselines import Baselines
+from ..datasets import DataSet, Recording, Topology, open_data_set
+from .report import as_json, table
+from .scoring import Predict, Score, score
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores of a data set's split."""
+
+    data: DataSet
+    split: str
+    weights: Path | HiSTalk
+    groups: dict[str, dict[str, Score]]  # group -> predictor -> score
+    neutral: np.ndarray  # [V, 3] of one recording, to draw errors on
+
+
+def network(model: HiSTalk, topology: Topology, device: str = "cpu") -> Predict:
+    """The checkpoint as a predictor.
+
+    Raises:
+        HiSTalkError: it has no output for the topology.
+    """
+    check_outputs(model, topology.name, topology.vertices)
+    shapes = model.outputs[topology.name].basis.detach().float().cpu().numpy()
+    # FLAME's output beside the bundled head's was read off that head, so it is of that head's size.
+    borrowed = topology.name == "flame" and "histalk" in model.outputs
+
+    def predict(recording: Recording) -> np.ndarray:
+        sound = normalise_level(recording.samples())
+        (parts,) = hear(model, [sound], device, called=[f"'{recording.id}'"])
+        own = shapes
+        if borrowed:
+            scale, rotation = pose_of(recording.neutral, load_head())
+            own = shapes @ (scale * rotation).T.astype(np.float32)
+        weights = parts["weights"][: model.config.frames(len(sound))]
+        return Motion(weights, own, model.config.fps).at_fps(topology.fps).displacements()
+
+    return predict
+
+
+def evaluate(
+    data: DataSet, weights: Path | HiSTalk, split: str = "test", most: int = 120, baselines: bool = True, device: str = "cpu"
+) -> Evaluation:
+    """Score a checkpoint and the baselines, each group of the split apart.
+
+    Args:
+        weights: a checkpoint, or a model on the device already.
+        most: recordings of a group at the most.
+
+    Raises:
+        HiSTalkError: data or weights are missing or do not belong together.
+    """
+    recordings = data.recordings(split)
+    if not recordings:
+        raise HiSTalkError(f"The split '{split}' of '{data.root}' holds no recordings: choose another.")
+    model = weights if isinstance(weights, HiSTalk) else load_checkpoint(weights, device)
+    predictors = {"network": network(model, data.topology, device)}
+    if baselines:
+        simple = Baselines(data)
+        predictors |= {name: lambda recording, name=name: simple.predict(name, recording) for name in simple.names}
+    predictors["the teacher" if recordings[0].units else "the reference"] = lambda recording: recording.motion()
+    groups: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        groups.setdefault(recording.group, []).append(recording)
+    groups = {name: group[:most] for name, group in sorted(groups.items())}
+    total = sum(map(len, groups.values())) * len(predictors)
+    with tqdm(total=total, desc="evaluate", unit="clip", leave=False, disable=None) as bar:
+        scores = {
+            name: {who: score(group, predict, data.topology, bar.update) for who, predict in predictors.items()}
+            for name, group in groups.items()
+        }
+    return Evaluation(data, split, weights, scores, recordings[0].neutral)
+
+
+@click.command()
+@click.option("--corpus", type=click.Path(path_type=Path), required=True)
+@click.option("--weights", type=click.Path(path_type=Path), required=True)
+@click.option("--most", type=int, default=120, show_default=True, help="Clips of a split at the most.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the table as JSON.")
+def main(corpus: Path, weights: Path, most: int, out: Path | None) -> None:
+    """Print one table: strangers and known voices apart, the network beside the baselines."""
+    found = evaluate(open_data_set("corpus", corpus), weights, most=most)
+    click.echo(table(found))
+    if out:
+        out.write_text(json.dumps(as_json(found)["groups"], indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training examples: corpora as batches of sound and motion."""

@@ -1,0 +1,1 @@
+"""Acoustic encoders that start from others."""

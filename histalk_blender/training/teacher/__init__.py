@@ -1,0 +1,1 @@
+"""The rules that give training its targets: phones in, motion out."""
