@@ -12,14 +12,14 @@ import bpy
 import numpy as np
 from table import Row, best
 
-from histalk_blender.motion.arkit_fit import fit_units
 from histalk_blender.audio.reading import RATE, read_audio
 from histalk_blender.bake import bake
 from histalk_blender.bake.make import basis_of
 from histalk_blender.bake.scene import add_head
-from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.head.head import load_head
+from histalk_blender.motion.arkit_fit import fit_units
 from histalk_blender.motion.motion import Motion
+from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize
 
@@ -59,9 +59,10 @@ def _writing(folder: Path, motion: Motion, shown: np.ndarray) -> Iterator[Row]:
     found = {"plain": [], "PC2": [], "MDD": []}
     for _ in range(RUNS):
         for name, write in (
-            ("plain", plain), ("PC2", lambda: write_pc2(folder / "a.pc2", shown, motion)),
+            ("plain", plain),
+            ("PC2", lambda: write_pc2(folder / "a.pc2", shown, motion)),
             ("MDD", lambda: write_mdd(folder / "a.mdd", shown, motion)),
-        ):  # fmt: skip
+        ):
             began = time.perf_counter()
             path = write()
             found[name].append(time.perf_counter() - began)
@@ -92,4 +93,6 @@ def _playing(folder: Path, motion: Motion, head) -> Iterator[Row]:
             moved.append(read[::300].copy())
         rate = PLAYED / (time.perf_counter() - began)
         assert np.ptp(moved, axis=0).max() > 0.002, "nothing moves"
-        yield Row(f"playing {kind}", rate, "frames a second", ">= 200" if kind != "arkit" else "", f"whole bake {taken:.2f} s")
+        yield Row(
+            f"playing {kind}", rate, "frames a second", ">= 200" if kind != "arkit" else "", f"whole bake {taken:.2f} s"
+        )

@@ -20,13 +20,29 @@ FEW = {"mp4": 3}  # clips of what takes long
 
 def main(folder: str, clips: str = "40", device: str = "auto") -> None:
     """Print a row a kind."""
-    print(f"{'output':7} {'clips':>5} {'decode':>7} {'network':>8} {'write':>7} {'whole':>7}  s an hour  {'GB an hour':>10}")
+    print(
+        f"{'output':7} {'clips':>5} {'decode':>7} {'network':>8} {'write':>7} {'whole':>7}  s an hour  {'GB an hour':>10}"
+    )
     for kind in KINDS:
         count = min(int(clips), FEW.get(kind, int(clips)))
         with tempfile.TemporaryDirectory() as out:
             began = time.perf_counter()
-            command = ["histalk", "batch", folder, "--out", out, "--outputs", kind, "--rows", f"1-{count}", "--device", device]
-            done = subprocess.run([Path(sys.executable).with_name("histalk"), *command[1:]], capture_output=True, text=True)
+            command = [
+                "histalk",
+                "batch",
+                folder,
+                "--out",
+                out,
+                "--outputs",
+                kind,
+                "--rows",
+                f"1-{count}",
+                "--device",
+                device,
+            ]
+            done = subprocess.run(
+                [Path(sys.executable).with_name("histalk"), *command[1:]], capture_output=True, text=True
+            )
             whole = time.perf_counter() - began
             if done.returncode == 2:
                 sys.exit(done.stderr)
@@ -34,7 +50,9 @@ def main(folder: str, clips: str = "40", device: str = "auto") -> None:
                 row = database.execute(
                     "SELECT COUNT(*), SUM(seconds), SUM(decode_s), SUM(network_s), SUM(write_s) FROM jobs WHERE state = 'done'"
                 ).fetchone()
-            size = sum(path.stat().st_size for path in Path(out).rglob("*") if path.suffix.removeprefix(".") in (kind, "usdc"))
+            size = sum(
+                path.stat().st_size for path in Path(out).rglob("*") if path.suffix.removeprefix(".") in (kind, "usdc")
+            )
         hours = row[1] / 3600
         stages = "".join(f"{value / hours:>8.0f}" for value in row[2:])
         print(f"{kind:7} {row[0]:>5}{stages} {whole / hours:>7.0f}             {size / hours / 1e9:>10.2f}", flush=True)

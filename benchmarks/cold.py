@@ -23,8 +23,13 @@ def rows() -> Iterator[Row]:
     whole = sum(parts[name] for name in PARTS[:4])
     for name in PARTS:
         yield Row(name, parts[name] / whole, "of the first four", "", f"{1000 * parts[name]:.0f} ms")
-    yield Row("importing transformers, which wav2vec 2.0 alone needs", parts["transformers"] / whole, "of them", "",
-              f"{1000 * parts['transformers']:.0f} ms that the bundled weights are spared")  # fmt: skip
+    yield Row(
+        "importing transformers, which wav2vec 2.0 alone needs",
+        parts["transformers"] / whole,
+        "of them",
+        "",
+        f"{1000 * parts['transformers']:.0f} ms that the bundled weights are spared",
+    )
     cold, warm = (min(_child(name)["bake"] for _ in range(3)) for name in ("cold", "warm"))
     absolute = f"{cold:.2f} s from the click, {warm:.2f} s where the network was ready"
     yield Row("a first bake in Blender, basis keys", cold / warm, "x what it takes after getting ready", "", absolute)
@@ -75,9 +80,9 @@ def bake(warm: bool) -> dict[str, float]:
     import soundfile
 
     from histalk_blender import addon
-    from histalk_blender.addon import running
     from histalk_blender.addon import bake_request as orders
     from histalk_blender.addon import preload as warmth
+    from histalk_blender.addon import running
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon.register()

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from histalk_blender.audio.reading import RATE, normalise_level, read_audio
-from histalk_blender.motion.point_cache import write_pc2
 from histalk_blender.head.head import load_head
+from histalk_blender.motion.point_cache import write_pc2
 from histalk_blender.network import load_checkpoint
 from histalk_blender.network.linear import Linear
 from histalk_blender.network.whisper import convolved
@@ -28,9 +28,12 @@ TITLE = "The floor, 60 s of speech"
 SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
 SECONDS = 60
 STAGES = {
-    "acoustic": "acoustic model", "hierarchy": "hierarchy", "hsf2s": "landmark heads and gates", "s2d": "five branches and fusion",
+    "acoustic": "acoustic model",
+    "hierarchy": "hierarchy",
+    "hsf2s": "landmark heads and gates",
+    "s2d": "five branches and fusion",
     "cmg": "coarse motion",
-}  # fmt: skip
+}
 FRONT = "mel bands and convolutions, part of the acoustic model"
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "_linear_pointwise", "_scaled_dot_product")
 
@@ -79,7 +82,9 @@ def _network(device: str, sound: np.ndarray, head, most: float) -> Iterator[Row]
     wave = torch.from_numpy(sound)[None].to(device)
     lengths = torch.tensor([len(sound)], device=device)
     sums, copies = _ceilings(device)
-    yield Row(f"{device}: this machine", sums / 1e9, "GFLOP/s of matrix products", "", f"{copies / 1e9:.0f} GB/s copied")
+    yield Row(
+        f"{device}: this machine", sums / 1e9, "GFLOP/s of matrix products", "", f"{copies / 1e9:.0f} GB/s copied"
+    )
     stages = _stages(model, wave, lengths)
     times, counted = {}, {}
     for name, work in stages.items():
@@ -99,23 +104,46 @@ def _network(device: str, sound: np.ndarray, head, most: float) -> Iterator[Row]
     floor = sum(max(one.operations / sums, one.bytes / copies) for name, one in counted.items() if name != FRONT)
     alone = _time(lambda: [func(*args, **kwargs) for func, args, kwargs in every.calls], device)
     if device == "cpu":
-        yield Row(f"{device}: the network to its matrix products and attention alone", whole / alone, "x", f"<= {most:g}",
-                  f"{1000 * whole:.0f} ms to {1000 * alone:.0f} ms")  # fmt: skip
-    yield Row(f"{device}: the network to the floor of its stages", whole / floor, "x", f"<= {most:g}" if device != "cpu" else "",
-              f"{1000 * whole:.0f} ms to {1000 * floor:.0f} ms")  # fmt: skip
+        yield Row(
+            f"{device}: the network to its matrix products and attention alone",
+            whole / alone,
+            "x",
+            f"<= {most:g}",
+            f"{1000 * whole:.0f} ms to {1000 * alone:.0f} ms",
+        )
+    yield Row(
+        f"{device}: the network to the floor of its stages",
+        whole / floor,
+        "x",
+        f"<= {most:g}" if device != "cpu" else "",
+        f"{1000 * whole:.0f} ms to {1000 * floor:.0f} ms",
+    )
     seconds = _time(lambda: synthesize(sound, model, head, levels=False, device=device), device)
     yield Row(f"{device}: whole synthesis", seconds / SECONDS, "of real time", "<= 0.04", f"{seconds:.2f} s")
     (heard,) = hear(model, [sound], device)
     basis = model.outputs["histalk"]
     weights = torch.from_numpy(heard["weights"]).to(device)[None]
     dense = _time(lambda: basis(weights), device)
-    need = max(2 * weights.numel() * basis.basis[0].numel() / sums, 4 * weights.shape[1] * basis.basis[0].numel() / copies)
-    yield Row(f"{device}: every vertex of every frame", dense / need, "x its floor", "",
-              f"{1000 * dense:.0f} ms, only where a caller wants them: bakes expand as they write")  # fmt: skip
+    need = max(
+        2 * weights.numel() * basis.basis[0].numel() / sums, 4 * weights.shape[1] * basis.basis[0].numel() / copies
+    )
+    yield Row(
+        f"{device}: every vertex of every frame",
+        dense / need,
+        "x its floor",
+        "",
+        f"{1000 * dense:.0f} ms, only where a caller wants them: bakes expand as they write",
+    )
     if device != "cpu":
         every_vertex = basis(weights)
         moved = _time(lambda: every_vertex.cpu(), device)
-        yield Row(f"{device}: copying them to the host", None, "", "", f"{1000 * moved:.0f} ms; the weights alone take a 240th")
+        yield Row(
+            f"{device}: copying them to the host",
+            None,
+            "",
+            "",
+            f"{1000 * moved:.0f} ms; the weights alone take a 240th",
+        )
 
 
 def _stages(model, wave: torch.Tensor, lengths: torch.Tensor) -> dict[str, Callable[[], object]]:
@@ -148,7 +176,13 @@ def _around(folder: Path, sound: np.ndarray, head) -> Iterator[Row]:
             os.fsync(file.fileno())
 
     written, floor = best(lambda: write_pc2(folder / "a.pc2", head.vertices, motion)), best(plain)
-    yield Row("bake to PC2", written / floor, "x a plain write of its bytes", "", f"{1000 * written:.0f} ms, {block.nbytes / 1e6:.0f} MB")
+    yield Row(
+        "bake to PC2",
+        written / floor,
+        "x a plain write of its bytes",
+        "",
+        f"{1000 * written:.0f} ms, {block.nbytes / 1e6:.0f} MB",
+    )
 
 
 def _ceilings(device: str) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """From one second to an hour: the time of a mesh cache, sound in and file out, and the memory that it takes.
 
-    .venv/bin/python benchmarks/length.py --plot docs/length.png
+.venv/bin/python benchmarks/length.py --plot docs/length.png
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ def rows() -> Iterator[Row]:
     for seconds, one in found.items():
         bar = "<= 1.2" if seconds >= 60 else ""
         absolute = f"opened in {one['open']:.2f} s, heard in {one['hear']:.2f} s, written in {one['write']:.2f} s"
-        yield Row(f"{seconds} s: hearing a second of it", one["hear"] / seconds / minute["hear"] * 60, "x a minute's", bar, absolute)
+        yield Row(
+            f"{seconds} s: hearing a second of it",
+            one["hear"] / seconds / minute["hear"] * 60,
+            "x a minute's",
+            bar,
+            absolute,
+        )
         absolute = f"{one['peak']:.0f} MB, {one['base']:.0f} of it before any speech; the cache has {seconds * BYTES / 1e6:.0f} MB"
         yield Row(f"{seconds} s: most memory", one["peak"] / minute["peak"], "x a minute's", bar, absolute)
 
@@ -56,10 +62,10 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     import numpy as np
     import soundfile
 
-    from histalk_blender.audio.reading import RATE, read_audio
-    from histalk_blender.motion.point_cache import write_pc2
-    from histalk_blender.head.head import load_head
     from histalk_blender.audio.clip import Sound, open_sound
+    from histalk_blender.audio.reading import RATE, read_audio
+    from histalk_blender.head.head import load_head
+    from histalk_blender.motion.point_cache import write_pc2
     from histalk_blender.motion.style import Style
     from histalk_blender.synthesis.engine import listen
 
@@ -95,13 +101,25 @@ def plot(path: Path) -> None:
     found = measure()
     lengths, names = list(found), ["1 s", "10 s", "1 min", "5 min", "20 min", "1 h"]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
-    for step, colour, label in (("hear", "tab:blue", "network"), ("write", "tab:orange", "writing the mesh cache"), ("open", "tab:green", "decoding")):
+    for step, colour, label in (
+        ("hear", "tab:blue", "network"),
+        ("write", "tab:orange", "writing the mesh cache"),
+        ("open", "tab:green", "decoding"),
+    ):
         left.plot(lengths, [1000 * found[s][step] / s for s in lengths], "o-", color=colour, label=label)
     left.set_ylabel("milliseconds a second of speech")
     left.legend(frameon=False)
     right.plot(lengths, [found[s]["peak"] for s in lengths], "o-", color="tab:blue", label="most memory")
-    right.plot(lengths, [found[s]["base"] for s in lengths], "--", color="0.5", label="PyTorch, weights, a first sentence")
-    right.plot(lengths, [found[s]["base"] + s * BYTES / 1e6 for s in lengths], ":", color="tab:red", label="if the cache were held whole")
+    right.plot(
+        lengths, [found[s]["base"] for s in lengths], "--", color="0.5", label="PyTorch, weights, a first sentence"
+    )
+    right.plot(
+        lengths,
+        [found[s]["base"] + s * BYTES / 1e6 for s in lengths],
+        ":",
+        color="tab:red",
+        label="if the cache were held whole",
+    )
     right.set_ylim(0, 1500)
     right.set_ylabel("megabytes")
     right.legend(frameon=False, loc="upper left")

@@ -24,7 +24,9 @@ class Wav2Vec2Base(nn.Module):
     def forward(self, sound: Tensor) -> Tensor:
         """[1, N] -> [1, T, 768]."""
         features = self.model(sound).last_hidden_state.transpose(1, 2)
-        return F.interpolate(features, round(sound.shape[1] / RATE * FPS), mode="linear", align_corners=True).transpose(1, 2)
+        return F.interpolate(features, round(sound.shape[1] / RATE * FPS), mode="linear", align_corners=True).transpose(
+            1, 2
+        )
 
 
 class FaceFormerDecoder(nn.Module):
@@ -47,9 +49,13 @@ class FaceFormerDecoder(nn.Module):
         T, device = features.shape[1], features.device
         memory = self.hear(features)
         style = self.style(F.one_hot(torch.zeros(1, dtype=torch.long, device=device), 8).float())[:, None]
-        far = (torch.arange(T, device=device)[:, None] - torch.arange(T, device=device)[None]).div(PERIOD, rounding_mode="floor")
+        far = (torch.arange(T, device=device)[:, None] - torch.arange(T, device=device)[None]).div(
+            PERIOD, rounding_mode="floor"
+        )
         slopes = 2.0 ** (-8 / self.heads * torch.arange(1, self.heads + 1, device=device))
-        bias = (-far * slopes[:, None, None]).masked_fill(torch.ones(T, T, dtype=torch.bool, device=device).triu(1), -torch.inf)
+        bias = (-far * slopes[:, None, None]).masked_fill(
+            torch.ones(T, T, dtype=torch.bool, device=device).triu(1), -torch.inf
+        )
         others = ~torch.eye(T, dtype=torch.bool, device=device)
         given = style
         for t in range(T):

@@ -41,24 +41,57 @@ def rows() -> Iterator[Row]:
         hearing = _time(lambda: ears(wave), seconds)
         decoding = _time(lambda: one_by_one(features).cpu(), seconds)
         framing = _time(lambda: per_frame(features).cpu(), seconds)
-        whole = _time(lambda: synthesize(sound, ours, head, levels=False, device=device).motion.on(_flame(ours)).displacements(), seconds)
+        whole = _time(
+            lambda: synthesize(sound, ours, head, levels=False, device=device).motion.on(_flame(ours)).displacements(),
+            seconds,
+        )
         after = _after(ours, wave, "flame", seconds)
         large_whole = _time(lambda: large(wave).displacements.cpu(), seconds)
         large_after = _after(large, wave, "histalk", seconds)
         bar = ">= 20" if seconds == 20 else ""
         name = f"{seconds} s: autoregressive"
-        yield Row(f"{name}, wav2vec2-base and decoder, to ours", (hearing + decoding) / whole, "x", bar,
-                  f"{hearing:.2f} + {decoding:.2f} s to {whole:.3f} s")  # fmt: skip
-        yield Row(f"{name}, decoder alone, to all of ours after the acoustic model", decoding / after, "x", bar,
-                  f"{decoding:.2f} s to {after:.4f} s")  # fmt: skip
-        yield Row(f"{name} to ours, `base` preset", (hearing + decoding) / large_whole, "x", "",
-                  f"{hearing + decoding:.2f} s to {large_whole:.2f} s")  # fmt: skip
-        yield Row(f"{name}, decoder alone, to `base` after wav2vec 2.0", decoding / large_after, "x", "",
-                  f"{decoding:.2f} s to {large_after:.3f} s")  # fmt: skip
-        yield Row(f"{seconds} s: per frame, with wav2vec2-base for DeepSpeech, to ours", (hearing + framing) / whole, "x", "",
-                  f"{hearing:.2f} + {framing:.3f} s to {whole:.3f} s")  # fmt: skip
-        yield Row(f"{seconds} s: per frame, decoder alone, to all of ours after the acoustic model", framing / after, "x", "",
-                  f"{framing:.3f} s to {after:.4f} s")  # fmt: skip
+        yield Row(
+            f"{name}, wav2vec2-base and decoder, to ours",
+            (hearing + decoding) / whole,
+            "x",
+            bar,
+            f"{hearing:.2f} + {decoding:.2f} s to {whole:.3f} s",
+        )
+        yield Row(
+            f"{name}, decoder alone, to all of ours after the acoustic model",
+            decoding / after,
+            "x",
+            bar,
+            f"{decoding:.2f} s to {after:.4f} s",
+        )
+        yield Row(
+            f"{name} to ours, `base` preset",
+            (hearing + decoding) / large_whole,
+            "x",
+            "",
+            f"{hearing + decoding:.2f} s to {large_whole:.2f} s",
+        )
+        yield Row(
+            f"{name}, decoder alone, to `base` after wav2vec 2.0",
+            decoding / large_after,
+            "x",
+            "",
+            f"{decoding:.2f} s to {large_after:.3f} s",
+        )
+        yield Row(
+            f"{seconds} s: per frame, with wav2vec2-base for DeepSpeech, to ours",
+            (hearing + framing) / whole,
+            "x",
+            "",
+            f"{hearing:.2f} + {framing:.3f} s to {whole:.3f} s",
+        )
+        yield Row(
+            f"{seconds} s: per frame, decoder alone, to all of ours after the acoustic model",
+            framing / after,
+            "x",
+            "",
+            f"{framing:.3f} s to {after:.4f} s",
+        )
 
 
 def _time(work: Callable[[], object], seconds: int) -> float:

@@ -20,7 +20,9 @@ def main() -> None:
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     runs = []
     for _ in range(5):
-        done = subprocess.run([sys.executable, __file__, "--child"], capture_output=True, text=True, env=env, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--child"], capture_output=True, text=True, env=env, check=True
+        )
         runs.append([float(word) for word in done.stdout.split()[-2:]])
     first, again = (min(times) for times in zip(*runs))
     print(f"first time {first:.0f} ms, again {again:.1f} ms")

@@ -33,8 +33,8 @@ def child(kind: str, seconds: int) -> None:
     import soundfile
 
     from histalk_blender import addon
-    from histalk_blender.addon import running
     from histalk_blender.addon import bake_request as orders
+    from histalk_blender.addon import running
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon.register()

@@ -26,7 +26,9 @@ def rows() -> Iterator[Row]:
     whole = synthesize(sound, model, head, levels=False).motion
 
     def opening(motion: Motion) -> np.ndarray:
-        return 1000 * lip_opening(head.landmarks(head.vertices) + motion.on(head.landmarks(motion.shapes)).displacements())
+        return 1000 * lip_opening(
+            head.landmarks(head.vertices) + motion.on(head.landmarks(motion.shapes)).displacements()
+        )
 
     expected = opening(whole)
     for lookahead, bar in ((0.3, "<= 0.15"), (0.1, ""), (0.5, "")):
@@ -38,12 +40,23 @@ def rows() -> Iterator[Row]:
         weights.append(stream.finish().weights)
         seconds = time.perf_counter() - began
         live = Motion(np.concatenate(weights), stream.shapes, stream.fps)
-        name, hop = f"look-ahead {lookahead} s, hop 0.2 s", f"{1000 * seconds / 300:.0f} ms a hop, the slowest {1000 * slowest:.0f} ms"
+        name, hop = (
+            f"look-ahead {lookahead} s, hop 0.2 s",
+            f"{1000 * seconds / 300:.0f} ms a hop, the slowest {1000 * slowest:.0f} ms",
+        )
         yield Row(name, seconds / 60, "of real time", bar, hop)
         found = opening(live)
-        worst = 1000 * np.concatenate([
-            np.linalg.norm(live.displacements(i, i + 300) - whole.displacements(i, i + 300), axis=2).max(1)
-            for i in range(0, len(whole), 300)
-        ])  # fmt: skip
+        worst = 1000 * np.concatenate(
+            [
+                np.linalg.norm(live.displacements(i, i + 300) - whole.displacements(i, i + 300), axis=2).max(1)
+                for i in range(0, len(whole), 300)
+            ]
+        )
         loss = f"lips {np.abs(found - expected).mean():.2f} mm off in the mean, a frame's worst vertex {worst.mean():.2f} mm"
-        yield Row(f"{name}: lip opening", float(np.corrcoef(found, expected)[0, 1]), "correlation with the whole clip's", "", loss)
+        yield Row(
+            f"{name}: lip opening",
+            float(np.corrcoef(found, expected)[0, 1]),
+            "correlation with the whole clip's",
+            "",
+            loss,
+        )

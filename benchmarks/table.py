@@ -44,7 +44,9 @@ def machine() -> str:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        lines = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        lines = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         name = f"{lines[0]}, {len(lines)} cores"
     return f"{name}, {platform.system()}, Python {platform.python_version()}"
 
@@ -54,6 +56,10 @@ def markdown(title: str, rows: Iterable[Row]) -> str:
     lines = [f"## {title}", "", "| what | ratio | bar | figures |", "|---|---|---|---|"]
     for row in rows:
         ratio = "" if row.ratio is None else f"**{row.ratio:.3g}** {row.to}"
-        bar = "" if not row.bar else f"{row.bar.replace('<=', '≤').replace('>=', '≥')}{'' if row.met in (True, None) else ', **missed**'}"
+        bar = (
+            ""
+            if not row.bar
+            else f"{row.bar.replace('<=', '≤').replace('>=', '≥')}{'' if row.met in (True, None) else ', **missed**'}"
+        )
         lines.append(f"| {row.what} | {ratio} | {bar} | {row.absolute} |")
     return "\n".join([*lines, ""])

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 KINDS = {
-    stat.S_IFDIR: "it is a folder", stat.S_IFIFO: "it is a pipe", stat.S_IFSOCK: "it is a socket",
-    stat.S_IFCHR: "it is a device", stat.S_IFBLK: "it is a device",
-}  # fmt: skip
+    stat.S_IFDIR: "it is a folder",
+    stat.S_IFIFO: "it is a pipe",
+    stat.S_IFSOCK: "it is a socket",
+    stat.S_IFCHR: "it is a device",
+    stat.S_IFBLK: "it is a device",
+}
 # A machine, a process and a token; the suffix of the file in the end follows.
 TEMPORARY = re.compile(r"\.histalk-([0-9a-f]{8})-(\d+)-([0-9a-f]{16})\.part")
 ABANDONED = 7 * 86400.0  # seconds without a change, after which also another machine's temporary file is a leftover

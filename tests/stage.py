@@ -9,10 +9,10 @@ import soundfile as sf
 from assets import SPEECH
 
 from histalk_blender import addon
-from histalk_blender.addon import operators, running
 from histalk_blender.addon import bake_job as job
-from histalk_blender.head.flame import load_flame_map
+from histalk_blender.addon import operators, running
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.flame import load_flame_map
 
 
 @pytest.fixture

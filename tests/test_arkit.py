@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from histalk_blender.motion.arkit_fit import fit_units, match_names, write_units
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.motion.arkit_fit import fit_units, match_names, write_units
 from histalk_blender.motion.motion import Motion
 from histalk_blender.training.teacher.coarticulation import unit_track
-from histalk_blender.head.arkit import ARKIT_UNITS
 
 SPOKEN = [("SIL", 0, 0.2), ("P", 0.2, 0.3), ("AA", 0.3, 0.5), ("UW", 0.5, 0.7), ("F", 0.7, 0.8), ("IY", 0.8, 1.0)]
 
@@ -44,13 +44,15 @@ def test_smoothness_smooths(head, track):
 @pytest.mark.parametrize(
     "spell",
     [
-        lambda n: n, str.lower, lambda n: n[0].upper() + n[1:],
+        lambda n: n,
+        str.lower,
+        lambda n: n[0].upper() + n[1:],
         lambda n: n.replace("Left", "_L").replace("Right", "_R"),
         lambda n: n.replace("Left", ".l").replace("Right", ".r"),
         lambda n: "".join(f" {c.lower()}" if c.isupper() else c for c in n),
         lambda n: "Face:" + n,
     ],
-)  # fmt: skip
+)
 def test_common_spellings_are_understood(spell):
     keys = [spell(name) for name in ARKIT_UNITS]
     assert match_names(["Basis", "Smile", *keys]) == dict(zip(ARKIT_UNITS, keys))

@@ -53,9 +53,17 @@ def wrong(folder, kind):
 
 @pytest.mark.parametrize(
     "kind, says",
-    [("missing", "No audio file"), ("folder", "is a folder"), ("empty", "is empty"), ("text", "not audio"),
-     ("nan", "no numbers"), ("short", "at least"), ("header", "not audio"), ("truncated", "before its end.*copy")],
-)  # fmt: skip
+    [
+        ("missing", "No audio file"),
+        ("folder", "is a folder"),
+        ("empty", "is empty"),
+        ("text", "not audio"),
+        ("nan", "no numbers"),
+        ("short", "at least"),
+        ("header", "not audio"),
+        ("truncated", "before its end.*copy"),
+    ],
+)
 def test_wrong_files_are_refused_in_one_sentence_that_names_them(tmp_path, kind, says):
     path = wrong(tmp_path, kind)
     with pytest.raises(HiSTalkError, match=says) as caught:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import floor  # noqa: E402
-import peer_networks  # noqa: E402
-import table  # noqa: E402
+import floor
+import peer_networks
+import table
 
 
 @pytest.mark.parametrize("bar, met", [("<= 1", False), (">= 1", True), ("", None)])
@@ -36,7 +36,9 @@ def test_the_autoregressive_peer_makes_each_frame_from_those_before_it():
     assert (first[:, 25:] - second[:, 25:]).abs().max() > 1e-3
     other = speech.clone()
     other[:, 3] = 0
-    assert (peer(other)[:, 30] - first[:, 30]).abs().max() > 1e-6, "what was said early is felt late, through the motion"
+    assert (peer(other)[:, 30] - first[:, 30]).abs().max() > 1e-6, (
+        "what was said early is felt late, through the motion"
+    )
 
 
 @torch.no_grad()

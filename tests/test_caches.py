@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from histalk_blender.bake import add_head
-from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.motion.point_cache import write_mdd, write_pc2
 
 WRITERS = {"PC2": write_pc2, "MDD": write_mdd}
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import load_flame_map
 from histalk_blender.head.head import INNER_LIP_PAIRS
-from histalk_blender.head.arkit import ARKIT_UNITS
 
 pytest.importorskip("scipy", reason="no scipy for this Python here")
 TOOLS = Path(__file__).parents[1] / "tools"

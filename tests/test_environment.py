@@ -21,9 +21,9 @@ from urllib.parse import quote, unquote
 import numpy
 import pytest
 
+from histalk_blender.errors import HiSTalkError
 from histalk_blender.runtime import pytorch as environment
 from histalk_blender.runtime.pytorch import Installation
-from histalk_blender.errors import HiSTalkError
 
 ROOT = Path(__file__).parents[1]
 COMPILED = f"torch/_C{EXTENSION_SUFFIXES[0]}"

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import PRESSES, VERTICES, carry, load_flame_map, pose_of
 from histalk_blender.head.head import lip_opening
 from histalk_blender.training.teacher.coarticulation import unit_track
-from histalk_blender.head.arkit import ARKIT_UNITS
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "flame" / "flame_topology.npz"
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -129,6 +129,7 @@ def test_no_triangle_turns_over_or_creases_on_the_sample_head(head, spoken):
         return np.einsum("ij,ij->i", at[faces].sum(1) - 3 * own, own) < 0
 
     rest, creased = normals(flame), folded(flame)
+
     def count(motion):
         shapes = flame + motion
         turned = max((np.einsum("ij,ij->i", normals(shape), rest) < 0).sum() for shape in shapes)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.head import lip_opening, load_head
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,51 @@ def test_every_unit_moves_something_but_not_the_whole_head(head):
 
 def test_landmarks_are_symmetric(head):
     marks = head.landmarks(head.vertices) * [-1, 1, 1]
-    mirror = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31,
-              45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-              54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]  # fmt: skip
+    mirror = [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        27,
+        28,
+        29,
+        30,
+        35,
+        34,
+        33,
+        32,
+        31,
+        45,
+        44,
+        43,
+        42,
+        47,
+        46,
+        39,
+        38,
+        37,
+        36,
+        41,
+        40,
+        54,
+        53,
+        52,
+        51,
+        50,
+        49,
+        48,
+        59,
+        58,
+        57,
+        56,
+        55,
+        64,
+        63,
+        62,
+        61,
+        60,
+        67,
+        66,
+        65,
+    ]
     error = np.linalg.norm(marks[mirror] - head.landmarks(head.vertices), axis=1)
     assert error[17:].max() < 0.006
 

@@ -199,9 +199,7 @@ def _stand_in_for_the_network(module: str, motion) -> None:
 def live(bpy, archive: str) -> None:
     """Install, use, disable, enable, reload and uninstall, looking each time at what is left."""
     module = f"bl_ext.user_default.{ID}"
-    installed = bpy.ops.extensions.package_install_files(
-        filepath=archive, repo="user_default", enable_on_install=True
-    )  # fmt: skip
+    installed = bpy.ops.extensions.package_install_files(filepath=archive, repo="user_default", enable_on_install=True)
     assert installed == {"FINISHED"}
     folder = Path(sys.modules[module].__file__).parent
     assert folder.is_relative_to(os.environ["BLENDER_USER_RESOURCES"])

@@ -4,8 +4,20 @@ import numpy as np
 import pytest
 
 from histalk_blender.training.evaluation.metrics import (
-    bites, closures, fdd, hushed, jitter, lower_lip_drop, lrp, lve, misalignment, phone_errors, quiet_frames, silence, vertex_error,
-)  # fmt: skip
+    bites,
+    closures,
+    fdd,
+    hushed,
+    jitter,
+    lower_lip_drop,
+    lrp,
+    lve,
+    misalignment,
+    phone_errors,
+    quiet_frames,
+    silence,
+    vertex_error,
+)
 from histalk_blender.training.teacher.phones import ARPABET
 
 
@@ -135,4 +147,6 @@ def test_errors_are_summed_by_phone():
 def test_loud_silence_is_none():
     tone = np.sin(np.arange(16_000))
     tone[8_000:] *= 0.03
-    assert hushed(tone, 10, fps=10.0).tolist() == [False] * 6 + [True] * 4, "the sixth frame's window reaches the loud half"
+    assert hushed(tone, 10, fps=10.0).tolist() == [False] * 6 + [True] * 4, (
+        "the sixth frame's window reaches the loud half"
+    )

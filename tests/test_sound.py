@@ -7,9 +7,9 @@ import pytest
 import soundfile as sf
 
 from histalk_blender.audio import clip as sounds
+from histalk_blender.audio.clip import Sound, open_sound
 from histalk_blender.audio.reading import RATE, is_silent, normalise_level, read_audio
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.audio.clip import Sound, open_sound
 
 
 @pytest.fixture
@@ -57,7 +57,9 @@ def test_an_hour_is_never_held_whole(tmp_path):
             file.write(rumble(60, RATE, 1))
     tracemalloc.start()
     heard = open_sound(path)
-    total = sum(float(np.square(heard.between(first, first + 48 * RATE)).sum()) for first in range(0, len(heard), 38 * RATE))
+    total = sum(
+        float(np.square(heard.between(first, first + 48 * RATE)).sum()) for first in range(0, len(heard), 38 * RATE)
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total > 0 and len(heard) == 720 * RATE and peak < 26e6

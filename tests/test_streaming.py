@@ -49,8 +49,12 @@ def test_a_file_played_at_its_own_pace_moves_the_mouth_as_the_whole_clip_does(sp
     while (chunk := played.get(timeout=10)) is not None:
         parts.append(stream.feed(chunk).weights)
         fed += len(chunk)
-        assert stream.frames >= int((fed / RATE - 0.5) * stream.fps), "a frame is later than look-ahead and hop together"
-        assert stream.frames <= max(0, (fed / RATE - 0.3) * stream.fps + 1), "a frame came before what it was to wait for"
+        assert stream.frames >= int((fed / RATE - 0.5) * stream.fps), (
+            "a frame is later than look-ahead and hop together"
+        )
+        assert stream.frames <= max(0, (fed / RATE - 0.3) * stream.fps + 1), (
+            "a frame came before what it was to wait for"
+        )
     parts.append(stream.finish().weights)
     live = Motion(np.concatenate(parts), stream.shapes, stream.fps)
     assert len(live) == len(whole)
@@ -62,7 +66,9 @@ def test_a_file_played_at_its_own_pace_moves_the_mouth_as_the_whole_clip_does(sp
 
 
 def test_chunks_of_any_size_give_the_same_frames(speech, model, head):
-    frames = [stream_all(Stream(model, head), speech[:40_000], sizes).weights for sizes in ([1600], [40_000], [1, 7, 5000])]
+    frames = [
+        stream_all(Stream(model, head), speech[:40_000], sizes).weights for sizes in ([1600], [40_000], [1, 7, 5000])
+    ]
     np.testing.assert_allclose(frames[1], frames[0], atol=1e-5)
     np.testing.assert_allclose(frames[2], frames[0], atol=1e-5)
 

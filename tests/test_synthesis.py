@@ -47,7 +47,9 @@ def test_a_silent_clip_is_a_resting_face(model, head):
     assert not quiet.displacements.any()
 
 
-@pytest.mark.parametrize("seconds, size", [(23, {"window_s": 14.4}), (20, {"window_s": 9.6, "overlap_s": 4.8}), (80, {})])
+@pytest.mark.parametrize(
+    "seconds, size", [(23, {"window_s": 14.4}), (20, {"window_s": 9.6, "overlap_s": 4.8}), (80, {})]
+)
 def test_windowed_and_whole_agree_to_a_quarter_of_a_millimetre_everywhere(speech, model, head, seconds, size):
     long = np.concatenate([speech] * 15)[: seconds * 16_000]
     windowed = synthesize(long, model, head, **size).displacements
@@ -95,9 +97,16 @@ def test_saved_names_are_the_documented_ones(performance, tmp_path):
     performance.save(tmp_path / "p.npz")
     with np.load(tmp_path / "p.npz", allow_pickle=False) as data:
         assert set(data.files) == {
-            "displacements", "neutral_vertices", "sparse_displacements", "level_displacements", "gates",
-            "landmark_positions", "neutral_landmarks", "fps", "topology",
-        }  # fmt: skip
+            "displacements",
+            "neutral_vertices",
+            "sparse_displacements",
+            "level_displacements",
+            "gates",
+            "landmark_positions",
+            "neutral_landmarks",
+            "fps",
+            "topology",
+        }
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
 
 
@@ -115,7 +124,13 @@ def test_a_folder_that_is_not_there_is_named(performance, tmp_path):
 
 
 def test_clips_that_are_heard_together_move_as_each_does_alone(speech, model, head):
-    clips = [speech[:30_000], speech[10_000:], np.zeros(8000, np.float32), np.tile(speech, 2)[:150_000], speech[5000:9000]]
+    clips = [
+        speech[:30_000],
+        speech[10_000:],
+        np.zeros(8000, np.float32),
+        np.tile(speech, 2)[:150_000],
+        speech[5000:9000],
+    ]
     options = {"window_s": 6.0, "overlap_s": 2.0}
     together = synthesize_many(clips, model, head, rows=3, **options)
     for clip, one in zip(clips, together):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.training.evaluation.metrics import CLOSED, RAISED, lower_lip_drop
-from histalk_blender.training.teacher.prosody import VOICED, pitch_track
 from histalk_blender.training.teacher.coarticulation import MAX_SPEED, unit_track
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.training.teacher.prosody import VOICED, pitch_track
 
 FPS = 30.0
 

@@ -1,6 +1,6 @@
 """Build the extension's zip, and a repository that serves it, with Blender's own tool.
 
-    python tools/build_extension.py [--out dist] [--wheels build/wheels|none] [--repository]
+python tools/build_extension.py [--out dist] [--wheels build/wheels|none] [--repository]
 """
 
 from __future__ import annotations

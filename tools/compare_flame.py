@@ -11,13 +11,13 @@ import torch
 from build_flame_map import edges_of
 from deformation_transfer import CLOSURE, FPS, Transfer, between
 
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import load_flame_map, pose_of
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import synthesize
 from histalk_blender.training.evaluation.metrics import CLOSED, bites, closures, lower_lip_drop
 from histalk_blender.training.teacher.coarticulation import unit_track
-from histalk_blender.head.arkit import ARKIT_UNITS
 
 RATE = 16_000
 CLIPS, SECONDS = 90, 15  # held-out clips of a source, and the most of each that is used
@@ -117,12 +117,14 @@ class Folds:
         out = []
         for row in weights:
             points = self.rest + np.tensordot(row, units[:, self.used], 1)
-            out.append((
-                (np.einsum("ij,ij->i", self._normals(points), self.normals) < 0).sum(),
-                (self._folded(points) & ~self.creased).sum(),
-                max(0, self._crossings(points) - self.cut),
-                np.abs(self._lengths(points) / self._lengths(self.rest) - 1).mean(),
-            ))  # fmt: skip
+            out.append(
+                (
+                    (np.einsum("ij,ij->i", self._normals(points), self.normals) < 0).sum(),
+                    (self._folded(points) & ~self.creased).sum(),
+                    max(0, self._crossings(points) - self.cut),
+                    np.abs(self._lengths(points) / self._lengths(self.rest) - 1).mean(),
+                )
+            )
         return np.array(out)
 
 

@@ -21,16 +21,19 @@ import torch
 
 from histalk_blender.files import atomic_write
 from histalk_blender.training import loop
-from histalk_blender.training.pretraining import warm_start
 from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.evaluation.evaluate import evaluate
 from histalk_blender.training.experiments.run import pooled
 from histalk_blender.training.loop import TrainOptions, train
+from histalk_blender.training.pretraining import warm_start
 
 COLUMNS = {
-    "opening_correlation": "opening correlation", "closure_recall": "closure recall", "closure_precision": "precision",
-    "labiodental_recall": "f v recall", "mtm_ms": "MTM ms",
-}  # fmt: skip
+    "opening_correlation": "opening correlation",
+    "closure_recall": "closure recall",
+    "closure_precision": "precision",
+    "labiodental_recall": "f v recall",
+    "mtm_ms": "MTM ms",
+}
 
 
 def roads(options: TrainOptions, whisper: Path, leader: Path) -> dict[str, TrainOptions]:

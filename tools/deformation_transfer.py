@@ -14,10 +14,10 @@ from build_flame_map import Surface, along, graph_of, lip_side, our_rims, rim_po
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import load_flame_map, pose_of
 from histalk_blender.head.head import INNER_LIP_PAIRS, Head
 from histalk_blender.training.teacher.coarticulation import unit_track
-from histalk_blender.head.arkit import ARKIT_UNITS
 
 STILL = 1e-5  # metres that no unit may move what is held fixed by
 PRESSED = 0.5  # of the composed closure: lips that do no more than touch part where the network falls a little short
@@ -29,10 +29,15 @@ CLOSURE = slice(12, 15)  # frames of `between`'s tracks in which its consonant i
 
 def between(phones: tuple[str, ...]) -> np.ndarray:
     """The teacher's tracks [P, 30, 52] of each phone between any two vowels, from and to silence."""
-    return np.stack([
-        unit_track([("SIL", 0, 0.2), (a, 0.2, 0.4), (phone, 0.4, 0.49), (b, 0.49, 0.7), ("SIL", 0.7, 1)], 1.0, fps=FPS)
-        for phone in phones for a, b in product(VOWELS, VOWELS)
-    ])  # fmt: skip
+    return np.stack(
+        [
+            unit_track(
+                [("SIL", 0, 0.2), (a, 0.2, 0.4), (phone, 0.4, 0.49), (b, 0.49, 0.7), ("SIL", 0.7, 1)], 1.0, fps=FPS
+            )
+            for phone in phones
+            for a, b in product(VOWELS, VOWELS)
+        ]
+    )
 
 
 def frames_of(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +87,13 @@ def deformation_gradients(points: np.ndarray, triangles: np.ndarray, deltas: np.
 
 
 def transferred(
-    rest: np.ndarray, triangles: np.ndarray, gradients: np.ndarray, free: np.ndarray, pairs: csr_matrix,
-    shut: np.ndarray, pressed: np.ndarray,
+    rest: np.ndarray,
+    triangles: np.ndarray,
+    gradients: np.ndarray,
+    free: np.ndarray,
+    pairs: csr_matrix,
+    shut: np.ndarray,
+    pressed: np.ndarray,
 ) -> np.ndarray:
     """Units whose triangles turn and stretch as is asked, by least squares, and at whose closures the lips meet.
 

@@ -17,8 +17,8 @@ from faces import Stage, face_of, mouth_of
 from PIL import Image, ImageDraw, ImageFont
 
 from histalk_blender.head.head import load_head
-from histalk_blender.training.teacher.phones import DIPHTHONGS
 from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.training.teacher.phones import DIPHTHONGS
 
 FPS = 30.0
 CONSONANT, VOWEL, DIPHTHONG = 0.08, 0.12, 0.20  # seconds
@@ -27,7 +27,7 @@ ANGLES = (0.0, 40.0)  # degrees
 
 
 def spoken(sequence: str) -> tuple[list, float, list[tuple[str, float]]]:
-    """"AA p AA" -> its phones with times, their length, and (label, time) of what is to be drawn."""
+    """ "AA p AA" -> its phones with times, their length, and (label, time) of what is to be drawn."""
     names = sequence.split()
     phones, moments, at = [["SIL", 0.0, 0.3]], [], 0.3
     for i, name in enumerate(names):

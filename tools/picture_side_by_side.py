@@ -84,7 +84,9 @@ def sentences(corpus: Path, weights: Path, clips: tuple[str, ...]) -> tuple[Head
             latest = frames / FPS - STEP * COLUMNS / FPS
             raise HiSTalkError(f"'{name}' is too short for that start: choose one up to {latest:.2f}.")
         marks = [data.head.landmarks(data.head.vertices + motion[:frames]) for motion in motions]
-        found.append(Sentence(recording, start, motions, 1000 * np.stack([lip_opening(points) - rest for points in marks])))
+        found.append(
+            Sentence(recording, start, motions, 1000 * np.stack([lip_opening(points) - rest for points in marks]))
+        )
     return data.head, found
 
 
@@ -138,7 +140,9 @@ class Timeline:
         seconds = np.linspace(self.first, self.last, round(self.width))
         for track, colour in zip(self.sentence.openings, (TEACHER, NETWORK)):
             drawn = np.interp(seconds, frames / FPS, track)
-            self.draw.line([(self.x(at), y(opening)) for at, opening in zip(seconds, drawn)], colour, 3 * FINE, joint="curve")
+            self.draw.line(
+                [(self.x(at), y(opening)) for at, opening in zip(seconds, drawn)], colour, 3 * FINE, joint="curve"
+            )
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:
@@ -169,7 +173,9 @@ def sheet(head: Head, found: list[Sentence]) -> Image.Image:
         line = Timeline(page, sentence, LEFT, COLUMNS * SIDE, first, first + STEP * COLUMNS / FPS)
         line.phones(top + TITLE + 2 * SIDE, 20)
         line.tracks(top + TITLE + 2 * SIDE + PHONES, TRACK, 18)
-        draw.text((FINE * 6, FINE * (top + TITLE + 2 * SIDE + PHONES + TRACK / 2)), "lips\nmm", INK, font(20), anchor="lm")
+        draw.text(
+            (FINE * 6, FINE * (top + TITLE + 2 * SIDE + PHONES + TRACK / 2)), "lips\nmm", INK, font(20), anchor="lm"
+        )
     return page.resize((width, height * len(found)), Image.LANCZOS)
 
 
@@ -189,9 +195,30 @@ def film(head: Head, found: list[Sentence], path: Path) -> None:
         pieces = [samples[: round(T / FPS * RATE)] for samples, T in zip(heard, lengths)]
         sf.write(sound, np.concatenate(pieces), RATE)
         command = [
-            "ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
-            "-r", f"{FPS:g}", "-i", "-", "-i", str(sound), "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", str(path),
-        ]  # fmt: skip
+            "ffmpeg",
+            "-y",
+            "-loglevel",
+            "error",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-s",
+            f"{width}x{height}",
+            "-r",
+            f"{FPS:g}",
+            "-i",
+            "-",
+            "-i",
+            str(sound),
+            "-c:v",
+            "libx264",
+            "-pix_fmt",
+            "yuv420p",
+            "-c:a",
+            "aac",
+            str(path),
+        ]
         try:
             with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
                 for sentence, T in zip(found, lengths):
@@ -228,9 +255,13 @@ def film_frames(stage: Stage, sentence: Sentence, T: int, size: tuple[int, int])
 @click.command()
 @click.option("--corpus", type=click.Path(path_type=Path), required=True)
 @click.option("--weights", type=click.Path(path_type=Path), default=WEIGHTS, show_default=True)
-@click.option("--clip", "clips", multiple=True, default=CLIPS, show_default=True, help="ID@SECOND that its faces start at.")
+@click.option(
+    "--clip", "clips", multiple=True, default=CLIPS, show_default=True, help="ID@SECOND that its faces start at."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .png.")
-@click.option("--film", "film_path", type=click.Path(path_type=Path), help="Also an .mp4 of the whole sentences with sound.")
+@click.option(
+    "--film", "film_path", type=click.Path(path_type=Path), help="Also an .mp4 of the whole sentences with sound."
+)
 def main(corpus: Path, weights: Path, clips: tuple[str, ...], out: Path, film_path: Path | None) -> None:
     """Write the picture and, on wish, the film."""
     head, found = sentences(corpus, weights, clips)

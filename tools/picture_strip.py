@@ -1,6 +1,6 @@
 """Render the README's picture: the bundled head at eight phones of the bundled sentence.
 
-    pip install pillow==12.0.0 && python tools/picture_strip.py docs/speaking.png [WEIGHTS]
+pip install pillow==12.0.0 && python tools/picture_strip.py docs/speaking.png [WEIGHTS]
 """
 
 from __future__ import annotations
@@ -22,9 +22,15 @@ SPEECH = Path(__file__).parents[1] / "tests" / "data" / "speech.flac"
 WORDS = "if this is the person you are looking for press one now otherwise please press star now".split()
 # (phone, its place among the sentence's phones of that name, the word with the phone in brackets)
 SHOWN = (
-    ("F", 0, "i[f]"), ("DH", 0, "[th]is"), ("P", 0, "[p]erson"), ("UW", 0, "y[ou]"), ("AO", 0, "f[o]r"),
-    ("P", 1, "[p]ress"), ("W", 0, "[w]on (one)"), ("AW", 0, "n[ow]"),
-)  # fmt: skip
+    ("F", 0, "i[f]"),
+    ("DH", 0, "[th]is"),
+    ("P", 0, "[p]erson"),
+    ("UW", 0, "y[ou]"),
+    ("AO", 0, "f[o]r"),
+    ("P", 1, "[p]ress"),
+    ("W", 0, "[w]on (one)"),
+    ("AW", 0, "n[ow]"),
+)
 SIDE, COLUMNS = 352, 4
 
 

@@ -7,7 +7,7 @@ import atexit
 import bpy
 
 from ..runtime.endings import leave_if_busy
-from . import command, operators, panel, preferences, properties, live_style, running, preload
+from . import command, live_style, operators, panel, preferences, preload, properties, running
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 

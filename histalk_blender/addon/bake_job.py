@@ -210,9 +210,14 @@ class BakeJob:
             take = order.take or self._take()
             self._say("Sculpting", 0.0)
             made = compute_bake(
-                order.plan, take, order.topology, order.style, rest=True, frames=order.frames,
+                order.plan,
+                take,
+                order.topology,
+                order.style,
+                rest=True,
+                frames=order.frames,
                 step=lambda share: self._say("Sculpting", share),
-            )  # fmt: skip
+            )
             self._said.put(("made", take, made))
             if self._stop.is_set():  # asked last: whoever stopped it may have looked before there was anything
                 made.discard()

@@ -91,10 +91,15 @@ def order_for(context, obj, discard_edits: bool = False) -> Order:
     settings = obj.histalk
     recording = _recording(context, settings)
     plan = plan_bake(
-        obj, kind=settings.kind, start_frame=recording.first_frame, cache=_folder(settings),
-        tolerance_mm=settings.tolerance, mapping=settings.mapping(), scene=context.scene,
+        obj,
+        kind=settings.kind,
+        start_frame=recording.first_frame,
+        cache=_folder(settings),
+        tolerance_mm=settings.tolerance,
+        mapping=settings.mapping(),
+        scene=context.scene,
         discard_edits=discard_edits,
-    )  # fmt: skip
+    )
     weights = Path(bpy.path.abspath(settings.weights)) if settings.weights else None
     frames = (settings.first, settings.last) if settings.use_range else None
     topology = topology_of(obj, settings.kind)

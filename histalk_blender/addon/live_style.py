@@ -13,8 +13,8 @@ from ..bake.edits import changed_by_hand, edits_sentence, in_nla
 from ..bake.ownership import has_bake
 from ..errors import HiSTalkError, sentence_of
 from . import running
-from .ui import redraw
 from .bake_job import BakeJob, find_object
+from .ui import redraw
 
 PAUSE = 0.25  # seconds without a change before the bake follows the slider
 _waiting: list[int] = []  # session_uid of the object whose slider moved last
@@ -87,9 +87,13 @@ def _begin(obj) -> BakeJob | None:
         return None
     try:
         plan = plan_bake(
-            obj, kind=order.plan.kind, start_frame=order.plan.start_frame, cache=order.plan.cache,
-            tolerance_mm=order.plan.tolerance_mm, mapping=order.plan.rig.mapping,
-        )  # fmt: skip
+            obj,
+            kind=order.plan.kind,
+            start_frame=order.plan.start_frame,
+            cache=order.plan.cache,
+            tolerance_mm=order.plan.tolerance_mm,
+            mapping=order.plan.rig.mapping,
+        )
     except Exception as error:
         if not isinstance(error, HiSTalkError):
             traceback.print_exception(error)

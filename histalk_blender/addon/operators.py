@@ -17,14 +17,14 @@ from ..bake.ownership import has_bake
 from ..bake.plan import check_object
 from ..errors import HiSTalkError
 from ..files import atomic_write, open_regular
+from ..head.arkit import ARKIT_UNITS
 from ..head.head import load_head
 from ..runtime.output import printable
-from ..head.arkit import ARKIT_UNITS
 from . import running
-from .ui import Explained, redraw
 from .bake_job import find_object
 from .bake_request import order_for, why_no_order
 from .preferences import prepare_environment, why_no_pytorch
+from .ui import Explained, redraw
 
 LARGEST_MAP = 1 << 20  # bytes of a mapping's file
 TICK = 0.03  # seconds between two looks at the worker
@@ -33,18 +33,23 @@ TICK = 0.03  # seconds between two looks at the worker
 def _discard_edits():
     """The property of operators that take a bake away; never remembered from one call to the next."""
     return BoolProperty(
-        name="Discard Edits", options={"SKIP_SAVE"},
+        name="Discard Edits",
+        options={"SKIP_SAVE"},
         description="Go on though curves or keys of the bake were changed by hand since, which loses those changes",
-    )  # fmt: skip
+    )
 
 
 def _ask(operator, context, event, changed: str, button: str) -> set[str]:
     """A dialog that names what would be lost; its button goes on with `execute`."""
     operator.discard_edits = True
     return context.window_manager.invoke_confirm(
-        operator, event, title="Discard What Was Changed by Hand?", confirm_text=button, icon="WARNING",
+        operator,
+        event,
+        title="Discard What Was Changed by Hand?",
+        confirm_text=button,
+        icon="WARNING",
         message=edits_sentence(context.object, changed),
-    )  # fmt: skip
+    )
 
 
 def _why_no_head(obj) -> str:
@@ -240,7 +245,9 @@ class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
         except Exception as error:
             return self.tell(error)
         if sculpted:
-            self.report({"WARNING"}, f"{listed(sculpted, 3)} were sculpted since the bake, so they stay as keys of yours.")
+            self.report(
+                {"WARNING"}, f"{listed(sculpted, 3)} were sculpted since the bake, so they stay as keys of yours."
+            )
         running.baked.pop(obj.session_uid, None)
         obj.histalk.report = obj.histalk.warnings = ""
         redraw()
@@ -356,6 +363,12 @@ class HISTALK_OT_load_map(Explained, ImportHelper, bpy.types.Operator):
 
 
 CLASSES = (
-    HISTALK_OT_add_head, HISTALK_OT_bake, HISTALK_OT_cancel_bake, HISTALK_OT_remove_bake,
-    HISTALK_OT_map_units, HISTALK_OT_clear_map, HISTALK_OT_save_map, HISTALK_OT_load_map,
-)  # fmt: skip
+    HISTALK_OT_add_head,
+    HISTALK_OT_bake,
+    HISTALK_OT_cancel_bake,
+    HISTALK_OT_remove_bake,
+    HISTALK_OT_map_units,
+    HISTALK_OT_clear_map,
+    HISTALK_OT_save_map,
+    HISTALK_OT_load_map,
+)

@@ -6,17 +6,17 @@ import textwrap
 
 import bpy
 
-from ..head.arkit_names import match_names
 from ..bake.arkit_rig import collapsed, key_names
 from ..bake.checks import what_drifts, why_nothing_moves
 from ..bake.ownership import has_bake
 from ..bake.targets import why_no_mesh
 from ..errors import HiSTalkError
 from ..head.arkit import ARKIT_UNITS
-from . import running, preload
+from ..head.arkit_names import match_names
+from . import preload, running
+from .bake_request import chosen_strip, recognised, sound_scene
 from .devices import gpu_names
 from .operators import HISTALK_OT_bake
-from .bake_request import chosen_strip, recognised, sound_scene
 from .preferences import why_no_pytorch
 
 NAMES = {"flame": "FLAME, 5023 vertices", "histalk": "HiSTalk head, 5123 vertices"}
@@ -83,7 +83,9 @@ class _Main(_Sidebar):
         if topology or count:
             preload.begin(context, obj.histalk)
         else:
-            sentence(column, context, f"Unknown head, {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION")
+            sentence(
+                column, context, f"Unknown head, {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION"
+            )
 
 
 class _Audio(_Settings):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import bpy
 
-from ..runtime import pytorch
 from ..errors import HiSTalkError
+from ..runtime import pytorch
 from .ui import Explained
 
 # Blender knows the extension as bl_ext.REPO.histalk_blender; only under that name are there preferences.

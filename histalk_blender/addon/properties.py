@@ -14,8 +14,8 @@ from bpy.props import (
 )
 
 from ..audio.channels import MIX, MOST, read_channel
-from ..motion.style import Style
 from ..head.arkit import ARKIT_UNITS
+from ..motion.style import Style
 
 
 def _style_changed(self, context) -> None:
@@ -32,7 +32,9 @@ class HiSTalkUnitKey(bpy.types.PropertyGroup):
     """An ARKit unit, whether speech moves it, and the shape key that shows it."""
 
     name: StringProperty(name="Unit")
-    use: BoolProperty(name="Use", default=True, description="Let speech move this unit; off leaves its shape key to you")
+    use: BoolProperty(
+        name="Use", default=True, description="Let speech move this unit; off leaves its shape key to you"
+    )
     key: StringProperty(name="Shape Key", description="Shape key that shows this unit; empty = the one of its name")
 
 
@@ -49,14 +51,17 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
         default="STRIP",
     )
     scene: PointerProperty(
-        type=bpy.types.Scene, name="Scene", poll=_is_mesh_scene,
+        type=bpy.types.Scene,
+        name="Scene",
+        poll=_is_mesh_scene,
         description="Scene whose sequencer holds the sound; empty = the one that the sequencer shows",
-    )  # fmt: skip
+    )
     strip: StringProperty(name="Strip", description="Strip to speak; empty = the active one")
     file: StringProperty(
-        name="File", subtype="FILE_PATH",
+        name="File",
+        subtype="FILE_PATH",
         description="Sound file: wav, flac, ogg, mp3, or what else Blender reads (m4a, mp4, mov, mkv ...)",
-    )  # fmt: skip
+    )
     file_frame: IntProperty(name="Start Frame", default=1, description="Scene frame at which the file begins")
     channel: EnumProperty(
         name="Channel",
@@ -72,25 +77,58 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
     channel_number: IntProperty(name="Number", default=1, min=1, max=MOST, description="Channel to speak, from 1")
 
     lips: FloatProperty(
-        name="Lips", default=1.0, min=0.0, soft_max=2.0, max=3.0, subtype="FACTOR", update=_style_changed,
+        name="Lips",
+        default=1.0,
+        min=0.0,
+        soft_max=2.0,
+        max=3.0,
+        subtype="FACTOR",
+        update=_style_changed,
         description="How far lips and cheeks move; 1 is what the network says",
-    )  # fmt: skip
+    )
     jaw: FloatProperty(
-        name="Jaw", default=1.0, min=0.0, soft_max=2.0, max=3.0, subtype="FACTOR", update=_style_changed,
+        name="Jaw",
+        default=1.0,
+        min=0.0,
+        soft_max=2.0,
+        max=3.0,
+        subtype="FACTOR",
+        update=_style_changed,
         description="How far the jaw opens, the lips closing over it as before; 1 is what the network says",
-    )  # fmt: skip
+    )
     upper_face: FloatProperty(
-        name="Upper Face", default=1.0, min=0.0, soft_max=2.0, max=3.0, subtype="FACTOR", update=_style_changed,
+        name="Upper Face",
+        default=1.0,
+        min=0.0,
+        soft_max=2.0,
+        max=3.0,
+        subtype="FACTOR",
+        update=_style_changed,
         description="How far brows, eyelids and nose move; 1 is what the network says",
-    )  # fmt: skip
+    )
     smoothing: FloatProperty(
-        name="Smoothing", default=0.0, min=0.0, soft_max=200.0, max=1000.0, precision=0, step=500,
-        update=_style_changed, description="Milliseconds over which motion is averaged; above 60, lips begin to miss closures",
-    )  # fmt: skip
+        name="Smoothing",
+        default=0.0,
+        min=0.0,
+        soft_max=200.0,
+        max=1000.0,
+        precision=0,
+        step=500,
+        update=_style_changed,
+        description="Milliseconds over which motion is averaged; above 60, lips begin to miss closures",
+    )
     delay: FloatProperty(
-        name="Delay", default=0.0, soft_min=-200.0, soft_max=200.0, min=-5000.0, max=5000.0, precision=0, step=500,
-        update=_style_changed, description="Milliseconds by which the face moves after the sound; negative = before it",
-    )  # fmt: skip
+        name="Delay",
+        default=0.0,
+        soft_min=-200.0,
+        soft_max=200.0,
+        min=-5000.0,
+        max=5000.0,
+        precision=0,
+        step=500,
+        update=_style_changed,
+        description="Milliseconds by which the face moves after the sound; negative = before it",
+    )
 
     device: EnumProperty(
         name="Device",
@@ -109,17 +147,25 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
         name="Bake As",
         items=(
             ("basis", "Basis Keys", "A few signed shape keys with F-curves: easy to edit, small, within the tolerance"),
-            ("cache", "Mesh Cache", "A PC2 file, overwritten by the next bake, and a modifier: exact, fast, for long clips"),
+            (
+                "cache",
+                "Mesh Cache",
+                "A PC2 file, overwritten by the next bake, and a modifier: exact, fast, for long clips",
+            ),
             ("keys", "Shape Keys", "One shape key a frame: exact, for other programs and clips of up to 3000 frames"),
             ("arkit", "ARKit Curves", "F-curves on the mesh's own shape keys with ARKit names, whatever its topology"),
         ),
         default="basis",
     )
     tolerance: FloatProperty(
-        name="Tolerance", default=0.1, min=0.001, soft_max=1.0, precision=3,
+        name="Tolerance",
+        default=0.1,
+        min=0.001,
+        soft_max=1.0,
+        precision=3,
         description="Millimetres on a human-sized head that any vertex may be off in any frame, scaled with larger and "
         "smaller heads; less needs more keys",
-    )  # fmt: skip
+    )
     cache_folder: StringProperty(
         name="Folder", subtype="DIR_PATH", description="Where the cache goes; empty = beside the saved .blend"
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import bpy
 
-from ..bake.actions import curve_bags
 from ..audio.channels import MIX
+from ..bake.actions import curve_bags
 from ..errors import HiSTalkError
 
 # Blender 5.2's names, and those of the same properties in 4.5, which 5.2 deprecates.
@@ -242,7 +242,9 @@ def _mix_down(scene, name: str, channel: str) -> Path:
     from ..audio.opening import LONGEST
 
     if channel not in (MIX, "left", "right"):
-        raise HiSTalkError(f"Blender mixes '{name}' to left and right, so there is no channel {channel}: choose one of those.")
+        raise HiSTalkError(
+            f"Blender mixes '{name}' to left and right, so there is no channel {channel}: choose one of those."
+        )
 
     seconds = (scene.frame_end - scene.frame_start + 1) / _fps(scene)
     if seconds > LONGEST + 1:
@@ -256,9 +258,16 @@ def _mix_down(scene, name: str, channel: str) -> Path:
             # 48 kHz, as most sounds are: converting makes it ten times slower. Speed and volume change once in
             # `accuracy` samples; Blender's default of 1024 displaces what follows a change of speed.
             bpy.ops.sound.mixdown(
-                filepath=path, check_existing=False, relative_path=False,
-                container="WAV", codec="PCM", format="S16", mixrate=48_000, channels="MONO" if channel == MIX else "STEREO", accuracy=128,
-            )  # fmt: skip
+                filepath=path,
+                check_existing=False,
+                relative_path=False,
+                container="WAV",
+                codec="PCM",
+                format="S16",
+                mixrate=48_000,
+                channels="MONO" if channel == MIX else "STEREO",
+                accuracy=128,
+            )
         if Path(path).stat().st_size == 0:  # Blender 5.2 raises nothing
             raise OSError("nothing was written")
     except (RuntimeError, OSError) as error:

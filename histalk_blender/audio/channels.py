@@ -10,7 +10,7 @@ MOST = 64  # channels; multitrack recorders end there
 
 
 def read_channel(text: object) -> str:
-    """"mix", "left", "right" or a number, the first two of which are left and right.
+    """ "mix", "left", "right" or a number, the first two of which are left and right.
 
     Raises:
         ValueError: it is none of these.

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .reading import gain_for, levels_of, silent_levels
+from ..errors import HiSTalkError
 from .channels import MIX
 from .decoding import LOUDEST, RATE, Stretch
-from ..errors import HiSTalkError
+from .reading import gain_for, levels_of, silent_levels
 
-KEPT = 300 * RATE  # samples of a sound that is decoded once and kept, 20 MB; a longer one is decoded again as it is heard
+KEPT = (
+    300 * RATE
+)  # samples of a sound that is decoded once and kept, 20 MB; a longer one is decoded again as it is heard
 
 
 class Sound:
@@ -39,7 +41,9 @@ class Sound:
         """
         if not np.abs(samples).max(initial=0.0) <= LOUDEST:
             at = int(np.argmax(~(np.abs(samples) <= LOUDEST))) / RATE
-            raise HiSTalkError(f"The sound's sample at {at:.3f} s is {samples[round(at * RATE)]:g}, which no sound has.")
+            raise HiSTalkError(
+                f"The sound's sample at {at:.3f} s is {samples[round(at * RATE)]:g}, which no sound has."
+            )
         return cls(len(samples), levels_of(samples), samples, None)
 
     def __len__(self) -> int:
@@ -66,7 +70,9 @@ class Sound:
         while end < last:
             block = next(self._blocks, None)
             if block is None:
-                raise HiSTalkError(f"{self._stretch.called} changed while it was heard: leave it alone, and start again.")
+                raise HiSTalkError(
+                    f"{self._stretch.called} changed while it was heard: leave it alone, and start again."
+                )
             parts.append(block)
             end += len(block)
             if end <= first:  # only passed by

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
-from ..runtime import children
 from ..errors import HiSTalkError
+from ..runtime import children
 
 PATIENCE = 900.0  # seconds that Blender may read one file, where it is a child; an hour of speech takes ten
 

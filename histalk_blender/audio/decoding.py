@@ -10,10 +10,10 @@ import numpy as np
 import soundfile as sf
 import soxr
 
+from ..errors import HiSTalkError
 from . import conversion
 from .channels import MIX, pick_channel
 from .headers import Contents
-from ..errors import HiSTalkError
 from .opening import (
     HEADER_BYTES,
     LONGEST,

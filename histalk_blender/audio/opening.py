@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 import soundfile as sf
 
-from .channels import MOST
-from .headers import Contents, contents_of
 from ..errors import HiSTalkError
 from ..files import open_regular
+from .channels import MOST
+from .headers import Contents, contents_of
 from .views import View
 
 SHORTEST = 0.1  # seconds

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import HiSTalkError
 from . import conversion
 from .channels import MIX, pick_channel
 from .decoding import RATE, Stretch
-from ..errors import HiSTalkError
 from .opening import SHORTEST, UNKNOWN, check_form, check_length, opened
 
 LEVEL = -23.0  # dBFS of what is not silence, the level that the network was trained at

@@ -9,6 +9,19 @@ from .plan import plan_bake
 from .scene import add_head, build_scene, save_blend
 
 __all__ = [
-    "KINDS", "BakeReport", "Made", "Plan", "add_head", "apply", "bake", "build_scene", "compute_bake", "export",
-    "make", "plan_bake", "remove_bake", "render_preview", "save_blend",
-]  # fmt: skip
+    "KINDS",
+    "BakeReport",
+    "Made",
+    "Plan",
+    "add_head",
+    "apply",
+    "bake",
+    "build_scene",
+    "compute_bake",
+    "export",
+    "make",
+    "plan_bake",
+    "remove_bake",
+    "render_preview",
+    "save_blend",
+]

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..head.arkit_names import match_names
 from ..errors import HiSTalkError
+from ..head.arkit import ARKIT_UNITS
+from ..head.arkit_names import match_names
 from ..head.head import load_head
 from ..synthesis.engine import bundled_pose
-from ..head.arkit import ARKIT_UNITS
 from .actions import own_bag
 from .make import ArkitRig, Made
 from .ownership import key_path, our_paths
@@ -49,11 +49,15 @@ def read_rig(obj, mapping: Mapping[str, str | None] | None = None) -> ArkitRig:
     by_name = {unit: key for unit, key in match_names(names).items() if key not in given.values()}
     found = by_name | given
     if not found:
-        raise HiSTalkError(f"'{obj.name}' has no shape keys with ARKit names (jawOpen, mouthClose ...): add them first.")
+        raise HiSTalkError(
+            f"'{obj.name}' has no shape keys with ARKit names (jawOpen, mouthClose ...): add them first."
+        )
     left_out = tuple(unit for unit in ARKIT_UNITS if unit in found and mapping.get(unit, "") is None)
     wanted = {unit: found[unit] for unit in ARKIT_UNITS if unit in found and unit not in left_out}
     if not wanted:
-        raise HiSTalkError(f"The mapping of '{obj.name}' leaves every ARKit shape key out: let speech move one of them.")
+        raise HiSTalkError(
+            f"The mapping of '{obj.name}' leaves every ARKit shape key out: let speech move one of them."
+        )
     moved = _moved_by_the_user(obj.data.shape_keys)
     taken = {unit: key for unit, key in wanted.items() if key_path(key) in moved}
     keys = {unit: key for unit, key in wanted.items() if unit not in taken}

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import bpy  # noqa: F401  (aud is in it)
+
 import aud  # isort: skip
 
 from ..errors import HiSTalkError

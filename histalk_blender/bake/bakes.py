@@ -9,12 +9,12 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..head import flame
 from ..errors import HiSTalkError
 from ..files import commit_file
+from ..head import flame
+from ..head.arkit import ARKIT_UNITS
 from ..head.head import load_head
 from ..motion.motion import Motion
-from ..head.arkit import ARKIT_UNITS
 from . import record
 from .actions import MARK, curve_bags
 from .arkit_rig import listed, rig_warnings
@@ -128,7 +128,9 @@ def apply(obj, made: Made) -> Iterator[float]:
         try:
             commit_file(made.part, plan.cache)
         except OSError as error:
-            raise HiSTalkError(f"'{plan.cache}' cannot be written ({error.strerror}): choose another folder.") from error
+            raise HiSTalkError(
+                f"'{plan.cache}' cannot be written ({error.strerror}): choose another folder."
+            ) from error
         take_away(obj, cache=False)
         _play_cache(obj, plan.cache, plan.start_frame)
     elif plan.kind == "arkit":
@@ -171,7 +173,9 @@ def _why_not_as_baked(obj, made: Made) -> list[str]:
         own = keys.key_blocks[1:]
         names = [key.name for key in own if key_path(key.name) in moved or (key.vertex_group and key.value)]
         if names:
-            return [f"A mesh cache plays in place of shape keys: {listed(names, 3)} no longer move. Basis keys keep them."]
+            return [
+                f"A mesh cache plays in place of shape keys: {listed(names, 3)} no longer move. Basis keys keep them."
+            ]
     if plan.kind == "arkit":
         return rig_warnings(obj, made)
     return []

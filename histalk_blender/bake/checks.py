@@ -27,9 +27,10 @@ def why_nothing_moves(obj) -> list[str]:
         if not path.is_file():
             reasons.append(f"The cache '{path}' is missing: bring the file back, or bake again.")
     over = [
-        modifier.name for modifier in after
+        modifier.name
+        for modifier in after
         if modifier.type == "MESH_CACHE" and modifier.show_viewport and modifier.deform_mode == "OVERWRITE"
-    ]  # fmt: skip
+    ]
     if over:
         reasons.append(f"Modifier {listed(over, 3)} plays another cache over the bake: switch it off.")
     return reasons
@@ -69,11 +70,18 @@ def _why_nla_hides(animation, paths: set[str]) -> list[str]:
     if not animation.use_nla:
         return ["The bake lies in the NLA, which is switched off for the shape keys: tick it in the NLA editor."]
     solo = any(track.is_solo for track in tracks)
-    silent = [place.strip.name for place in places(animation) if place.strip is not None and _plays(place, paths) and (
-        place.strip.mute or any(
-            place.strip in list(track.strips) and (track.mute or (solo and not track.is_solo)) for track in tracks
+    silent = [
+        place.strip.name
+        for place in places(animation)
+        if place.strip is not None
+        and _plays(place, paths)
+        and (
+            place.strip.mute
+            or any(
+                place.strip in list(track.strips) and (track.mute or (solo and not track.is_solo)) for track in tracks
+            )
         )
-    )]  # fmt: skip
+    ]
     return [f"NLA strip {listed(silent, 3)} of the bake does not play: unmute it and its track."] if silent else []
 
 

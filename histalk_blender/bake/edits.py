@@ -92,9 +92,16 @@ def _moved_strips(keys, ours: Owned) -> list[str]:
     actions = {place.action.session_uid for place, _ in ours.curves}
     strips = [place.strip for place in (places(keys.animation_data) if actions else ()) if place.strip is not None]
     return [
-        strip.name for strip in strips
-        if strip.action.session_uid in actions and (
-            abs(strip.frame_start - strip.action_frame_start) > 0.5 or abs(strip.scale - 1) > 1e-4 or strip.repeat != 1
-            or strip.blend_type != "REPLACE" or strip.use_reverse or strip.use_animated_influence or len(strip.modifiers)
+        strip.name
+        for strip in strips
+        if strip.action.session_uid in actions
+        and (
+            abs(strip.frame_start - strip.action_frame_start) > 0.5
+            or abs(strip.scale - 1) > 1e-4
+            or strip.repeat != 1
+            or strip.blend_type != "REPLACE"
+            or strip.use_reverse
+            or strip.use_animated_influence
+            or len(strip.modifiers)
         )
-    ]  # fmt: skip
+    ]

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import bpy  # before addon_utils, which it brings
 import addon_utils
+import bpy  # before addon_utils, which it brings
 
-from ..head.arkit_names import match_names
 from ..errors import HiSTalkError
+from ..head.arkit_names import match_names
 from ..runtime.silence import quiet
 from .actions import curve_bags
 from .arkit_rig import key_names
@@ -137,9 +137,14 @@ def _alembic(path: str, first: int, last: int) -> set[str]:
 def _usd(path: str, first: int, last: int) -> set[str]:
     # As blend shapes or a skeleton, the vertices would be left to the reader's arithmetic, and a cache would be lost.
     return bpy.ops.wm.usd_export(
-        filepath=path, selected_objects_only=True, export_animation=True, export_shapekeys=False,
-        export_armatures=False, export_textures_mode="KEEP", convert_world_material=False,
-    )  # fmt: skip
+        filepath=path,
+        selected_objects_only=True,
+        export_animation=True,
+        export_shapekeys=False,
+        export_armatures=False,
+        export_textures_mode="KEEP",
+        convert_world_material=False,
+    )
 
 
 def _gltf(path: str, first: int, last: int) -> set[str]:
@@ -154,10 +159,15 @@ def _gltf(path: str, first: int, last: int) -> set[str]:
         # The exporter takes fps * fps_base for the rate; Blender's is fps / fps_base.
         scene.render.fps_base = 1 / base
         return bpy.ops.export_scene.gltf(
-            filepath=path, export_format="GLB" if path.endswith(".glb") else "GLTF_EMBEDDED", use_selection=True,
-            export_animation_mode="ACTIVE_ACTIONS", export_frame_range=True, export_anim_slide_to_zero=True,
-            export_force_sampling=True, export_optimize_animation_size=False,
-        )  # fmt: skip
+            filepath=path,
+            export_format="GLB" if path.endswith(".glb") else "GLTF_EMBEDDED",
+            use_selection=True,
+            export_animation_mode="ACTIVE_ACTIONS",
+            export_frame_range=True,
+            export_anim_slide_to_zero=True,
+            export_force_sampling=True,
+            export_optimize_animation_size=False,
+        )
     finally:
         scene.render.fps_base = base
         preferences.allow_embedded_format = embedded
@@ -165,4 +175,12 @@ def _gltf(path: str, first: int, last: int) -> set[str]:
             addon_utils.disable(GLTF, default_set=True)
 
 
-WRITERS = {".abc": _alembic, ".usdc": _usd, ".usda": _usd, ".usd": _usd, ".glb": _gltf, ".gltf": _gltf, ".fbx": write_fbx}
+WRITERS = {
+    ".abc": _alembic,
+    ".usdc": _usd,
+    ".usda": _usd,
+    ".usd": _usd,
+    ".glb": _gltf,
+    ".gltf": _gltf,
+    ".fbx": write_fbx,
+}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import bpy  # before addon_utils, which it brings
 import addon_utils
+import bpy  # before addon_utils, which it brings
 import numpy as np
 from mathutils import Matrix
 
@@ -31,10 +31,17 @@ def write_fbx(path: str, first: int, last: int) -> set[str]:
             layer = scene.view_layers[0]
             with bpy.context.temp_override(scene=scene, view_layer=layer):
                 return bpy.ops.export_scene.fbx(
-                    filepath=path, object_types={"MESH"}, use_mesh_modifiers=False, mesh_smooth_type="FACE",
-                    bake_anim=True, bake_anim_use_nla_strips=False, bake_anim_use_all_actions=False,
-                    bake_anim_force_startend_keying=True, bake_anim_step=1.0, bake_anim_simplify_factor=0.0,
-                )  # fmt: skip
+                    filepath=path,
+                    object_types={"MESH"},
+                    use_mesh_modifiers=False,
+                    mesh_smooth_type="FACE",
+                    bake_anim=True,
+                    bake_anim_use_nla_strips=False,
+                    bake_anim_use_all_actions=False,
+                    bake_anim_force_startend_keying=True,
+                    bake_anim_step=1.0,
+                    bake_anim_simplify_factor=0.0,
+                )
     finally:
         if not enabled:
             addon_utils.disable(FBX, default_set=True)

@@ -48,8 +48,10 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
     scene = bpy.context.scene
     with (
         blender_output(path, "rendered") as temporary,
-        tempfile.TemporaryDirectory(prefix="histalk-") as scratch, quiet(1), changed(scene, use_preview_range=False, frame_step=1),
-    ):  # fmt: skip
+        tempfile.TemporaryDirectory(prefix="histalk-") as scratch,
+        quiet(1),
+        changed(scene, use_preview_range=False, frame_step=1),
+    ):
         sound = _mix(scene, Path(scratch, "sound.wav"))
         with curves_muted(scene, *SET), _settings(scene, temporary, size), _only_strip(scene, sound):
             _render(scene, progress)
@@ -61,10 +63,22 @@ def _settings(scene, path: Path, size: int) -> Iterator[None]:
     width = size if (drawn := workbench_renders()) else size // 2
     with (
         changed(
-            render, engine="BLENDER_WORKBENCH" if drawn else "CYCLES", resolution_x=width, resolution_y=width,
-            resolution_percentage=100, use_border=False, use_compositing=False, use_sequencer=True, use_freestyle=False,
-            use_multiview=False, use_persistent_data=not drawn, filepath=str(path), use_file_extension=False,
-            use_overwrite=True, use_placeholder=False, use_auto_generate_texture_cache=False,
+            render,
+            engine="BLENDER_WORKBENCH" if drawn else "CYCLES",
+            resolution_x=width,
+            resolution_y=width,
+            resolution_percentage=100,
+            use_border=False,
+            use_compositing=False,
+            use_sequencer=True,
+            use_freestyle=False,
+            use_multiview=False,
+            use_persistent_data=not drawn,
+            filepath=str(path),
+            use_file_extension=False,
+            use_overwrite=True,
+            use_placeholder=False,
+            use_auto_generate_texture_cache=False,
             use_stamp_date=False,  # the clock in its metadata: equal scenes, equal films
         ),
         changed(shading, light="STUDIO", color_type="MATERIAL", show_cavity=True),
@@ -72,10 +86,14 @@ def _settings(scene, path: Path, size: int) -> Iterator[None]:
         changed(scene.cycles, samples=12, use_denoising=True, shading_system=False),
         changed(render.image_settings, media_type="VIDEO", file_format="FFMPEG"),
         changed(
-            render.ffmpeg, format="MPEG4", codec="H264", audio_codec="AAC", constant_rate_factor="HIGH",
+            render.ffmpeg,
+            format="MPEG4",
+            codec="H264",
+            audio_codec="AAC",
+            constant_rate_factor="HIGH",
             use_autosplit=False,
         ),
-    ):  # fmt: skip
+    ):
         yield
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..motion.arkit_fit import playable
-from ..motion.point_cache import write_pc2
 from ..errors import HiSTalkError
 from ..files import discard_file
+from ..head.arkit import ARKIT_UNITS
 from ..head.head import Head, load_head
+from ..motion.arkit_fit import playable
 from ..motion.motion import CHUNK, Motion
 from ..motion.placing import place
+from ..motion.point_cache import write_pc2
 from ..motion.style import Style
 from ..synthesis.engine import Take, size_of
-from ..head.arkit import ARKIT_UNITS
 
 KINDS = ("cache", "keys", "basis", "arkit")
 MOST_KEYS = 3000  # one a frame; twice as many hold the window for seconds, and Blender is slow with them for good

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import bpy
 import numpy as np
 
-from ..motion.motion import Motion
 from ..head.arkit import ARKIT_UNITS
+from ..motion.motion import Motion
 from .make import Made
 from .ownership import MADE, our_modifier
 
@@ -84,7 +84,7 @@ def _loudest(obj, made: Made) -> tuple[int, np.ndarray, np.ndarray] | None:
     weights = motion.sampled(frames - plan.start_frame).weights
     sizes = np.concatenate(
         [np.linalg.norm(weights[i : i + FRAMES] @ shapes, axis=1) for i in range(0, len(frames), FRAMES)]
-    )  # fmt: skip
+    )
     most = int(np.argmax(sizes))
     wanted = (weights[most] @ shapes).reshape(-1, 3)
     if np.linalg.norm(wanted, axis=1).max() < STILL * float(np.ptp(plan.rest, axis=0).max()):

@@ -132,9 +132,11 @@ def our_paths(keys) -> set[str]:
     known, prints = {key_path(name) for name in names}, set(written.curves.values())
     curves = [curve for bag in curve_bags(keys.animation_data) for curve in bag.fcurves] if names else []
     return {
-        curve.data_path for curve in curves if curve.array_index != WAITING
+        curve.data_path
+        for curve in curves
+        if curve.array_index != WAITING
         and ((is_ours(curve) and curve.data_path in known) or (prints and fingerprint(curve) in prints))
-    }  # fmt: skip
+    }
 
 
 def bake_curves(keys) -> list:
@@ -164,7 +166,9 @@ def our_modifier(obj):
     """The Mesh Cache modifier that plays our cache, or None."""
     uid = obj.get(CACHE)
     found = next((modifier for modifier in obj.modifiers if modifier.persistent_uid == uid), None)
-    if found is None and obj.override_library:  # which forgets both when the file is opened again, and keeps the modifier
+    if (
+        found is None and obj.override_library
+    ):  # which forgets both when the file is opened again, and keeps the modifier
         found = next((modifier for modifier in obj.modifiers if _is_added_cache(modifier)), None)
     return found
 

@@ -19,7 +19,9 @@ from .ownership import values_at_rest
 from .savable import check_savable
 from .targets import why_no_mesh
 
-LONGEST_NAME = 180  # bytes of a cache's name, of the 255 that a file system takes: some are for numbers and temporary names
+LONGEST_NAME = (
+    180  # bytes of a cache's name, of the 255 that a file system takes: some are for numbers and temporary names
+)
 
 
 def plan_bake(
@@ -55,9 +57,17 @@ def plan_bake(
     check_edits(obj, discard_edits)
     rig = with_own_shapes(obj, read_rig(obj, mapping)) if kind == "arkit" else ArkitRig()
     return Plan(
-        kind, obj.name, rest_positions(obj), shown_positions(obj), start_frame, scene_fps(scene or bpy.context.scene),
-        cache_path(obj, cache) if kind == "cache" else None, tolerance_mm, rig, discard_edits,
-    )  # fmt: skip
+        kind,
+        obj.name,
+        rest_positions(obj),
+        shown_positions(obj),
+        start_frame,
+        scene_fps(scene or bpy.context.scene),
+        cache_path(obj, cache) if kind == "cache" else None,
+        tolerance_mm,
+        rig,
+        discard_edits,
+    )
 
 
 def check_object(obj) -> None:

@@ -66,9 +66,11 @@ def fingerprint(curve) -> str:
     points, count = curve.keyframe_points, len(curve.keyframe_points)
     found = hashlib.blake2b(digest_size=8)
     for name, width, kind in (
-        ("co", 2, np.float32), ("interpolation", 1, np.int32), ("handle_left_type", 1, np.int32),
+        ("co", 2, np.float32),
+        ("interpolation", 1, np.int32),
+        ("handle_left_type", 1, np.int32),
         ("handle_right_type", 1, np.int32),
-    ):  # fmt: skip
+    ):
         values = np.empty(count * width, kind)
         points.foreach_get(name, values)
         found.update(values.tobytes())

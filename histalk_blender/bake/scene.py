@@ -7,18 +7,16 @@ from pathlib import Path
 
 import bpy
 
+from ..head.arkit import ARKIT_UNITS
 from ..head.head import Head
 from ..runtime.silence import quiet
-from ..head.arkit import ARKIT_UNITS
 from .shape_keys import add_key
 from .shot_sound import add_sound
 from .untrusted import simulations_saved_as_they_were
 from .writing import blender_output
 
 
-def build_scene(
-    head: Head, audio: Path, frames: int, start_frame: int = 1, fps: float = 30.0, units: bool = False
-):
+def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps: float = 30.0, units: bool = False):
     """An empty file with the head, its sound strip, a camera and a light.
 
     Args:

@@ -8,12 +8,12 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..head.arkit_names import match_names
 from ..errors import HiSTalkError
+from ..head.arkit_names import match_names
 from ..head.head import load_head
 from ..motion.placing import from_sound_on
-from ..runtime.silence import quiet
 from ..motion.style import Style
+from ..runtime.silence import quiet
 from ..synthesis.engine import Take, recognise
 from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
@@ -27,8 +27,17 @@ from .targets import instance_with, instances_of_heads, why_no_mesh
 from .untrusted import simulations_held_on_load
 
 __all__ = [
-    "add_sound", "begun_with", "check_head", "find_head", "frames_of", "new_shot", "open_shot", "seat", "speak", "write",
-]  # fmt: skip
+    "add_sound",
+    "begun_with",
+    "check_head",
+    "find_head",
+    "frames_of",
+    "new_shot",
+    "open_shot",
+    "seat",
+    "speak",
+    "write",
+]
 
 
 def new_shot(take: Take, audio: Path, start: int, fps: float, units: bool, delay: float = 0.0):
@@ -132,9 +141,17 @@ def check_camera() -> None:
 
 
 def speak(
-    obj, take: Take, *, kind: str, start: float, cache: Path, tolerance_mm: float = 0.1, style: Style = Style(), rest: bool,
+    obj,
+    take: Take,
+    *,
+    kind: str,
+    start: float,
+    cache: Path,
+    tolerance_mm: float = 0.1,
+    style: Style = Style(),
+    rest: bool,
     discard_edits: bool = False,
-) -> BakeReport:  # fmt: skip
+) -> BakeReport:
     """Bake a take on an object of the open file.
 
     Args:

@@ -27,11 +27,25 @@ PRAGMA user_version = {VERSION};
 """
 COLUMNS = {
     "jobs": {
-        "name", "row", "audio", "state", "error", "remarks", "settings", "input", "model", "attempts", "seconds",
-        "decode_s", "network_s", "write_s", "finished", "outputs",
+        "name",
+        "row",
+        "audio",
+        "state",
+        "error",
+        "remarks",
+        "settings",
+        "input",
+        "model",
+        "attempts",
+        "seconds",
+        "decode_s",
+        "network_s",
+        "write_s",
+        "finished",
+        "outputs",
     },
     "files": {"path", "bytes", "changed", "sha256"},
-}  # fmt: skip
+}
 STATES = ("waiting", "running", "done", "failed")
 LAST = 253402300799.0  # seconds since 1970 at the end of the year 9999, after which there are no dates
 ANEW = "move it elsewhere and run the same command, which makes all its clips again"

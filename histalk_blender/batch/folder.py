@@ -10,13 +10,47 @@ from pathlib import Path, PurePosixPath
 from ..audio import conversion
 
 SOUNDS = (
-    ".wav", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".caf",
+    ".wav",
+    ".bwf",
+    ".rf64",
+    ".w64",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".mp2",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".caf",
     ".au",
-)  # fmt: skip
+)
 BLENDERS = (
-    ".m4a", ".m4b", ".aac", ".mka", ".wma", ".ac3", ".amr", ".spx", ".wv", ".tta", ".weba", ".mp4", ".m4v", ".mov",
-    ".mkv", ".webm", ".avi", ".wmv", ".3gp", ".flv", ".mts", ".m2ts", ".mpg",
-)  # fmt: skip
+    ".m4a",
+    ".m4b",
+    ".aac",
+    ".mka",
+    ".wma",
+    ".ac3",
+    ".amr",
+    ".spx",
+    ".wv",
+    ".tta",
+    ".weba",
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".wmv",
+    ".3gp",
+    ".flv",
+    ".mts",
+    ".m2ts",
+    ".mpg",
+)
 SHOWN = 5  # names or endings that a sentence lists
 
 
@@ -67,7 +101,9 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
     if links:
         left_out.append(f"{_listed(links, 'linked folder')}: name it as a batch of its own")
     if others:
-        endings = [f"{count} {ending}" for ending, count in sorted(others.items(), key=lambda item: (-item[1], item[0]))]
+        endings = [
+            f"{count} {ending}" for ending, count in sorted(others.items(), key=lambda item: (-item[1], item[0]))
+        ]
         left_out.append(f"{_plural(others.total(), 'file')} of other kinds ({_cut(endings)})")
     left_out += [f"'{error.filename}', which cannot be read ({error.strerror})" for error in refused]
     return Folder(sorted(sounds + blenders), left_out)

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import HiSTalkError
 from ..files import open_regular
 from ..runtime.output import printable
 from .damage import clean_outputs, clean_row, explained, open_ledger, whole
@@ -118,11 +117,18 @@ class Ledger:
             "UPDATE jobs SET state = ?, error = ?, remarks = ?, attempts = 0, seconds = ?, decode_s = ?, network_s = ?, "
             "write_s = ?, finished = ?, outputs = ? WHERE name = ?",
             (
-                "failed" if outcome.error else "done", printable(outcome.error, 2000),
-                json.dumps(outcome.remarks), outcome.seconds, outcome.decode_s, outcome.network_s, outcome.write_s, time.time(), json.dumps(outcome.outputs),
+                "failed" if outcome.error else "done",
+                printable(outcome.error, 2000),
+                json.dumps(outcome.remarks),
+                outcome.seconds,
+                outcome.decode_s,
+                outcome.network_s,
+                outcome.write_s,
+                time.time(),
+                json.dumps(outcome.outputs),
                 outcome.name,
             ),
-        )  # fmt: skip
+        )
 
     def rows(self, names: Iterable[str] | None = None) -> list[dict]:
         """All jobs, or those named, by their rows; JSON columns as what they hold."""

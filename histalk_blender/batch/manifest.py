@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from ..audio.channels import FORM, MIX, read_channel
 from ..errors import HiSTalkError
 from ..files import key_of, open_regular
-from ..runtime.output import printable
 from ..motion.style import Style
+from ..runtime.output import printable
 from .names import Claims, clean_name, label, real_path
 from .tables import SURPLUS, Row, Unreadable, read_folder, read_table
 
@@ -108,7 +108,9 @@ def read_outputs(text: object) -> tuple[str, ...]:
     Raises:
         ValueError: there are none, or one is unknown.
     """
-    names = {str(word).lower() for word in (text if isinstance(text, list) else re.split(r"[\s,;+]+", str(text))) if word}
+    names = {
+        str(word).lower() for word in (text if isinstance(text, list) else re.split(r"[\s,;+]+", str(text))) if word
+    }
     if not names or not names <= set(OUTPUTS):
         raise ValueError
     return tuple(name for name in OUTPUTS if name in names)
@@ -248,9 +250,15 @@ def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Jo
             problems.append(f"'{shown}' cannot be the name of outputs: {fix}.")
         name = label(number, name or str(row.get("audio", "")))
     job = replace(
-        defaults, row=number, name=name, audio=audio, blend=blend, object=given.get("object") or defaults.object,
-        style=replace(defaults.style, **style), **values,
-    )  # fmt: skip
+        defaults,
+        row=number,
+        name=name,
+        audio=audio,
+        blend=blend,
+        object=given.get("object") or defaults.object,
+        style=replace(defaults.style, **style),
+        **values,
+    )
     if blend and "fps" in values:
         problems.append("'fps' does not go with 'blend', which has a rate of its own: leave it out.")
     if not blend and given.get("object"):

@@ -127,8 +127,8 @@ class Claims:
                 does = "writes it too" if same else "has a file or a folder in its way"
                 return f"'{file}' cannot be written, as {owner.lower()} {does}: give each its own 'name'."
             return f"'{file}' is a place of the batch itself: give it another 'name'."
-        self._files |= {key: f"Row {row}" for key in keys}
-        self._folders |= {key: f"Row {row}" for key in folders}
+        self._files |= dict.fromkeys(keys, f"Row {row}")
+        self._folders |= dict.fromkeys(folders, f"Row {row}")
         return ""
 
     def _place(self, file: str) -> str | None:

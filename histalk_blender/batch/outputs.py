@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..motion.arkit_files import write_units
-from ..motion.point_cache import write_mdd, write_pc2
 from ..errors import HiSTalkError
 from ..files import commit_file
 from ..head.head import load_head
+from ..motion.arkit_files import write_units
 from ..motion.placing import from_sound_on
+from ..motion.point_cache import write_mdd, write_pc2
 from ..synthesis import Performance, save_motion
 from ..synthesis.engine import Take, recognise
 from .ledger import sha256
@@ -55,9 +55,16 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
         rest, shown, fps = shot.seat(obj)
         if spoken := bool(IN_BLENDER & set(paths)):
             report = shot.speak(
-                obj, take, kind=job.bake, start=job.start, cache=cache, tolerance_mm=job.tolerance, style=job.style,
-                rest=job.blend is not None, discard_edits=job.discard_edits,
-            )  # fmt: skip
+                obj,
+                take,
+                kind=job.bake,
+                start=job.start,
+                cache=cache,
+                tolerance_mm=job.tolerance,
+                style=job.style,
+                rest=job.blend is not None,
+                discard_edits=job.discard_edits,
+            )
             remarks += report.warnings
             frames = shot.frames_of(take, fps, job.style.delay)
             shot.write(obj, {kind: path for kind, path in paths.items() if kind in IN_BLENDER}, job.start, frames)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir
 from dataclasses import replace
 
-from ..runtime.endings import listen_again
 from ..errors import HiSTalkError
+from ..runtime.endings import listen_again
 from .ledger import ATTEMPTS, Outcome
 from .worker import Group, Halt, Setup, work
 
@@ -82,7 +82,9 @@ def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callab
             except Halt as error:  # as Ray brings it, with the actor's traceback
                 raise Halt(str(getattr(error, "cause", error))) from error
             except ray.exceptions.RayActorError as error:
-                sentence = f"Its worker ended {ATTEMPTS} times while this was made ({type(error).__name__}): try it alone."
+                sentence = (
+                    f"Its worker ended {ATTEMPTS} times while this was made ({type(error).__name__}): try it alone."
+                )
                 yield from (Outcome(name, sentence) for name in sorted(group.wanted))
             give(actor)
     finally:
@@ -98,4 +100,6 @@ def _answers(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise HiSTalkError(f"No Ray cluster answers at '{address}' ({error}): start one, or give --ray alone.") from error
+        raise HiSTalkError(
+            f"No Ray cluster answers at '{address}' ({error}): start one, or give --ray alone."
+        ) from error

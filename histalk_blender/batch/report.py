@@ -18,9 +18,22 @@ from ..errors import HiSTalkError
 from ..files import atomic_write
 
 COLUMNS = (
-    "state", "row", "name", "audio", "seconds", "decode_s", "network_s", "write_s", "finished", "error", "remarks",
-    "settings", "outputs", "bytes", "sha256",
-)  # fmt: skip
+    "state",
+    "row",
+    "name",
+    "audio",
+    "seconds",
+    "decode_s",
+    "network_s",
+    "write_s",
+    "finished",
+    "error",
+    "remarks",
+    "settings",
+    "outputs",
+    "bytes",
+    "sha256",
+)
 STATES = ("failed", "running", "waiting", "done")
 SLOWEST = 5
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # with these a spreadsheet begins to reckon
@@ -83,12 +96,13 @@ def _table(rows: list[dict]) -> str:
     writer.writerow(COLUMNS)
     for row in rows:
         cells = row | {
-            "finished": _time(row["finished"]), "remarks": "; ".join(row["remarks"] or ()),
+            "finished": _time(row["finished"]),
+            "remarks": "; ".join(row["remarks"] or ()),
             "settings": json.dumps(row["settings"] or {}, sort_keys=True, ensure_ascii=False, default=str),
             "outputs": "; ".join(output["path"] for output in row["outputs"] or ()),
             "bytes": sum(output["bytes"] for output in row["outputs"] or ()),
             "sha256": "; ".join(output["sha256"] for output in row["outputs"] or ()),
-        }  # fmt: skip
+        }
         values = (cells[column] for column in COLUMNS)
         writer.writerow("'" + v if isinstance(v, str) and v.startswith(FORMULA) else v for v in values)
     return file.getvalue()

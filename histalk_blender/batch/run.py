@@ -19,13 +19,13 @@ from ..errors import HiSTalkError
 from ..files import clean_leftovers
 from ..runtime.output import printable
 from ..synthesis import WEIGHTS
-from .worker_pool import crew
 from .damage import check_places, read_ledger
 from .ledger import Ledger, Outcome, sha256
 from .manifest import Job
 from .names import LEDGER, place_in, real_path
 from .report import write_report
 from .worker import PICTURES, Group, Setup, work
+from .worker_pool import crew
 
 LEDGERS = "ledgers"  # folder of a farm's chunks' own
 ROWS = 16  # clips that a GPU hears at once
@@ -79,7 +79,9 @@ def run(batch: Batch) -> Counter:
             todo = ledger.begin(batch.jobs, model, batch.retry, batch.folder)
             if todo:
                 _check_weights(batch)
-            groups = grouped(batch.jobs, {job.name for job in todo}, batch.rows or (ROWS if "cuda" in batch.devices[0] else 1))
+            groups = grouped(
+                batch.jobs, {job.name for job in todo}, batch.rows or (ROWS if "cuda" in batch.devices[0] else 1)
+            )
             with _bar(len(names), len(names) - len(todo)) as ended:
                 try:
                     for outcome in _outcomes(batch, groups, ledger):

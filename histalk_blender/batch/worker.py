@@ -13,10 +13,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..runtime.endings import stop_if_asked
+from ..audio.clip import Sound, open_sound
 from ..errors import HiSTalkError
 from ..files import atomic_write, has_room
-from ..audio.clip import Sound, open_sound
+from ..runtime.endings import stop_if_asked
 from ..synthesis import Performance
 from ..synthesis.engine import perform
 from .ledger import Outcome
@@ -168,9 +168,7 @@ class _Unwanted(BaseException):
     """The batch stops while the network hears."""
 
 
-def _hear(
-    setup: Setup, decoded: Iterable[tuple[Group, list[_Heard]]], stop: threading.Event
-) -> Iterator[list[_Heard]]:
+def _hear(setup: Setup, decoded: Iterable[tuple[Group, list[_Heard]]], stop: threading.Event) -> Iterator[list[_Heard]]:
     def go_on(share: float) -> None:
         if stop.is_set():
             raise _Unwanted
@@ -214,9 +212,15 @@ def _write(setup: Setup, heard: _Heard) -> Outcome:
             _halt_if_full(found, setup.folder)
             error, outputs = _sentence(found), ()
     return Outcome(
-        job.name, error, remarks, None if heard.sound is None else heard.sound.seconds,
-        heard.decode_s, heard.network_s, time.perf_counter() - began, outputs,
-    )  # fmt: skip
+        job.name,
+        error,
+        remarks,
+        None if heard.sound is None else heard.sound.seconds,
+        heard.decode_s,
+        heard.network_s,
+        time.perf_counter() - began,
+        outputs,
+    )
 
 
 def _draw(job: Job, performance: Performance, folder: Path) -> None:

@@ -18,9 +18,9 @@ from multiprocessing.connection import Client, Connection, Listener, wait
 from pathlib import Path
 from threading import Event, Lock
 
+from ..errors import HiSTalkError
 from ..runtime import children
 from ..runtime.child_start import end_with_parent
-from ..errors import HiSTalkError
 from .ledger import ATTEMPTS, Outcome
 from .worker import Group, Halt, Setup, work
 

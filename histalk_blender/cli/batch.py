@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
+from ..audio.channels import FORM, MIX, read_channel
 from ..batch.folder import search_folder
 from ..batch.manifest import BAKES, OUTPUTS, Job, read_manifest, read_outputs
 from ..batch.names import LEDGER
-from ..audio.channels import FORM, MIX, read_channel
 from ..errors import HiSTalkError
-from ..runtime.output import printable
 from ..motion.style import Style
+from ..runtime.output import printable
 
 FILE = click.Path(path_type=Path)
 SHOWN = 10  # wrong rows that are told before the work begins
@@ -33,9 +33,12 @@ class _Channel(click.ParamType):
 
 
 channel_option = click.option(
-    "--channel", type=_Channel(), default=MIX, show_default=True,
+    "--channel",
+    type=_Channel(),
+    default=MIX,
+    show_default=True,
     help=f"Of the sound, for two speakers in stereo: {FORM}. A sound with one channel has it left and right.",
-)  # fmt: skip
+)
 
 
 class _Rows(click.ParamType):
@@ -68,7 +71,9 @@ def style_options(command):
     """How the face speaks, for `bake` and `batch`."""
     factor, shown = click.FloatRange(0, 2), {"default": 1.0, "show_default": True}
     for option in (
-        click.option("--delay", type=click.FloatRange(-0.5, 0.5), default=0.0, show_default=True, help="Seconds after the sound."),
+        click.option(
+            "--delay", type=click.FloatRange(-0.5, 0.5), default=0.0, show_default=True, help="Seconds after the sound."
+        ),
         click.option("--smoothing", type=click.FloatRange(0, 0.5), default=0.0, show_default=True, help="Seconds."),
         click.option("--upper-face", type=factor, **shown),
         click.option("--jaw", type=factor, **shown),
@@ -82,15 +87,20 @@ def style_options(command):
 @click.argument("manifest", type=FILE, required=False)
 @click.option("--out", type=FILE, required=True, help="Folder of the outputs, the ledger and the report.")
 @click.option("--outputs", type=_Outputs(), default="pc2", show_default=True, help=f"Some of {','.join(OUTPUTS)}.")
-@click.option("--bake", "kind", type=click.Choice(BAKES), help="How a .blend speaks; basis when not given, arkit for glb and fbx.")
+@click.option(
+    "--bake", "kind", type=click.Choice(BAKES), help="How a .blend speaks; basis when not given, arkit for glb and fbx."
+)
 @click.option("--blend", type=FILE, help="Bake on a head of this .blend; the bundled head when not given.")
 @click.option("--object", "name", default="", help="Which of its objects; the only head when not given.")
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of the outputs: 30, or the .blend's.")
 @click.option("--start", type=int, default=1, show_default=True, help="Frame where speech begins.")
 @click.option(
-    "--tolerance", type=click.FloatRange(0.001, 10), default=0.1, show_default=True,
+    "--tolerance",
+    type=click.FloatRange(0.001, 10),
+    default=0.1,
+    show_default=True,
     help="mm on a human-sized head, for basis keys.",
-)  # fmt: skip
+)
 @channel_option
 @style_options
 @DISCARD_EDITS
@@ -100,15 +110,42 @@ def style_options(command):
 @click.option("--retry-failed", is_flag=True, help="Also do again what failed.")
 @click.option("--merge", is_flag=True, help="Make one report of all ledgers in OUT/ledgers, as a farm leaves them.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes; as many as devices when not given.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N, or several: cuda:0,cuda:1.")
+@click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N, or several: cuda:0,cuda:1."
+)
 @click.option("--at-once", type=click.IntRange(1, 256), help="Clips the network hears at once; 1 on a CPU, else 16.")
 @click.option("--ray", is_flag=False, flag_value="", metavar="[ADDRESS]", help="Spread over a Ray cluster.")
 @click.option("--ledger", type=FILE, help="In place of OUT/histalk.sqlite.")
 @click.option("--weights", type=FILE, help="A .safetensors checkpoint; the bundled one when not given.")
 def batch(
-    manifest, out, outputs, kind, blend, name, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay,
-    discard_edits, rows, dry_run, status, retry_failed, merge, workers, device, at_once, ray, ledger, weights,
-) -> None:  # fmt: skip
+    manifest,
+    out,
+    outputs,
+    kind,
+    blend,
+    name,
+    fps,
+    start,
+    tolerance,
+    channel,
+    lips,
+    jaw,
+    upper_face,
+    smoothing,
+    delay,
+    discard_edits,
+    rows,
+    dry_run,
+    status,
+    retry_failed,
+    merge,
+    workers,
+    device,
+    at_once,
+    ray,
+    ledger,
+    weights,
+) -> None:
     """Make the motion files of all clips in MANIFEST, a .csv, a .jsonl or a folder of sounds.
 
     The same command goes on where it was, whatever ended it. Exit code 0: all is done; 1: some clips failed, and
@@ -123,8 +160,16 @@ def batch(
         raise HiSTalkError("No manifest is named: give a .csv, a .jsonl or a folder of sounds.")
     style = Style(lips, jaw, upper_face, smoothing, delay)
     defaults = Job(
-        blend=blend, object=name, start=start, fps=fps, bake=kind or "", tolerance=tolerance, outputs=outputs,
-        channel=channel, style=style, discard_edits=discard_edits,
+        blend=blend,
+        object=name,
+        start=start,
+        fps=fps,
+        bake=kind or "",
+        tolerance=tolerance,
+        outputs=outputs,
+        channel=channel,
+        style=style,
+        discard_edits=discard_edits,
     )
     if blend and fps:
         raise HiSTalkError("--fps does not go with --blend, which has a rate of its own: leave it out.")

@@ -11,12 +11,12 @@ import click
 
 from .. import __version__
 from ..audio.channels import MIX
-from .batch import DISCARD_EDITS, batch, channel_option, style_options
-from ..runtime.endings import command_process, exit_code, signals_held
 from ..errors import HiSTalkError
 from ..files import put_back
-from ..runtime.output import print_anything
 from ..motion.style import Style
+from ..runtime.endings import command_process, exit_code, signals_held
+from ..runtime.output import print_anything
+from .batch import DISCARD_EDITS, batch, channel_option, style_options
 
 AUDIO = click.Path(path_type=Path)
 WEIGHTS_HELP = "A .safetensors checkpoint; the bundled one when not given."
@@ -60,8 +60,8 @@ def _progress(name: str):
 
 def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False, channel: str = MIX):
     """Audio file -> take."""
-    from ..runtime.silence import quiet
     from ..audio.clip import open_sound
+    from ..runtime.silence import quiet
     from ..synthesis.engine import listen
 
     with quiet(2):  # libmpg123 has remarks of its own on many an mp3
@@ -86,9 +86,13 @@ def _writable(path: Path, *suffixes: str) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--arkit", type=click.Path(path_type=Path), help="Also write the 52 ARKit units: .csv or .json.")
 @click.option(
-    "--arkit-layout", "layout", type=click.Choice(["histalk", "livelink"]), default="histalk", show_default=True,
+    "--arkit-layout",
+    "layout",
+    type=click.Choice(["histalk", "livelink"]),
+    default="histalk",
+    show_default=True,
     help="livelink: a .csv as Live Link Face records, for Unreal, MotionBuilder and Faceit.",
-)  # fmt: skip
+)
 @channel_option
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -114,15 +118,22 @@ def synthesize(
 @main.command()
 @click.argument("audio", type=AUDIO)
 @click.option("--blend", type=click.Path(path_type=Path), required=True, help="The .blend to write.")
-@click.option("--shot", type=click.Path(path_type=Path), help="Bake on a head of this .blend, or of the one open in Blender.")
+@click.option(
+    "--shot", type=click.Path(path_type=Path), help="Bake on a head of this .blend, or of the one open in Blender."
+)
 @click.option("--object", "name", default="", help="Which of the shot's objects; the only head when not given.")
-@click.option("--bake", "kind", type=click.Choice(["cache", "keys", "basis", "arkit"]), default="basis", show_default=True)
+@click.option(
+    "--bake", "kind", type=click.Choice(["cache", "keys", "basis", "arkit"]), default="basis", show_default=True
+)
 @click.option("--fps", type=click.FloatRange(1, 240), help="Of a new scene: 30 when not given; a shot has its own.")
 @click.option("--start", type=int, default=1, show_default=True, help="Scene frame where speech begins.")
 @click.option(
-    "--tolerance", type=click.FloatRange(0.001), default=0.1, show_default=True,
+    "--tolerance",
+    type=click.FloatRange(0.001),
+    default=0.1,
+    show_default=True,
     help="mm on a human-sized head, for basis keys.",
-)  # fmt: skip
+)
 @channel_option
 @style_options
 @click.option("--preview", type=click.Path(path_type=Path), help="Also render this .mp4, with the sound.")
@@ -130,9 +141,25 @@ def synthesize(
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def bake(
-    audio, blend, shot, name, kind, fps, start, tolerance, channel, lips, jaw, upper_face, smoothing, delay, preview,
-    discard_edits, weights, device,
-) -> None:  # fmt: skip
+    audio,
+    blend,
+    shot,
+    name,
+    kind,
+    fps,
+    start,
+    tolerance,
+    channel,
+    lips,
+    jaw,
+    upper_face,
+    smoothing,
+    delay,
+    preview,
+    discard_edits,
+    weights,
+    device,
+) -> None:
     """Make a .blend in which a head speaks AUDIO: the bundled one, or that of a shot."""
     need_blender()
     from ..bake import shot as shots
@@ -159,9 +186,16 @@ def bake(
         obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit", delay)
     with put_back(cache):  # which is of no use without the .blend that plays it
         report = shots.speak(
-            obj, take, kind=kind, start=start, cache=cache, tolerance_mm=tolerance, style=style, rest=bool(shot),
+            obj,
+            take,
+            kind=kind,
+            start=start,
+            cache=cache,
+            tolerance_mm=tolerance,
+            style=style,
+            rest=bool(shot),
             discard_edits=discard_edits,
-        )  # fmt: skip
+        )
         frames = shots.frames_of(take, shots.seat(obj)[2], delay)
         shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:

@@ -16,10 +16,14 @@ def _data_options(command):
     """What names a data set, for `train` and `evaluate`."""
     path = click.Path(path_type=Path)
     for option in (
-        click.option("--landmarks", type=path, help="File of 68 vertex indices, iBUG's order; BIWI has none of its own."),
+        click.option(
+            "--landmarks", type=path, help="File of 68 vertex indices, iBUG's order; BIWI has none of its own."
+        ),
         click.option("--lips", type=path, help="File of vertex indices in place of our mask, or FLAME_masks.pkl:lips."),
         click.option("--root", type=path, help="Folder of the data set."),
-        click.option("--dataset", type=click.Choice(["corpus", "vocaset", "biwi"]), default="corpus", show_default=True),
+        click.option(
+            "--dataset", type=click.Choice(["corpus", "vocaset", "biwi"]), default="corpus", show_default=True
+        ),
     ):
         command = option(command)
     return command
@@ -37,18 +41,43 @@ def _root(path: Path | None) -> Path:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and the log.")
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
 @click.option("--preset", type=click.Choice(["small", "wave", "base"]), default="small", show_default=True)
-@click.option("--hearing", type=click.Path(path_type=Path), help="Checkpoint whose hearing is taken over; `small`: the bundled.")
-@click.option("--warm-minutes", type=click.FloatRange(0), default=1.0, show_default=True, help="Before them, to learn to hear.")
-@click.option("--contrastive", is_flag=True, help="`wave` fills them with wav2vec 2.0's self-supervision, not mel bands.")
-@click.option("--acoustic", default="", help="Whisper tiny's folder for `small`; wav2vec2-base's folder or hub name for `base`.")
-@click.option("--batch-seconds", type=click.FloatRange(1), default=48.0, show_default=True, help="Speech in one, of all GPUs.")
+@click.option(
+    "--hearing", type=click.Path(path_type=Path), help="Checkpoint whose hearing is taken over; `small`: the bundled."
+)
+@click.option(
+    "--warm-minutes", type=click.FloatRange(0), default=1.0, show_default=True, help="Before them, to learn to hear."
+)
+@click.option(
+    "--contrastive", is_flag=True, help="`wave` fills them with wav2vec 2.0's self-supervision, not mel bands."
+)
+@click.option(
+    "--acoustic", default="", help="Whisper tiny's folder for `small`; wav2vec2-base's folder or hub name for `base`."
+)
+@click.option(
+    "--batch-seconds", type=click.FloatRange(1), default=48.0, show_default=True, help="Speech in one, of all GPUs."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--init", type=click.Path(path_type=Path), help="A .safetensors checkpoint to start from.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
 def train(
-    corpus, dataset, root, lips, landmarks, out, minutes, preset, hearing, warm_minutes, contrastive, acoustic,
-    batch_seconds, seed, init, rate, resume,
+    corpus,
+    dataset,
+    root,
+    lips,
+    landmarks,
+    out,
+    minutes,
+    preset,
+    hearing,
+    warm_minutes,
+    contrastive,
+    acoustic,
+    batch_seconds,
+    seed,
+    init,
+    rate,
+    resume,
 ) -> None:
     """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
     from ..synthesis import WEIGHTS
@@ -71,10 +100,21 @@ def train(
         hearing = hearing or WEIGHTS
     data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
     options = TrainOptions(
-        root, out, data=data, minutes=minutes, warm_minutes=warm_minutes, preset=preset, hearing=hearing,
-        contrastive=contrastive, acoustic=acoustic, seconds=batch_seconds, seed=seed, init=init, learning_rate=rate,
+        root,
+        out,
+        data=data,
+        minutes=minutes,
+        warm_minutes=warm_minutes,
+        preset=preset,
+        hearing=hearing,
+        contrastive=contrastive,
+        acoustic=acoustic,
+        seconds=batch_seconds,
+        seed=seed,
+        init=init,
+        learning_rate=rate,
         resume=resume,
-    )  # fmt: skip
+    )
     path = run(options)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
         click.echo(path)
@@ -85,7 +125,9 @@ def train(
 @click.option("--upper-face", type=click.Path(path_type=Path), help="As --lips, for the upper face.")
 @click.option("--split", default="test", show_default=True, help="train, val or test; for biwi also test-a and test-b.")
 @click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
-@click.option("--most", type=click.IntRange(1), default=120, show_default=True, help="Recordings of a group at the most.")
+@click.option(
+    "--most", type=click.IntRange(1), default=120, show_default=True, help="Recordings of a group at the most."
+)
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="They need the training split.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json and plots.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -93,8 +135,8 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
     """Score a checkpoint on a data set's split beside baselines; known voices and strangers apart."""
     from ..synthesis import WEIGHTS
     from ..synthesis.engine import pick_device
-    from ..training.evaluation import report
     from ..training.datasets import open_data_set
+    from ..training.evaluation import report
     from ..training.evaluation.evaluate import evaluate as run
 
     data = open_data_set(dataset, _root(root), lips=lips, upper_face=upper_face, landmarks=landmarks)
@@ -111,22 +153,31 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
 @click.command()
 @click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, table.md and gates.png.")
-@click.option("--hearing", type=click.Path(path_type=Path), help="All share this checkpoint's frozen acoustic extractor.")
-@click.option("--minutes", type=click.FloatRange(0), help="Of training, for each run; 30 when not given. Not with --hearing.")
+@click.option(
+    "--hearing", type=click.Path(path_type=Path), help="All share this checkpoint's frozen acoustic extractor."
+)
+@click.option(
+    "--minutes", type=click.FloatRange(0), help="Of training, for each run; 30 when not given. Not with --hearing."
+)
 @click.option("--steps", type=click.IntRange(0), help="Stop sooner, after so many; with --hearing, of each run: 400.")
 @click.option("--seeds", type=click.IntRange(1), help="3 when not given, 2 for curves.")
 @click.option("--variant", "variants", multiple=True, help="One of them, may be repeated; all when not given.")
 @click.option(
-    "--curve", "curves", multiple=True, type=click.Choice(["speakers", "hours", "mixture"]),
+    "--curve",
+    "curves",
+    multiple=True,
+    type=click.Choice(["speakers", "hours", "mixture"]),
     help="Of more speakers, more hours, or real people's share, in place of the variants; may be repeated.",
-)  # fmt: skip
-@click.option("--most", type=click.IntRange(1), default=60, show_default=True, help="Recordings of a group at the most.")
+)
+@click.option(
+    "--most", type=click.IntRange(1), default=60, show_default=True, help="Recordings of a group at the most."
+)
 def experiments(corpus, out, hearing, minutes, steps, seeds, variants, curves, most) -> None:
     """Re-run the paper's ablations and two older designs on a corpus; a killed run goes on when called again."""
     from ..training.experiments import curves as learning
+    from ..training.experiments.middle import STEPS
     from ..training.experiments.run import VARIANTS, Plan, run
     from ..training.loop import TrainOptions
-    from ..training.experiments.middle import STEPS
 
     for name in set(variants) - set(VARIANTS):
         raise HiSTalkError(f"There is no variant '{name}': choose among {', '.join(VARIANTS)}.")

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import HiSTalkError
-from .head import Head, load_head
 from .arkit import ARKIT_UNITS
+from .head import Head, load_head
 
 BUNDLED = Path(__file__).parents[1] / "data" / "flame.npz"
 VERTICES = 5023

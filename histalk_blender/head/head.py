@@ -77,11 +77,17 @@ def load_head(path: Path | None = None) -> Head:
     try:
         with np.load(path, allow_pickle=False) as data:
             return Head(
-                str(data["topology"]), data["vertices"], data["faces"], data["face_materials"],
+                str(data["topology"]),
+                data["vertices"],
+                data["faces"],
+                data["face_materials"],
                 tuple((str(n), tuple(map(float, c))) for n, c in zip(data["material_names"], data["material_colours"])),
-                data["landmark_vertices"], data["landmark_barycentric"],
+                data["landmark_vertices"],
+                data["landmark_barycentric"],
                 {key[7:]: data[key] for key in data.files if key.startswith("region_")},
                 (data["unit_index"], data["unit_vertex"], data["unit_delta"].astype(np.float32)),
-            )  # fmt: skip
+            )
     except Exception as error:  # a damaged zip fails in many ways
-        raise HiSTalkError(f"'{path}' is not a HiSTalk head ({shown(error)}): give one made by tools/build_head.py.") from error
+        raise HiSTalkError(
+            f"'{path}' is not a HiSTalk head ({shown(error)}): give one made by tools/build_head.py."
+        ) from error

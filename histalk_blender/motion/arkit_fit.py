@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arkit_files import write_units
+from ..head.arkit import ARKIT_UNITS
 from ..head.arkit_names import match_names
 from ..head.head import INNER_LIP_PAIRS, Head, load_head
+from .arkit_files import write_units
 from .motion import Motion
-from ..head.arkit import ARKIT_UNITS
 
 __all__ = ["fit_units", "match_names", "write_units"]
 

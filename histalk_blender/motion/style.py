@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .motion import Motion
 from ..head.arkit import ARKIT_UNITS
+from .motion import Motion
 
 # mouthClose goes with the jaw: it is what keeps the lips together while the jaw is down.
 JAW = ("jaw", "mouthClose")

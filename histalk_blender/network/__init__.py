@@ -4,4 +4,14 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .config import HiSTalkConfig, base, preset, small, wave
 from .model import HiSTalk, HiSTalkOutput
 
-__all__ = ["HiSTalk", "HiSTalkConfig", "HiSTalkOutput", "base", "load_checkpoint", "preset", "save_checkpoint", "small", "wave"]
+__all__ = [
+    "HiSTalk",
+    "HiSTalkConfig",
+    "HiSTalkOutput",
+    "base",
+    "load_checkpoint",
+    "preset",
+    "save_checkpoint",
+    "small",
+    "wave",
+]

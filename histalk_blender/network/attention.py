@@ -33,7 +33,9 @@ def local_attention(
     block, around = (L, 0) if L <= max(2 * reach, LEAST) else (max(reach, LEAST), reach)
     rest = -L % block
     hidden = torch.where(valid, 0.0, HIDDEN / CHANNELS).to(key.dtype)
-    hidden = F.pad(hidden, (around, around + rest), value=HIDDEN / CHANNELS)[..., None, None].expand(-1, -1, heads, CHANNELS)
+    hidden = F.pad(hidden, (around, around + rest), value=HIDDEN / CHANNELS)[..., None, None].expand(
+        -1, -1, heads, CHANNELS
+    )
     query = F.pad(F.pad(query, (0, CHANNELS), value=1.0), (0, 0, 0, 0, 0, rest)).unflatten(1, (-1, block)).flatten(0, 1)
     key = torch.cat([F.pad(key, (0, 0, 0, 0, around, around + rest)), hidden], -1)
     value = F.pad(value, (0, CHANNELS, 0, 0, around, around + rest))

@@ -176,8 +176,9 @@ class HiSTalkConfig:
         """One sentence's part for each two fields that do not go together."""
         whole = math.prod(self.hierarchy_merges)
         claims = {
-            "conv_dim, conv_kernel and conv_stride are not of one length":
-                len(self.conv_dim) == len(self.conv_kernel) == len(self.conv_stride),
+            "conv_dim, conv_kernel and conv_stride are not of one length": len(self.conv_dim)
+            == len(self.conv_kernel)
+            == len(self.conv_stride),
             f"conv_stride does not multiply to {HOP}": self.hop == HOP,
             "the convolutions see more than a second": self.receptive_field <= self.sample_rate,
             "filter_range does not rise": self.filter_range[0] < self.filter_range[1],
@@ -188,7 +189,7 @@ class HiSTalkConfig:
             "hierarchy_windows are even": all(window % 2 or not window for window in self.hierarchy_windows),
             f"word_token_tokens is no multiple of the merges' {whole}": self.word_token_tokens % whole == 0,
             "a topology has no vertices": all(vertices for _, vertices in self.topologies),
-        }  # fmt: skip
+        }
         return [claim for claim, holds in claims.items() if not holds]
 
 

@@ -54,9 +54,11 @@ class DecoderLayer(nn.Module):
         self.cross_kv = StackedLinear(branches, width, 2 * width)
         self.cross_out = StackedLinear(branches, width, width)
         self.feed_forward = nn.Sequential(
-            StackedLinear(branches, width, inner), nn.GELU(), nn.Dropout(config.branch_dropout),
+            StackedLinear(branches, width, inner),
+            nn.GELU(),
+            nn.Dropout(config.branch_dropout),
             StackedLinear(branches, inner, width),
-        )  # fmt: skip
+        )
         self.dropout = nn.Dropout(config.branch_dropout)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: list[Tensor], valid: Tensor) -> Tensor:

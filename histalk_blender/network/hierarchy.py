@@ -56,7 +56,9 @@ class Segments:
             keys = torch.cat([words_valid, valid_mask(valid, tokens)], 1)
             self.mask = torch.where(keys, 0.0, HIDDEN)[:, None, None]
         else:
-            self.mask = segment_mask(segment, self.around, words_valid, self._spread(valid_mask(valid, tokens))).flatten(0, 1)
+            self.mask = segment_mask(
+                segment, self.around, words_valid, self._spread(valid_mask(valid, tokens))
+            ).flatten(0, 1)
         self.window = window
 
     def _spread(self, x: Tensor) -> Tensor:

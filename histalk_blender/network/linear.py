@@ -13,9 +13,13 @@ _PRODUCT = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backend
 
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        _PRODUCT is not None and x.is_cpu and x.dtype == weight.dtype == torch.float32
-        and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu") and x.numel() > 0
-    )  # fmt: skip
+        _PRODUCT is not None
+        and x.is_cpu
+        and x.dtype == weight.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and x.numel() > 0
+    )
 
 
 class Linear(nn.Linear):

@@ -124,9 +124,7 @@ class HiSTalk(nn.Module):
             coarse = self.cmg(at_frames, bias, valid)
         return HiSTalkComponents(fine, coarse, sparse, weighted, gates, self.phone_head(levels[1]))
 
-    def forward(
-        self, waveform: Tensor, lengths: Tensor | None = None, topology: str = "histalk"
-    ) -> HiSTalkOutput:
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None, topology: str = "histalk") -> HiSTalkOutput:
         """Speech to motion.
 
         Args:
@@ -142,6 +140,4 @@ class HiSTalk(nn.Module):
         out = self.components(waveform, lengths)
         expand = self.outputs[topology]
         coarse = expand(out.coarse)
-        return HiSTalkOutput(
-            coarse + expand(out.fine), out.sparse, out.levels, out.gates, coarse, out.phone_logits
-        )
+        return HiSTalkOutput(coarse + expand(out.fine), out.sparse, out.levels, out.gates, coarse, out.phone_logits)

@@ -33,7 +33,9 @@ class S2D(nn.Module):
         self.query = Linear(width, width)
         self.key = Linear(width, width)
 
-    def forward(self, sparse: Tensor, levels: Tensor, features: list[Tensor], bias: list[Tensor], valid: Tensor) -> Tensor:
+    def forward(
+        self, sparse: Tensor, levels: Tensor, features: list[Tensor], bias: list[Tensor], valid: Tensor
+    ) -> Tensor:
         """Landmarks and speech to the components of the dense output.
 
         Args:

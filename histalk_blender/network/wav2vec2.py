@@ -18,7 +18,9 @@ from .masks import valid_mask
 LOCAL = "histalk_local"  # what transformers calls the attention below
 
 
-def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None, dropout: float = 0.0, **_):
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None, dropout: float = 0.0, **_
+):
     """`local_attention` as transformers calls it: [B, heads, L, d] in, [B, L, heads, d] out."""
     B, heads, L, _ = query.shape
     reach = module.config.acoustic_span or L

@@ -50,7 +50,9 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
         """[B, M, width], [heads, 2 · span + 1], [B, M] -> [B, M, width]."""
-        parts = (project(hidden).unflatten(-1, (self.num_heads, -1)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        parts = (
+            project(hidden).unflatten(-1, (self.num_heads, -1)) for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
         found = local_attention(*parts, bias, valid, self.dropout if self.training else 0.0)
         return self.out_proj(found.flatten(2))
 

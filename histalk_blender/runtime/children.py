@@ -23,9 +23,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [*_python(__package__.rpartition(".")[0], _module_paths()), module, *arguments]
 
 
-def script_command(
-    script: Path, *arguments: str, paths: Iterable[str | Path] = (), ours: bool = True
-) -> list[str]:
+def script_command(script: Path, *arguments: str, paths: Iterable[str | Path] = (), ours: bool = True) -> list[str]:
     """The command that runs a script, or a folder's __main__.py, in a Python of its own.
 
     Args:

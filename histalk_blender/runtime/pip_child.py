@@ -7,24 +7,50 @@ import importlib.util
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
-from . import children
 from ..errors import HiSTalkError
+from . import children
 from .survey import numbers, version_of
 
 # What pip needs to run and to reach an index. Anything else that is set may send packages elsewhere, or nowhere.
 KEPT = {
-    "PATH", "HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "SYSTEMROOT",
-    "SYSTEMDRIVE", "WINDIR", "LANG", "LANGUAGE", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "HTTP_PROXY", "HTTPS_PROXY",
-    "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-}  # fmt: skip
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "USERNAME",
+    "USERPROFILE",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "PROGRAMDATA",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "WINDIR",
+    "LANG",
+    "LANGUAGE",
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+}
 # Of the user's pip, its files and its PIP_ variables: where packages come from, and how they are reached.
 SWITCHES = {"no-index"}
 LISTS = {"extra-index-url", "find-links", "trusted-host"}
 SETTINGS = {"index-url", "proxy", "cert", "client-cert", "timeout", "retries"} | LISTS | SWITCHES
-SPOKEN = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace", "encoding": "utf-8"}
+SPOKEN = {
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "text": True,
+    "errors": "replace",
+    "encoding": "utf-8",
+}
 # A group of its own, so that what it starts is killed with it.
 if os.name == "nt":
     SPOKEN |= {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
@@ -73,7 +99,9 @@ def user_settings(pip: Path, scratch: Path) -> list[str]:
     env = _environment(scratch) | HERE | {name: os.environ[name] for name in names if os.environ.get(name)}
     command = children.script_command(pip, "config", "list", "--log", os.devnull, ours=False)
     try:
-        said = children.run(command, timeout=60, env=env, cwd=scratch, text=True, encoding="utf-8", errors="replace").stdout
+        said = children.run(
+            command, timeout=60, env=env, cwd=scratch, text=True, encoding="utf-8", errors="replace"
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
     found: dict[str, str] = {}

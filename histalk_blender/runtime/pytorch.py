@@ -35,9 +35,26 @@ from .survey import (
 )
 
 __all__ = [
-    "BUILDS", "INSTALL", "MARKER", "Installation", "activate", "deactivate", "find_pip", "in_use", "invalidate", "missing",
-    "record", "remove", "requirements", "site_packages", "sources", "traces", "versions", "why_unfit",
-]  # fmt: skip
+    "BUILDS",
+    "INSTALL",
+    "MARKER",
+    "Installation",
+    "activate",
+    "deactivate",
+    "find_pip",
+    "in_use",
+    "invalidate",
+    "missing",
+    "record",
+    "remove",
+    "requirements",
+    "site_packages",
+    "sources",
+    "traces",
+    "versions",
+    "why_unfit",
+]
+
 
 @dataclass(frozen=True)
 class Build:

@@ -67,8 +67,8 @@ def synthesize_many(
         HiSTalkError: the model has no output for the head's topology, a `Sound` can no longer be read, or what the
             network makes of one is no motion.
     """
-    from ..audio.reading import RATE  # its wheels are not needed to register
     from ..audio.clip import Sound
+    from ..audio.reading import RATE  # its wheels are not needed to register
 
     check_outputs(model, head.topology, len(head.vertices))
     config = model.config
@@ -91,9 +91,12 @@ def synthesize_many(
             raise Cancelled
         batch = todo[part]
         heard = hear(
-            model, [sounds[which].between(first, last) for which, _, _, first, last in batch], device, levels,
+            model,
+            [sounds[which].between(first, last) for which, _, _, first, last in batch],
+            device,
+            levels,
             [sounds[which].called for which, *_ in batch],
-        )  # fmt: skip
+        )
         for (which, start, weight, *_), parts in zip(batch, heard):
             for name, new in parts.items():
                 whole, new = results[which][name][start : start + len(weight)], new[: len(weight)]
@@ -171,7 +174,10 @@ def _performance(result: dict[str, np.ndarray], outputs: dict[str, np.ndarray], 
     if "levels" in result:
         more = {
             "sparse_displacements": result["sparse"],
-            "level_displacements": result["levels"].transpose(1, 0, 2, 3), "gates": result["gates"].transpose(1, 0, 2),
-        }  # fmt: skip
+            "level_displacements": result["levels"].transpose(1, 0, 2, 3),
+            "gates": result["gates"].transpose(1, 0, 2),
+        }
     motion, shapes = Motion(result["weights"], outputs[head.topology], fps), outputs[head.topology]
-    return Performance(motion, outputs, head.vertices, head.landmarks(head.vertices), head.landmarks(shapes), head.topology, **more)
+    return Performance(
+        motion, outputs, head.vertices, head.landmarks(head.vertices), head.landmarks(shapes), head.topology, **more
+    )

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..head import flame
-from ..motion.arkit_fit import fit_units, playable
 from ..errors import HiSTalkError
+from ..head import flame
 from ..head.head import Head, load_head
-from ..runtime.imports import load_network, uncollected
+from ..motion.arkit_fit import fit_units, playable
 from ..motion.motion import Motion
 from ..motion.style import Style
+from ..runtime.imports import load_network, uncollected
 from . import WEIGHTS, Performance, synthesize_many
 from .checks import check_outputs
 from .clips import hear
@@ -76,7 +76,9 @@ class Take:
         motion = self.performance.motion.on(shapes)
         if style.scales:
             units = head.unit_deltas()
-            motion = style.scaled(motion, self.units, flame.load_flame_map().move(units) if topology == "flame" else units)
+            motion = style.scaled(
+                motion, self.units, flame.load_flame_map().move(units) if topology == "flame" else units
+            )
         motion = motion.smoothed(style.smoothing)
         if scale == 1.0:
             return motion
@@ -131,7 +133,7 @@ def topology_with(vertices: int) -> str:
 
 
 def recognise(rest: np.ndarray) -> str:
-    """"flame", "histalk" or "" by the number of vertices [V, 3] and where their landmarks lie.
+    """ "flame", "histalk" or "" by the number of vertices [V, 3] and where their landmarks lie.
 
     Raises:
         HiSTalkError: the number is right and the order is not.
@@ -262,9 +264,16 @@ def perform(
     for (window, overlap), at_once in zip(WINDOWS, (rows, 1, 1)) if device != "cpu" else [(WINDOWS[0], rows)]:
         try:
             found = synthesize_many(
-                clips, model, head, device=device, window_s=window, overlap_s=overlap, rows=at_once, levels=levels,
+                clips,
+                model,
+                head,
+                device=device,
+                window_s=window,
+                overlap_s=overlap,
+                rows=at_once,
+                levels=levels,
                 progress=progress,
-            )  # fmt: skip
+            )
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             continue

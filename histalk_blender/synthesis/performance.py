@@ -46,9 +46,14 @@ class Performance:
     def save(self, path: Path) -> None:
         """Write all of it to one .npz: see `save_motion`."""
         names = (
-            "neutral_vertices", "sparse_displacements", "level_displacements", "gates", "landmark_positions",
-            "neutral_landmarks", "topology",
-        )  # fmt: skip
+            "neutral_vertices",
+            "sparse_displacements",
+            "level_displacements",
+            "gates",
+            "landmark_positions",
+            "neutral_landmarks",
+            "topology",
+        )
         found = {name: getattr(self, name) for name in names}
         save_motion(path, self.motion, {name: value for name, value in found.items() if value is not None})
 

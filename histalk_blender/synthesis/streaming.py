@@ -24,7 +24,14 @@ class Stream:
     """
 
     def __init__(
-        self, model, head: Head, *, lookahead_s: float = 0.3, hop_s: float = 0.2, past_s: float = 1.8, device: str = "cpu"
+        self,
+        model,
+        head: Head,
+        *,
+        lookahead_s: float = 0.3,
+        hop_s: float = 0.2,
+        past_s: float = 1.8,
+        device: str = "cpu",
     ):
         """Args:
             model: a loaded `network.HiSTalk` whose topologies include the head's.

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-LONGEST = 1.5  # of a window, that the last one may have: no clip then ends with a short one, which would hear too little
+LONGEST = (
+    1.5  # of a window, that the last one may have: no clip then ends with a short one, which would hear too little
+)
 WASTE = 0.1  # of what the network hears together, the share that may be padding
 
 
-def windows(frames: int, fps: float, window_s: float, overlap_s: float, period: int) -> Iterator[tuple[int, int, np.ndarray]]:
+def windows(
+    frames: int, fps: float, window_s: float, overlap_s: float, period: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
     """(start, end, weight [end - start]) frames of each window; the weights of all add up to one.
 
     Two neighbours are cross-faded over the middle eighth of what they share; the rest only gives the network context:

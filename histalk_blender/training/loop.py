@@ -21,10 +21,10 @@ from ..files import atomic_open, open_regular
 from ..head.flame import load_flame_map
 from ..head.head import load_head
 from ..network import HiSTalk, HiSTalkConfig, load_checkpoint, preset, save_checkpoint
-from .examples.batches import Clip, SpeechBatches, load_clips
-from .examples.captured import Captured
 from .datasets import DataSet
 from .distributed import Crew, crew
+from .examples.batches import Clip, SpeechBatches, load_clips
+from .examples.captured import Captured
 from .losses import LossWeights, MotionSpace, losses, principal_basis
 from .pretraining.warm_start import contrast, follow, hear_bands
 from .pretraining.whisper import read_encoder, take_over
@@ -51,7 +51,9 @@ class TrainOptions:
     workers: int = 1
     preset: str = "small"  # or "wave" or "base"
     init: Path | None = None  # a checkpoint to start from, instead of chance and the warm start
-    hearing: Path | None = None  # a checkpoint whose acoustic extractor is taken, or followed where it is of another kind
+    hearing: Path | None = (
+        None  # a checkpoint whose acoustic extractor is taken, or followed where it is of another kind
+    )
     contrastive: bool = False  # `wave` starts by wav2vec 2.0's self-supervision in place of log-mel bands
     acoustic: str = ""  # what `small` (a Whisper's folder) or `base` (a wav2vec2-base) learn to hear from instead
     acoustic_rate: float = 0.2  # share of the rate at which an extractor that hears already learns
@@ -173,8 +175,10 @@ def _train(options: TrainOptions, together: Crew) -> None:
     space = space.to(options.device)
     batches = DataLoader(
         SpeechBatches(clips, options.lengths, options.seconds, config.fps, options.seed + step),
-        batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None,
-    )  # fmt: skip
+        batch_size=None,
+        num_workers=options.workers,
+        prefetch_factor=4 if options.workers else None,
+    )
     loader = iter(batches)
     model.train()
     if step == 0 and not options.init and together.leads:
@@ -237,7 +241,9 @@ def read_state(path: Path, device: str) -> dict:
             state = torch.load(file, weights_only=True, map_location=device)
         if not all(isinstance(state[name], dict) for name in ("model", "optimiser")):
             raise ValueError("its network is no table")
-        if not all(type(state[name]) in (int, float) and 0 <= state[name] < 1e12 for name in ("elapsed", "step", "heard")):
+        if not all(
+            type(state[name]) in (int, float) and 0 <= state[name] < 1e12 for name in ("elapsed", "step", "heard")
+        ):
             raise ValueError("its time or its steps are no numbers")
         if not all(value.isfinite().all() for value in state["model"].values()):
             raise ValueError("its network holds NaN or infinities")
@@ -300,9 +306,12 @@ def _schedule(progress: float, step: int) -> float:
 
 def _save(model, optimiser, options: TrainOptions, elapsed: float, step: int, heard: float, notes: dict) -> None:
     state = {
-        "model": model.state_dict(), "optimiser": optimiser.state_dict(),
-        "elapsed": elapsed, "step": step, "heard": heard,
-    }  # fmt: skip
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "elapsed": elapsed,
+        "step": step,
+        "heard": heard,
+    }
     with atomic_open(options.out / "state.pt") as file:
         torch.save(state, file)
     notes = notes | {"steps": str(step), "hours_heard": f"{heard / 3600:.2f}", "minutes": f"{elapsed / 60:.1f}"}

@@ -9,10 +9,10 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender.addon import bake_job as jobs
-from histalk_blender.addon import operators
 from histalk_blender.addon import bake_request as orders
-from histalk_blender.head.flame import carry
+from histalk_blender.addon import operators
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.flame import carry
 
 
 @pytest.mark.parametrize("kind, tolerance", [("basis", 1.1e-4), ("cache", 1e-6), ("keys", 1e-6)])
@@ -22,7 +22,9 @@ def test_the_mouth_says_what_the_strip_lets_hear(blender, head, spoken, tmp_path
     blender.bake(kind=kind, cache_folder=str(tmp_path))
     expected = spoken.at_fps(24)
     for i in (0, 40, 90, len(expected) - 1):
-        off = np.linalg.norm(blender.vertices(obj, 11 + i) - head.vertices - expected.displacements(i, i + 1)[0], axis=1)
+        off = np.linalg.norm(
+            blender.vertices(obj, 11 + i) - head.vertices - expected.displacements(i, i + 1)[0], axis=1
+        )
         assert off.max() < tolerance
     for frame in (1, 11 + len(expected) + 10):
         np.testing.assert_allclose(blender.vertices(obj, frame), head.vertices, atol=tolerance, err_msg="rests")

@@ -13,11 +13,11 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender import addon
-from histalk_blender.synthesis import engine as take
 from histalk_blender.addon import bake_job as jobs
-from histalk_blender.addon import running
 from histalk_blender.addon import bake_request as orders
+from histalk_blender.addon import running
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.synthesis import engine as take
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="no torch for this Python here")
 

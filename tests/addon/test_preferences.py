@@ -12,8 +12,8 @@ import bpy
 import pytest
 from test_environment import index, make_modules  # noqa: F401
 
-from histalk_blender.runtime import pytorch as environment
 from histalk_blender.addon import preferences
+from histalk_blender.runtime import pytorch as environment
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = "bl_ext.user_default.histalk_blender"
@@ -94,7 +94,7 @@ def unregister():
 
 
 @pytest.fixture
-def story(tmp_path, index):  # noqa: F811
+def story(tmp_path, index):
     """The answers of `STORY`, with the folders it was told of."""
     extension = tmp_path / "resources" / "extensions" / "user_default" / "histalk_blender"
     extension.mkdir(parents=True)

@@ -121,9 +121,19 @@ def in_a_moved_meta(scene, voice):
 
 
 POINTED_AT = [
-    plain, at_23_976, brought_in_at_another_rate, trimmed, pulled_out, content_trimmed, offset_later,
-    offset_earlier_and_trimmed, before_frame_zero, clipped_by_its_meta, clipped_by_two_metas, in_a_moved_meta,
-]  # fmt: skip
+    plain,
+    at_23_976,
+    brought_in_at_another_rate,
+    trimmed,
+    pulled_out,
+    content_trimmed,
+    offset_later,
+    offset_earlier_and_trimmed,
+    before_frame_zero,
+    clipped_by_its_meta,
+    clipped_by_two_metas,
+    in_a_moved_meta,
+]
 
 
 def retimed(scene, voice):
@@ -199,9 +209,16 @@ def whole_meta(scene, voice):
 
 
 MIXED_DOWN = [
-    retimed, retimed_trimmed_and_before_zero, retimed_in_a_clipping_meta, mp3, trimmed_mp3, ogg_at_16_khz, film,
-    faded, whole_meta,
-]  # fmt: skip
+    retimed,
+    retimed_trimmed_and_before_zero,
+    retimed_in_a_clipping_meta,
+    mp3,
+    trimmed_mp3,
+    ogg_at_16_khz,
+    film,
+    faded,
+    whole_meta,
+]
 
 
 @pytest.mark.parametrize("arrange", [*POINTED_AT, *MIXED_DOWN], ids=lambda arrange: arrange.__name__)

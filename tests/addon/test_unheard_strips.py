@@ -58,12 +58,20 @@ def trimmed_away(scene, strip):
 
 @pytest.mark.parametrize(
     "silence, says",
-    [(muted_channel, "Channel .* of strip 'meta' is muted"), (muted_channel_in_the_meta, "of strip 'voice' is muted"),
-     (muted_strip, "'voice' is muted"), (muted_meta, "'meta' is muted"), (no_volume, "volume of strip 'voice' is 0"),
-     (silent_scene, "volume of scene"), (lost_sound, "lost its sound"), (lost_file, "misses its file"),
-     (outside_of_the_meta, "visible part of its meta"), (trimmed_away, "Nothing of its sound is left")],
+    [
+        (muted_channel, "Channel .* of strip 'meta' is muted"),
+        (muted_channel_in_the_meta, "of strip 'voice' is muted"),
+        (muted_strip, "'voice' is muted"),
+        (muted_meta, "'meta' is muted"),
+        (no_volume, "volume of strip 'voice' is 0"),
+        (silent_scene, "volume of scene"),
+        (lost_sound, "lost its sound"),
+        (lost_file, "misses its file"),
+        (outside_of_the_meta, "visible part of its meta"),
+        (trimmed_away, "Nothing of its sound is left"),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
-)  # fmt: skip
+)
 def test_why_a_strip_is_not_heard(scene, voice, tmp_path, silence, says):
     path = tmp_path / "voice.wav"
     shutil.copy(voice, path)

@@ -9,9 +9,9 @@ from unittest.mock import MagicMock
 import bpy
 import pytest
 
-from histalk_blender.synthesis import engine as take
 from histalk_blender.addon import panel, running
 from histalk_blender.addon import preload as warmth
+from histalk_blender.synthesis import engine as take
 
 pytest.importorskip("torch")
 

@@ -4,11 +4,11 @@ import bpy
 import numpy as np
 import pytest
 
-from histalk_blender.motion.arkit_fit import fit_units
 from histalk_blender.bake import bake, remove_bake
 from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.motion.arkit_fit import fit_units
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,9 @@ def test_baking_again_and_removing_touch_only_what_is_ours(obj, head, motion, tm
     bake(obj, motion.between(0, 10), kind=kind, cache=tmp_path)
     moved = evaluated(obj, 3)
     np.testing.assert_allclose(moved[1:], (head.vertices + motion.displacements()[2])[1:], atol=1.2e-4)
-    assert abs(moved[0, 2] - (head.vertices[0, 2] + motion.displacements()[2, 0, 2] + 0.005)) < 1e-4, "the own key still plays"
+    assert abs(moved[0, 2] - (head.vertices[0, 2] + motion.displacements()[2, 0, 2] + 0.005)) < 1e-4, (
+        "the own key still plays"
+    )
     remove_bake(obj)
     np.testing.assert_array_equal(evaluated(obj, 3), before)
     assert [key.name for key in obj.data.shape_keys.key_blocks] == ["Basis", "Scar"]
@@ -129,7 +131,9 @@ def test_a_flame_head_takes_the_bundled_head_s_motion(obj, head, motion, tmp_pat
     flame = bpy.data.objects.new("FLAME", mesh)
     bpy.context.scene.collection.objects.link(flame)
     bake(flame, motion, kind=kind, cache=tmp_path)
-    np.testing.assert_allclose(evaluated(flame, 11), vertices + carry(motion.displacements(), vertices, head)[10], atol=1.2e-4)
+    np.testing.assert_allclose(
+        evaluated(flame, 11), vertices + carry(motion.displacements(), vertices, head)[10], atol=1.2e-4
+    )
     remove_bake(flame)
     mesh.vertices.foreach_set("co", np.random.default_rng(0).permutation(vertices).ravel())
     with pytest.raises(HiSTalkError, match="vertex order is not FLAME's"):
@@ -192,7 +196,9 @@ def test_keys_that_a_cache_silences_are_named(obj, motion, tmp_path):
 
 HIDDEN = {
     "is muted": lambda obj, bag: setattr(obj.data.shape_keys.key_blocks["HiSTalk basis 00"], "mute", True),
-    "Another action": lambda obj, bag: setattr(obj.data.shape_keys.animation_data, "action", bpy.data.actions.new("Other")),
+    "Another action": lambda obj, bag: setattr(
+        obj.data.shape_keys.animation_data, "action", bpy.data.actions.new("Other")
+    ),
     "Curves of the bake are muted": lambda obj, bag: setattr(bag.fcurves[0], "mute", True),
     "group of curves 'HiSTalk' is muted": lambda obj, bag: setattr(bag.groups[0], "mute", True),
     "tick Relative": lambda obj, bag: setattr(obj.data.shape_keys, "use_relative", False),

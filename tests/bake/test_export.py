@@ -6,8 +6,8 @@ import shutil
 import struct
 from types import SimpleNamespace
 
-import bpy  # before addon_utils, which it brings
 import addon_utils
+import bpy  # before addon_utils, which it brings
 import numpy as np
 import pytest
 from assets import SPEECH
@@ -123,9 +123,13 @@ def test_gltf_plays_the_same_weights(baked, head, motion, tmp_path, suffix):
     same = [[i for _, i, _ in rest.find_range(v.co, 1e-6)] for v in back.data.vertices]
     for i, positions in zip(SEEN, expected):
         # 52 deltas of 32 bits are added up here and there.
-        assert max(
-            min(np.abs(positions[j] - position).max() for j in twins) for position, twins in zip(shown(back, i), same)
-        ) < 1e-6
+        assert (
+            max(
+                min(np.abs(positions[j] - position).max() for j in twins)
+                for position, twins in zip(shown(back, i), same)
+            )
+            < 1e-6
+        )
 
 
 def test_gltf_keeps_the_time_at_a_film_s_rate(baked, tmp_path):
@@ -142,9 +146,14 @@ def test_gltf_keeps_the_time_at_a_film_s_rate(baked, tmp_path):
 def state():
     scene, layer = bpy.context.scene, bpy.context.view_layer
     return (
-        {o.name for o in bpy.context.selected_objects}, layer.objects.active.name, scene.frame_current,
-        scene.frame_start, scene.frame_end, addon_utils.check(GLTF), scene.render.fps_base,
-    )  # fmt: skip
+        {o.name for o in bpy.context.selected_objects},
+        layer.objects.active.name,
+        scene.frame_current,
+        scene.frame_start,
+        scene.frame_end,
+        addon_utils.check(GLTF),
+        scene.render.fps_base,
+    )
 
 
 @pytest.mark.parametrize("suffix", [".abc", ".usdc", ".glb"])

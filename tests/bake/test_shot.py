@@ -40,7 +40,9 @@ def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored
         told = evaluated(obj, 101 + 2 + i) - head.vertices - motion.displacements(i, i + 1)[0]
         assert np.linalg.norm(told, axis=1).max() < 0.0003
     for still in (95, 101 + len(motion) + 7):
-        assert np.linalg.norm(evaluated(obj, still) - head.vertices, axis=1).max() < (0.02 if kind == "basis" else 0.0005)
+        assert np.linalg.norm(evaluated(obj, still) - head.vertices, axis=1).max() < (
+            0.02 if kind == "basis" else 0.0005
+        )
     assert bpy.context.scene.sequence_editor.strips[0].frame_final_start == 101 and obj.location.x == 1
     assert bpy.context.scene.render.fps == 25
 

@@ -81,10 +81,17 @@ def plant(folder):
     whole = (folder / "cut.flac").read_bytes()
     (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
     return {
-        "text.wav": "not audio", "empty.wav": "empty", "silent.wav": "silent", "short.wav": "0.1 s", "nan.wav": "no numbers",
-        "long.wav": "an hour or less", "cut.flac": "copy or export", "missing.wav": "check the path",
-        "line 000.wav,../up": "cannot be the name", "line 001.wav,x,fast": "'fps' is 'fast'",
-    }  # fmt: skip
+        "text.wav": "not audio",
+        "empty.wav": "empty",
+        "silent.wav": "silent",
+        "short.wav": "0.1 s",
+        "nan.wav": "no numbers",
+        "long.wav": "an hour or less",
+        "cut.flac": "copy or export",
+        "missing.wav": "check the path",
+        "line 000.wav,../up": "cannot be the name",
+        "line 001.wav,x,fast": "'fps' is 'fast'",
+    }
 
 
 def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
@@ -92,7 +99,9 @@ def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
     faults = plant(folder)
     good = [path.name for path in sorted(folder.glob("line *.wav"))]
     lines = [row for pair in zip(good, [*faults, *[None] * 2]) for row in pair if row]
-    (folder / "jobs.csv").write_text("audio,name,fps\n" + "".join(line + "," * (2 - line.count(",")) + "\n" for line in lines))
+    (folder / "jobs.csv").write_text(
+        "audio,name,fps\n" + "".join(line + "," * (2 - line.count(",")) + "\n" for line in lines)
+    )
     code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out, "--outputs", "pc2,npz")
     assert code == 1 and "12 done, 10 failed" in said and "'fps' is 'fast'" in complained
     assert len(made(out)) == 24 and not list(out.rglob("*.part*")) and not (tmp_path / "up.pc2").exists()
@@ -106,7 +115,9 @@ def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
     frames = round(len(sf.read(folder / "line 005.wav")[0]) / 16_000 * 30)
     with np.load(out / "line 005.npz") as data:
         assert data["displacements"].shape[0] == frames and np.abs(data["displacements"]).max() > 0.003
-    assert done["seconds"] == pytest.approx(frames / 30, abs=0.02) and done["network_s"] > 0 and len(done["outputs"]) == 2
+    assert (
+        done["seconds"] == pytest.approx(frames / 30, abs=0.02) and done["network_s"] > 0 and len(done["outputs"]) == 2
+    )
     for kind in ("png", "svg"):
         assert (out / "report" / f"line 005.{kind}").stat().st_size > 1000
     page = (out / "report.html").read_text()
@@ -170,7 +181,9 @@ def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path):
     undisturbed(torn)
     assert made(torn) == made(whole) and len(made(torn)) == 90
     after = rows(torn)
-    assert all(after[name]["finished"] == finished for name, finished in before.items()), "what was done is not done again"
+    assert all(after[name]["finished"] == finished for name, finished in before.items()), (
+        "what was done is not done again"
+    )
     assert not list(torn.rglob("*.part*"))
 
 
@@ -196,7 +209,10 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
         f"audio,name,outputs,blend,start,bake\nline 000.wav,one/first,{everything},,5,\n"
         f"line 001.wav,second,pc2 blend npz,shot.blend,101,cache\n"
     )
-    assert main.main(["bake", str(SPEECH), "--blend", str(folder / "shot.blend"), "--fps", "25"], standalone_mode=False) is None
+    assert (
+        main.main(["bake", str(SPEECH), "--blend", str(folder / "shot.blend"), "--fps", "25"], standalone_mode=False)
+        is None
+    )
     code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out)
     assert code == 0, complained
     suffixes = {path.suffix for path in (out / "one").iterdir()}
@@ -221,7 +237,9 @@ def test_workers_that_cannot_live_end_the_run(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     code = "import os; from histalk_blender.batch import crew; crew.work = lambda *a: os._exit(3); crew.serve()"
     monkeypatch.setattr(crew, "_command", lambda: [sys.executable, "-c", code])
-    code, _, complained = batch(capfd, clips(tmp_path / "in", 3), "--out", tmp_path / "out", "--workers", "2", "--device", "cpu")
+    code, _, complained = batch(
+        capfd, clips(tmp_path / "in", 3), "--out", tmp_path / "out", "--workers", "2", "--device", "cpu"
+    )
     assert code == 2 and "--workers 1" in complained
     assert [row["state"] for row in rows(tmp_path / "out").values()] == ["waiting"] * 3
 
@@ -247,12 +265,16 @@ def test_a_dry_run_tells_all_and_touches_nothing(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{in}", "--out", "{in}/line 000.wav"], "is a file"), (["--out", "{out}"], "No manifest"),
-        (["{in}", "--out", "{in}/line 000.wav/x"], "name another --out"), (["{in}", "--out", "{out}", "--rows", "9-12"], "no rows"),
-        (["{in}", "--out", "{out}", "--weights", "{in}/none"], "No checkpoint"), (["--out", "{out}", "--status"], "no ledger"),
-        (["{in}", "--out", "{out}", "--device", "tpu"], "no device"), (["--out", "{out}", "--merge"], "no ledgers"),
+        (["{in}", "--out", "{in}/line 000.wav"], "is a file"),
+        (["--out", "{out}"], "No manifest"),
+        (["{in}", "--out", "{in}/line 000.wav/x"], "name another --out"),
+        (["{in}", "--out", "{out}", "--rows", "9-12"], "no rows"),
+        (["{in}", "--out", "{out}", "--weights", "{in}/none"], "No checkpoint"),
+        (["--out", "{out}", "--status"], "no ledger"),
+        (["{in}", "--out", "{out}", "--device", "tpu"], "no device"),
+        (["--out", "{out}", "--merge"], "no ledgers"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_run_ends_with_one_sentence_and_code_2(tmp_path, capfd, arguments, said):
     folder = clips(tmp_path / "in", 1)
     places = {"{in}": str(folder), "{out}": str(tmp_path / "out")}

@@ -35,11 +35,22 @@ function submit(settings) {
 }
 """
 GOOD = {
-    "dialogue": "//dialogue", "dialogue_path": "/mnt/show/dialogue of act 1",
-    "output": "//out", "output_path": "/mnt/show/out 1",
-    "clips": 120, "chunk_size": 50, "outputs": "pc2", "bake": "automatic", "use_blend": False, "object": "",
-    "blendfile": "/mnt/jobs/shot 1.blend", "fps": 23.976, "start": 1001, "device": "auto", "blender_cmd": "{blender}",
-}  # fmt: skip
+    "dialogue": "//dialogue",
+    "dialogue_path": "/mnt/show/dialogue of act 1",
+    "output": "//out",
+    "output_path": "/mnt/show/out 1",
+    "clips": 120,
+    "chunk_size": 50,
+    "outputs": "pc2",
+    "bake": "automatic",
+    "use_blend": False,
+    "object": "",
+    "blendfile": "/mnt/jobs/shot 1.blend",
+    "fps": 23.976,
+    "start": 1001,
+    "device": "auto",
+    "blender_cmd": "{blender}",
+}
 
 
 def run(expression, settings=None):
@@ -78,9 +89,21 @@ def test_commands_are_those_of_the_command_line_and_a_path_with_spaces_is_one_ar
     called = ["--background", "--command", "histalk", "batch", GOOD["dialogue_path"], "--out", GOOD["output_path"]]
     assert report["commands"][0]["parameters"]["args"] == [*called, "--merge"]
     assert chunks[-1]["commands"][0]["parameters"]["args"] == [
-        *called, "--rows", "101-120", "--ledger", "/mnt/show/out 1/ledgers/101-120.sqlite", "--retry-failed",
-        "--outputs", "pc2", "--start", "1001", "--device", "auto", "--fps", "23.976",
-    ]  # fmt: skip
+        *called,
+        "--rows",
+        "101-120",
+        "--ledger",
+        "/mnt/show/out 1/ledgers/101-120.sqlite",
+        "--retry-failed",
+        "--outputs",
+        "pc2",
+        "--start",
+        "1001",
+        "--device",
+        "auto",
+        "--fps",
+        "23.976",
+    ]
 
 
 def test_the_command_line_takes_what_tasks_call_it_with():
@@ -93,15 +116,22 @@ def test_the_command_line_takes_what_tasks_call_it_with():
 
 def test_settings_become_options():
     asked = compiled(
-        outputs="glb; abc", bake="arkit", device="cuda:0,cuda:1", blender_cmd=" /opt/blender 4.5/blender ",
-        use_blend=True, object="Old Man",
-    )  # fmt: skip
+        outputs="glb; abc",
+        bake="arkit",
+        device="cuda:0,cuda:1",
+        blender_cmd=" /opt/blender 4.5/blender ",
+        use_blend=True,
+        object="Old Man",
+    )
     parameters = asked["tasks"][0]["commands"][0]["parameters"]
     assert parameters["exe"] == "/opt/blender 4.5/blender" and "--fps" not in parameters["args"]
     for name, value in {
-        "--outputs": "glb,abc", "--bake": "arkit", "--device": "cuda:0,cuda:1",
-        "--blend": "/mnt/jobs/shot 1.blend", "--object": "Old Man",
-    }.items():  # fmt: skip
+        "--outputs": "glb,abc",
+        "--bake": "arkit",
+        "--device": "cuda:0,cuda:1",
+        "--blend": "/mnt/jobs/shot 1.blend",
+        "--object": "Old Man",
+    }.items():
         assert option(parameters["args"], name) == value
 
 
@@ -140,9 +170,18 @@ def test_settings_are_as_flamenco_describes_them():
     types = {"string": str, "int32": int, "float": float, "bool": bool}
     for setting in settings.values():
         assert set(setting) <= {
-            "key", "type", "subtype", "choices", "propargs", "description", "default", "eval", "evalInfo", "visible",
+            "key",
+            "type",
+            "subtype",
+            "choices",
+            "propargs",
+            "description",
+            "default",
+            "eval",
+            "evalInfo",
+            "visible",
             "required",
-        }  # fmt: skip
+        }
         assert setting.get("visible", "visible") in {"visible", "hidden", "submission", "web"}
         assert setting.get("subtype", "file_path") in {"file_path", "dir_path"}
         assert type(setting.get("default", types[setting["type"]]())) is types[setting["type"]]

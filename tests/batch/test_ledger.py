@@ -109,6 +109,8 @@ def test_its_table_is_the_documented_one(jobs, book):
     ledger.begin(jobs, "m")
     ledger.ended(Outcome("0", "", ("A remark.",), 1.0, 0.1, 0.2, 0.3, ({"path": "0.pc2", "bytes": 4, "sha256": "ab"},)))
     with sqlite3.connect(book) as database:
-        (row,) = database.execute("SELECT state, seconds, decode_s, network_s, write_s, remarks FROM jobs WHERE name = '0'")
+        (row,) = database.execute(
+            "SELECT state, seconds, decode_s, network_s, write_s, remarks FROM jobs WHERE name = '0'"
+        )
     assert row == ("done", 1.0, 0.1, 0.2, 0.3, '["A remark."]')
     assert ledger.rows(["0"])[0]["outputs"] == [{"path": "0.pc2", "bytes": 4, "sha256": "ab"}]

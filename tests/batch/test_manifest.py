@@ -37,8 +37,9 @@ def test_a_row_overrides_the_batch_and_paths_are_the_manifests(folder):
 def test_any_usual_table_is_read(folder, separator):
     path = table(folder, "\ufeffAudio,FPS\r\nen/c d.wav,30\r\n\r\na.wav,25\r\n".replace(",", separator))
     assert [(job.row, job.name, job.fps, job.problems) for job in read_manifest(path, Job())] == [
-        (1, "en/c d", 30, ()), (2, "a", 25, ())
-    ]  # fmt: skip
+        (1, "en/c d", 30, ()),
+        (2, "a", 25, ()),
+    ]
 
 
 def test_lines_of_json_and_a_folder_are_manifests_too(folder):
@@ -53,13 +54,23 @@ def test_lines_of_json_and_a_folder_are_manifests_too(folder):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("gone.wav,", "gone.wav"), (",", "fill in 'audio'"), ("a.wav,name=../a", "'../a' cannot be"),
-        ("a.wav,name=/tmp/a", "cannot be"), ("a.wav,name=x/../../y", "cannot be"), ("a.wav,name=a:b", "cannot be"),
-        ("a.wav,name=.hidden", "cannot be"), ("a.wav,fps=nan", "'fps' is 'nan'"), ("a.wav,fps=0", "from 1 to 240"),
-        ("a.wav,start=1.5", "whole frame"), ("a.wav,outputs=obj", "some of blend"), ("a.wav,bake=all", "one of cache"),
-        ("a.wav,blend=shot.blend", "No .blend"), ("a.wav,object=Head", "fill in 'blend'"), ("a.wav,lips=9", "0 to 2"),
+        ("gone.wav,", "gone.wav"),
+        (",", "fill in 'audio'"),
+        ("a.wav,name=../a", "'../a' cannot be"),
+        ("a.wav,name=/tmp/a", "cannot be"),
+        ("a.wav,name=x/../../y", "cannot be"),
+        ("a.wav,name=a:b", "cannot be"),
+        ("a.wav,name=.hidden", "cannot be"),
+        ("a.wav,fps=nan", "'fps' is 'nan'"),
+        ("a.wav,fps=0", "from 1 to 240"),
+        ("a.wav,start=1.5", "whole frame"),
+        ("a.wav,outputs=obj", "some of blend"),
+        ("a.wav,bake=all", "one of cache"),
+        ("a.wav,blend=shot.blend", "No .blend"),
+        ("a.wav,object=Head", "fill in 'blend'"),
+        ("a.wav,lips=9", "0 to 2"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_row_is_its_own(folder, row, said):
     audio, _, setting = row.partition(",")
     column, _, value = setting.partition("=")
@@ -78,11 +89,14 @@ def test_two_rows_of_one_name_and_too_many_cells_are_told(folder):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("jobs.csv", "audio,fsp\na.wav,1\n", "did you mean 'fps'"), ("jobs.csv", "name\na\n", "no column 'audio'"),
-        ("jobs.csv", "audio\n", "names no clips"), ("jobs.jsonl", '{"audio"', "line 1"), ("jobs.jsonl", "[1]", "line 1"),
+        ("jobs.csv", "audio,fsp\na.wav,1\n", "did you mean 'fps'"),
+        ("jobs.csv", "name\na\n", "no column 'audio'"),
+        ("jobs.csv", "audio\n", "names no clips"),
+        ("jobs.jsonl", '{"audio"', "line 1"),
+        ("jobs.jsonl", "[1]", "line 1"),
         ("jobs.txt", "a.wav", "must be a .csv"),
     ],
-)  # fmt: skip
+)
 def test_a_manifest_that_is_none_is_refused(folder, name, text, said):
     with pytest.raises(HiSTalkError, match=said.replace("'", ".")):
         read_manifest(table(folder, text, name), Job())

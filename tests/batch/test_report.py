@@ -27,10 +27,12 @@ WICKED = '<script>alert("ö")</script>/=a b&#100%?\'x'
 def frames(performance, which: np.ndarray):
     """Some frames of a performance, in any order and number."""
     return replace(
-        performance, motion=replace(performance.motion, weights=performance.motion.weights[which]),
+        performance,
+        motion=replace(performance.motion, weights=performance.motion.weights[which]),
         sparse_displacements=performance.sparse_displacements[which],
-        level_displacements=performance.level_displacements[:, which], gates=performance.gates[:, which],
-    )  # fmt: skip
+        level_displacements=performance.level_displacements[:, which],
+        gates=performance.gates[:, which],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +150,20 @@ def test_pictures_need_no_torch_and_no_bpy():
 def clip(i: int, state: str = "done", **changes) -> dict:
     done = state == "done"
     return {
-        "name": f"shot{i % 7}/clip{i}", "row": i + 2, "audio": f"/in/{i}.wav", "state": state,
-        "error": "" if state != "failed" else f"'/in/{i}.wav' is empty: record it again.", "remarks": [],
-        "settings": {"fps": 25, "lips": 1.2}, "seconds": 10.0 if done else None, "decode_s": 0.1 if done else None,
-        "network_s": 0.5 if done else None, "write_s": 0.4 if done else None, "finished": 1.8e9 if done else None,
+        "name": f"shot{i % 7}/clip{i}",
+        "row": i + 2,
+        "audio": f"/in/{i}.wav",
+        "state": state,
+        "error": "" if state != "failed" else f"'/in/{i}.wav' is empty: record it again.",
+        "remarks": [],
+        "settings": {"fps": 25, "lips": 1.2},
+        "seconds": 10.0 if done else None,
+        "decode_s": 0.1 if done else None,
+        "network_s": 0.5 if done else None,
+        "write_s": 0.4 if done else None,
+        "finished": 1.8e9 if done else None,
         "outputs": [{"path": f"shot{i % 7}/clip{i}.npz", "bytes": 1_230_000, "sha256": f"{i:064x}"}] if done else [],
-    } | changes  # fmt: skip
+    } | changes
 
 
 class Page(HTMLParser):
@@ -205,8 +215,10 @@ def test_every_clip_is_there_the_failed_first(tmp_path):
 
 
 def test_what_users_write_stays_text(tmp_path):
-    rows = [clip(0, name=WICKED, audio=WICKED, remarks=[WICKED, "second"], settings={WICKED: WICKED}),
-            clip(1, "failed", name='"><img src=x onerror=alert(1)>', error="<b>bold</b>")]  # fmt: skip
+    rows = [
+        clip(0, name=WICKED, audio=WICKED, remarks=[WICKED, "second"], settings={WICKED: WICKED}),
+        clip(1, "failed", name='"><img src=x onerror=alert(1)>', error="<b>bold</b>"),
+    ]
     rows[0]["outputs"][0]["path"] = WICKED + ".npz"
     plain = write_report([clip(0), clip(1, "failed")], tmp_path, "pictures")[0]
     expected = {tag: len(Page(plain).all(tag)) for tag in ("script", "img", "b")}

@@ -57,7 +57,9 @@ def may_see(words, tokens, segment, window, valid):
     return seen
 
 
-@pytest.mark.parametrize("tokens, segment, window", [(48, 48, 3), (100, 48, 3), (50, 24, 11), (13, 4, 9), (5, 4, 9), (7, 1, 0)])
+@pytest.mark.parametrize(
+    "tokens, segment, window", [(48, 48, 3), (100, 48, 3), (50, 24, 11), (13, 4, 9), (5, 4, 9), (7, 1, 0)]
+)
 def test_segments_see_their_word_token_and_their_window(tokens, segment, window):
     words = -(-tokens // segment)
     valid = torch.tensor([tokens, max(1, tokens * 2 // 3)])

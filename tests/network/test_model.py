@@ -48,9 +48,14 @@ def test_a_clip_does_not_depend_on_its_batch_mates_or_padding(model, clips):
 @torch.no_grad()
 def test_group_norm_of_the_base_preset_ignores_padding_too(clips):
     config = dataclasses.replace(
-        base(10), conv_dim=(32,) * 7, acoustic_width=64, acoustic_layers=1, acoustic_heads=4,
-        acoustic_feed_forward=64, acoustic_position_kernel=16,
-    )  # fmt: skip
+        base(10),
+        conv_dim=(32,) * 7,
+        acoustic_width=64,
+        acoustic_layers=1,
+        acoustic_heads=4,
+        acoustic_feed_forward=64,
+        acoustic_position_kernel=16,
+    )
     extractor = AcousticExtractor(config).eval()
     alone, tokens = extractor(clips[:1, :20_000], torch.tensor([20_000]))
     padded, _ = extractor(clips, torch.tensor([20_000, 32_000]))
@@ -63,9 +68,14 @@ def test_base_reads_a_local_folder_of_wav2vec2_weights(tmp_path, clips):
     theirs = Wav2Vec2Model(Wav2Vec2Config(**sizes)).eval()
     theirs.save_pretrained(tmp_path)
     ours = dataclasses.replace(
-        base(10, str(tmp_path)), conv_dim=(16,) * 7, acoustic_width=32, acoustic_layers=1, acoustic_heads=4,
-        acoustic_feed_forward=32, hierarchy_layers=(1, 1, 1, 1),
-    )  # fmt: skip
+        base(10, str(tmp_path)),
+        conv_dim=(16,) * 7,
+        acoustic_width=32,
+        acoustic_layers=1,
+        acoustic_heads=4,
+        acoustic_feed_forward=32,
+        hierarchy_layers=(1, 1, 1, 1),
+    )
     model = HiSTalk(ours, pretrained_acoustic=True).eval()
     N = 400 + 320 * 40
     with torch.no_grad():
@@ -118,7 +128,9 @@ def test_a_checkpoint_with_each_branch_by_itself_is_read_too(model, clips, tmp_p
             apart[name] = value[0].clone()
         elif name.startswith(("s2d.decoder.", "s2d.components.")):
             for branch, part in zip(model.s2d.names, value):
-                place = name.replace("s2d.decoder.", f"s2d.branches.{branch}.").replace("components.", f"components.{branch}.")
+                place = name.replace("s2d.decoder.", f"s2d.branches.{branch}.").replace(
+                    "components.", f"components.{branch}."
+                )
                 apart[place] = part.clone()
         else:
             apart[name] = value

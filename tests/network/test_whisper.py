@@ -34,11 +34,20 @@ def whisper():
     torch.manual_seed(0)
     return WhisperModel(
         WhisperConfig(
-            d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, decoder_layers=1,
-            decoder_attention_heads=4, decoder_ffn_dim=64, vocab_size=60, pad_token_id=0, bos_token_id=1,
-            eos_token_id=2, decoder_start_token_id=1,
+            d_model=32,
+            encoder_layers=2,
+            encoder_attention_heads=4,
+            encoder_ffn_dim=64,
+            decoder_layers=1,
+            decoder_attention_heads=4,
+            decoder_ffn_dim=64,
+            vocab_size=60,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            decoder_start_token_id=1,
         )
-    ).eval()  # fmt: skip
+    ).eval()
 
 
 def noise(samples, seed=0):
@@ -85,7 +94,9 @@ def ctranslate2(encoder):
         norms |= {f"{theirs}/self_attention/layer_norm": f"{ours}.self_attn_layer_norm"}
         norms |= {f"{theirs}/ffn/layer_norm": f"{ours}.final_layer_norm"}
     arrays |= {f"{a}/{part}": state[f"{b}.{part}"] for a, b in linears.items() for part in ("weight", "bias")}
-    arrays |= {f"{a}/{x}": state[f"{b}.{y}"] for a, b in norms.items() for x, y in (("gamma", "weight"), ("beta", "bias"))}
+    arrays |= {
+        f"{a}/{x}": state[f"{b}.{y}"] for a, b in norms.items() for x, y in (("gamma", "weight"), ("beta", "bias"))
+    }
 
     def text(value):
         return struct.pack("<H", len(value) + 1) + value.encode() + b"\0"

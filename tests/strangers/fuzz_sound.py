@@ -9,15 +9,30 @@ from io import BytesIO
 
 import numpy as np
 import soundfile as sf
+
 from histalk_blender.audio.reading import read_audio
 from histalk_blender.errors import HiSTalkError
 
 KINDS = [
-    ("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "GSM610"), ("WAV", "G721_32"), ("WAV", "NMS_ADPCM_32"),
-    ("WAV", "IMA_ADPCM"), ("WAVEX", "PCM_24"), ("RF64", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
-    ("OGG", "OPUS"), ("MP3", None), ("AIFF", "PCM_16"), ("AIFF", "DWVW_16"), ("W64", "PCM_16"), ("CAF", "ALAC_16"),
-    ("AU", "G723_24"), ("NIST", "PCM_16"),
-]  # fmt: skip
+    ("WAV", "PCM_16"),
+    ("WAV", "FLOAT"),
+    ("WAV", "GSM610"),
+    ("WAV", "G721_32"),
+    ("WAV", "NMS_ADPCM_32"),
+    ("WAV", "IMA_ADPCM"),
+    ("WAVEX", "PCM_24"),
+    ("RF64", "PCM_16"),
+    ("FLAC", "PCM_16"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+    ("MP3", None),
+    ("AIFF", "PCM_16"),
+    ("AIFF", "DWVW_16"),
+    ("W64", "PCM_16"),
+    ("CAF", "ALAC_16"),
+    ("AU", "G723_24"),
+    ("NIST", "PCM_16"),
+]
 VALUES = [0, 1, 0x7F, 0x80, 0xFF]
 
 

@@ -43,22 +43,30 @@ def write_m4a(sound: Path, path: Path, rate: int, channels: int, length: int) ->
 
     def moov(place):
         table = box(
-            b"stbl", box(b"stsd", bytes(4), struct.pack(">I", 1), entry),
-            full(b"stts", "III", 1, len(frames), 1024), full(b"stsc", "IIII", 1, 1, len(frames), 1),
-            full(b"stsz", f"II{len(frames)}I", 0, len(frames), *map(len, frames)), full(b"stco", "II", 1, place),
-        )  # fmt: skip
+            b"stbl",
+            box(b"stsd", bytes(4), struct.pack(">I", 1), entry),
+            full(b"stts", "III", 1, len(frames), 1024),
+            full(b"stsc", "IIII", 1, 1, len(frames), 1),
+            full(b"stsz", f"II{len(frames)}I", 0, len(frames), *map(len, frames)),
+            full(b"stco", "II", 1, place),
+        )
         here = box(b"dinf", box(b"dref", bytes(4), struct.pack(">I", 1), full(b"url ", "", flags=1)))
         media = box(
-            b"mdia", full(b"mdhd", "IIIIHH", 0, 0, rate, 1024 * len(frames), 0x55C4, 0),
-            full(b"hdlr", "I4s12xx", 0, b"soun"), box(b"minf", full(b"smhd", "HH", 0, 0), here, table),
-        )  # fmt: skip
+            b"mdia",
+            full(b"mdhd", "IIIIHH", 0, 0, rate, 1024 * len(frames), 0x55C4, 0),
+            full(b"hdlr", "I4s12xx", 0, b"soun"),
+            box(b"minf", full(b"smhd", "HH", 0, 0), here, table),
+        )
         return box(
-            b"moov", full(b"mvhd", "IIIIIH10x36s24xI", 0, 0, rate, length, 0x10000, 0x100, MATRIX, 2),
+            b"moov",
+            full(b"mvhd", "IIIIIH10x36s24xI", 0, 0, rate, length, 0x10000, 0x100, MATRIX, 2),
             box(
-                b"trak", full(b"tkhd", "IIIIIQHHHH36sII", 0, 0, 1, 0, length, 0, 0, 0, 0x100, 0, MATRIX, 0, 0, flags=3),
-                box(b"edts", full(b"elst", "IIiI", 1, length, PRIMING, 0x10000)), media,
+                b"trak",
+                full(b"tkhd", "IIIIIQHHHH36sII", 0, 0, 1, 0, length, 0, 0, 0, 0x100, 0, MATRIX, 0, 0, flags=3),
+                box(b"edts", full(b"elst", "IIiI", 1, length, PRIMING, 0x10000)),
+                media,
             ),
-        )  # fmt: skip
+        )
 
     head = box(b"ftyp", b"M4A \0\0\0\0M4A mp42isom")
     path.write_bytes(head + moov(len(head) + len(moov(0)) + 8) + box(b"mdat", *frames))

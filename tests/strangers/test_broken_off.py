@@ -9,8 +9,8 @@ import pytest
 
 from histalk_blender import addon
 from histalk_blender.addon import bake_job as jobs
-from histalk_blender.addon import operators, running
 from histalk_blender.addon import live_style as restyle
+from histalk_blender.addon import operators, running
 from histalk_blender.bake.ownership import has_bake
 from histalk_blender.synthesis.engine import Take
 
@@ -152,13 +152,12 @@ def test_a_discard_that_raises_does_not_hold_the_way(blender, ordered, monkeypat
     free(blender, ordered)
 
 
-STAGES = {
-    "apply": "the scene's slices begin",
-    "report": "what was made is looked at",
-}
+STAGES = {"apply": "the scene's slices begin", "report": "what was made is looked at"}
 
 
-@pytest.mark.parametrize("error", [KeyError("jawOpen"), ReferenceError("StructRNA"), RuntimeError("no context"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [KeyError("jawOpen"), ReferenceError("StructRNA"), RuntimeError("no context"), MemoryError()]
+)
 @pytest.mark.parametrize("stage", STAGES)
 def test_any_exception_of_any_stage_is_shown_and_nothing_runs_after_it(blender, ordered, monkeypatch, stage, error):
     def broken(*_):
@@ -223,7 +222,12 @@ def test_a_slider_whose_bake_breaks_off_stops_its_timer_and_tells(blender, order
     def broken(*_, **__):
         raise KeyError("jawOpen")
 
-    for where, name in ((jobs, "apply"), (restyle, "plan_bake"), (restyle, "find_object"), (running, "why_nothing_moves")):
+    for where, name in (
+        (jobs, "apply"),
+        (restyle, "plan_bake"),
+        (restyle, "find_object"),
+        (running, "why_nothing_moves"),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, broken)
             ordered.histalk.lips = ordered.histalk.lips + 0.1

@@ -17,7 +17,9 @@ def spoken(blender, obj):
     return np.stack([blender.vertices(obj, frame) for frame in (20, 40, 60)])
 
 
-@pytest.mark.parametrize("first, then", [("Head L", "Head_L"), ("Head", "head"), ("a:b", "a?b"), ("\u00e9", "e\u0301"), ("x" * 60, "X" * 60)])
+@pytest.mark.parametrize(
+    "first, then", [("Head L", "Head_L"), ("Head", "head"), ("a:b", "a?b"), ("\u00e9", "e\u0301"), ("x" * 60, "X" * 60)]
+)
 def test_heads_of_like_names_keep_their_caches(blender, tmp_path, first, then):
     blender.add_strip()
     heads = []

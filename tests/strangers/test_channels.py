@@ -11,9 +11,9 @@ import soundfile as sf
 from assets import SPEECH
 
 from histalk_blender.addon import bake_job as job
+from histalk_blender.audio.channels import read_channel
 from histalk_blender.audio.reading import check_header, read_audio
 from histalk_blender.batch.manifest import Job, read_manifest
-from histalk_blender.audio.channels import read_channel
 from histalk_blender.errors import HiSTalkError
 
 HISTALK = Path(sys.executable).with_name("histalk")
@@ -44,8 +44,13 @@ def many(tracks, tmp_path):
 
 def test_each_speaker_is_a_channel(stereo, many, tracks):
     for path, channel, track in (
-        (stereo, "left", 0), (stereo, "right", 1), (many, "left", 0), (many, "right", 1), (many, "3", 2), (many, "6", 5)
-    ):  # fmt: skip
+        (stereo, "left", 0),
+        (stereo, "right", 1),
+        (many, "left", 0),
+        (many, "right", 1),
+        (many, "3", 2),
+        (many, "6", 5),
+    ):
         np.testing.assert_array_equal(read_audio(path, channel=channel), tracks[:, track])
         check_header(path, channel)
     np.testing.assert_allclose(read_audio(stereo), tracks[:, :2].mean(1), atol=1e-6)
@@ -62,9 +67,10 @@ def test_a_mono_sound_has_its_only_channel_on_both_sides(tmp_path, tracks):
 def test_a_channel_that_is_not_there_is_refused_with_those_that_are(stereo, many, tmp_path, tracks):
     sf.write(tmp_path / "one.wav", tracks[:, 0], 16_000)
     for path, channel, says in (
-        (stereo, "3", "both.wav' has 2 channels and no number 3"), (many, "7", "six.wav' has 6 channels"),
+        (stereo, "3", "both.wav' has 2 channels and no number 3"),
+        (many, "7", "six.wav' has 6 channels"),
         (tmp_path / "one.wav", "4", "one.wav' has only one channel"),
-    ):  # fmt: skip
+    ):
         for read in (read_audio, check_header):
             with pytest.raises(HiSTalkError, match=says):
                 read(path, channel=channel)
@@ -79,7 +85,9 @@ def test_what_is_broken_in_another_channel_does_not_matter(tmp_path, tracks):
         read_audio(tmp_path / "a.wav", channel="right")
 
 
-@pytest.mark.parametrize("word, found", [("Left", "left"), (" RIGHT ", "right"), (1, "left"), ("2", "right"), ("03", "3")])
+@pytest.mark.parametrize(
+    "word, found", [("Left", "left"), (" RIGHT ", "right"), (1, "left"), ("2", "right"), ("03", "3")]
+)
 def test_words_and_numbers_name_channels(word, found):
     assert read_channel(word) == found
 

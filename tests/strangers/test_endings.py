@@ -104,7 +104,19 @@ def test_ctrl_c_while_a_film_is_drawn_ends_it(clips, tmp_path):
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_workers_end_with_the_one_who_started_them(clips, tmp_path, number, code):
-    command = [sys.executable, "-c", RUN, "batch", clips, "--out", tmp_path / "out", "--workers", "2", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-c",
+        RUN,
+        "batch",
+        clips,
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        "2",
+        "--device",
+        "cpu",
+    ]
     with subprocess.Popen(command, env=HERE, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: len(list((tmp_path / "out").rglob("*.pc2"))) >= 1)
         workers = children_of(process.pid)

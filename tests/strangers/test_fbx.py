@@ -57,7 +57,14 @@ def read_back(path, importer, fps=30, base=1.0):
 
 
 def all_blocks():
-    data = (bpy.data.objects, bpy.data.meshes, bpy.data.shape_keys, bpy.data.actions, bpy.data.scenes, bpy.data.materials)
+    data = (
+        bpy.data.objects,
+        bpy.data.meshes,
+        bpy.data.shape_keys,
+        bpy.data.actions,
+        bpy.data.scenes,
+        bpy.data.materials,
+    )
     return [[block.name for block in blocks] for blocks in data]
 
 

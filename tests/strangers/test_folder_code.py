@@ -12,9 +12,23 @@ from assets import SPEECH
 from histalk_blender.runtime import children
 
 NAMES = (
-    "signal", "json", "random", "types", "runpy", "ctypes", "threading", "sitecustomize", "usercustomize", "numpy",
-    "torch", "soundfile", "click", "bpy", "pip", "histalk_blender",
-)  # fmt: skip
+    "signal",
+    "json",
+    "random",
+    "types",
+    "runpy",
+    "ctypes",
+    "threading",
+    "sitecustomize",
+    "usercustomize",
+    "numpy",
+    "torch",
+    "soundfile",
+    "click",
+    "bpy",
+    "pip",
+    "histalk_blender",
+)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import soundfile as sf
 from assets import SPEECH
 from mp4 import write_m4a
 
-from histalk_blender.audio import conversion as foreign
 from histalk_blender.addon import bake_job as job
+from histalk_blender.audio import conversion as foreign
 from histalk_blender.audio.reading import check_header, read_audio
 from histalk_blender.batch.folder import search_folder
 from histalk_blender.batch.manifest import Job, read_manifest
@@ -35,9 +35,11 @@ def spoken_files(tmp_path_factory):
     found["mp4"].write_bytes(m4a.read_bytes())
     found["mov"].write_bytes(m4a.read_bytes().replace(b"M4A ", b"qt  "))
     for name, container, codec in (
-        ("mka", aud.CONTAINER_MATROSKA, aud.CODEC_FLAC), ("mkv", aud.CONTAINER_MATROSKA, aud.CODEC_AAC),
-        ("oga", aud.CONTAINER_OGG, aud.CODEC_FLAC), ("ac3", aud.CONTAINER_AC3, aud.CODEC_AC3),
-    ):  # fmt: skip
+        ("mka", aud.CONTAINER_MATROSKA, aud.CODEC_FLAC),
+        ("mkv", aud.CONTAINER_MATROSKA, aud.CODEC_AAC),
+        ("oga", aud.CONTAINER_OGG, aud.CODEC_FLAC),
+        ("ac3", aud.CONTAINER_AC3, aud.CODEC_AC3),
+    ):
         found[name] = folder / f"{container}.{name}"
         aud.Sound(str(wav)).write(str(found[name]), RATE, 1, aud.FORMAT_S16, container, codec, 192_000, 1 << 16)
     return found
@@ -71,16 +73,21 @@ def test_a_part_of_an_m4a_and_a_packed_one_are_that_sound_too(spoken_files):
 def test_without_blender_one_sentence_says_what_to_do(spoken_files, monkeypatch):
     monkeypatch.setattr(foreign, "is_there", lambda: False)
     for read in (read_audio, check_header):
-        with pytest.raises(HiSTalkError, match="line.m4a' is of a kind that Blender reads: pip install .*convert it to wav"):
+        with pytest.raises(
+            HiSTalkError, match="line.m4a' is of a kind that Blender reads: pip install .*convert it to wav"
+        ):
             read(spoken_files["m4a"])
 
 
 def test_what_blender_cannot_read_either_is_refused_by_name(spoken_files, tmp_path):
     data = spoken_files["m4a"].read_bytes()
     for name, content in (
-        ("cut.m4a", data[: len(data) // 2].replace(b"moov", b"free")), ("list.m4a", b"#EXTM3U\n/etc/passwd\n"),
-        ("empty.mp4", b""), ("text.mkv", b"not a film"), ("magic.mkv", b"\x1aE\xdf\xa3" + bytes(5000)),
-    ):  # fmt: skip
+        ("cut.m4a", data[: len(data) // 2].replace(b"moov", b"free")),
+        ("list.m4a", b"#EXTM3U\n/etc/passwd\n"),
+        ("empty.mp4", b""),
+        ("text.mkv", b"not a film"),
+        ("magic.mkv", b"\x1aE\xdf\xa3" + bytes(5000)),
+    ):
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(HiSTalkError, match=name) as caught:
@@ -111,14 +118,30 @@ def test_the_panels_file_may_be_an_m4a(blender, spoken_files, stored_take, monke
 
 
 def test_a_folder_says_what_it_leaves_out(spoken_files, tmp_path, monkeypatch):
-    for name in ("a.wav", "a.m4a", "b.m4a", "c/d.mkv", "._a.wav", "notes.txt", "x.aup3", "e.wav", "e.mp4", "out/f.mp4", "out/g.wav"):
+    for name in (
+        "a.wav",
+        "a.m4a",
+        "b.m4a",
+        "c/d.mkv",
+        "._a.wav",
+        "notes.txt",
+        "x.aup3",
+        "e.wav",
+        "e.mp4",
+        "out/f.mp4",
+        "out/g.wav",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(spoken_files["wav"].read_bytes()[:99])
     (tmp_path / "elsewhere").symlink_to(spoken_files["wav"].parent)
     found = search_folder(tmp_path, tmp_path / "out")
     assert found.sounds == ["a.wav", "b.m4a", "c/d.mkv", "e.wav"]
     told = " | ".join(found.left_out)
-    assert "2 files (a.m4a, e.mp4) beside" in told and "1 hidden file (._a.wav)" in told and "1 linked folder (elsewhere)" in told
+    assert (
+        "2 files (a.m4a, e.mp4) beside" in told
+        and "1 hidden file (._a.wav)" in told
+        and "1 linked folder (elsewhere)" in told
+    )
     assert "2 files of other kinds (1 .aup3, 1 .txt)" in told and "Blender" not in told
     assert [each.name for each in read_manifest(tmp_path, Job(), tmp_path / "out")] == ["a", "b", "c/d", "e"]
     monkeypatch.setattr(foreign, "is_there", lambda: False)
@@ -137,11 +160,16 @@ def test_the_command_line_speaks_an_m4a_though_it_needs_no_blender_itself(spoken
     (tmp_path / "in" / "readme.md").write_text("no sound")
     done = subprocess.run(
         [HISTALK, "batch", "in", "--out", "out", "--outputs", "npz"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 1, done.stderr
     assert "left out of 'in': 1 file of other kinds (1 .md)" in done.stderr
-    assert "'in/mute.mkv' has no sound" in done.stderr.replace(str(tmp_path) + "/", "") and "Traceback" not in done.stderr
+    assert (
+        "'in/mute.mkv' has no sound" in done.stderr.replace(str(tmp_path) + "/", "") and "Traceback" not in done.stderr
+    )
     moved = {name: np.load(tmp_path / "out" / f"{name}.npz")["displacements"] for name in ("wav", "m4a")}
     frames = min(map(len, moved.values()))
     assert abs(len(moved["wav"]) - len(moved["m4a"])) <= 1

@@ -21,7 +21,9 @@ def disk(tmp_path):
     place.mkdir()
 
     def sized(size):
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True).returncode:
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True
+        ).returncode:
             pytest.skip("no file system may be mounted here")
         return place
 
@@ -36,10 +38,17 @@ def disk(tmp_path):
     ("kind", "bake", "size"),
     [
         # Where Blender fails, it takes its unfinished file away, and then there is room again.
-        ("blend", "basis", "1300k"), ("blend", "keys", "2m"), ("blend", "keys", "3m"), ("blend", "cache", "3m"),
-        ("abc", "basis", "2m"), ("usd", "basis", "2m"), ("glb", "arkit", "3m"), ("pc2", "basis", "1m"), ("npz", "basis", "1m"),
+        ("blend", "basis", "1300k"),
+        ("blend", "keys", "2m"),
+        ("blend", "keys", "3m"),
+        ("blend", "cache", "3m"),
+        ("abc", "basis", "2m"),
+        ("usd", "basis", "2m"),
+        ("glb", "arkit", "3m"),
+        ("pc2", "basis", "1m"),
+        ("npz", "basis", "1m"),
     ],
-)  # fmt: skip
+)
 def test_a_full_disk_is_no_fault_of_the_clip(stored_take, disk, kind, bake, size):
     performance = replace(stored_take.performance, motion=stored_take.performance.motion.between(0, 40))
     place, job = disk(size), Job(row=1, name="line", audio=SPEECH, bake=bake, outputs=(kind,))

@@ -207,7 +207,9 @@ class Window:
         return {"RUNNING_MODAL"}
 
 
-@pytest.mark.parametrize("cls, button", [(operators.HISTALK_OT_bake, "Bake"), (operators.HISTALK_OT_remove_bake, "Remove")])
+@pytest.mark.parametrize(
+    "cls, button", [(operators.HISTALK_OT_bake, "Bake"), (operators.HISTALK_OT_remove_bake, "Remove")]
+)
 def test_in_a_window_the_button_asks_first(blender, monkeypatch, cls, button):
     from types import SimpleNamespace
 

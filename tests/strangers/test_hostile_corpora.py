@@ -8,12 +8,12 @@ import pytest
 
 pytest.importorskip("torch", reason="no torch for this Python here")
 
-from histalk_blender.errors import HiSTalkError  # noqa: E402
-from histalk_blender.head.head import load_head  # noqa: E402
-from histalk_blender.training.examples.arrays import read_npy  # noqa: E402
-from histalk_blender.training.examples.batches import load_clips  # noqa: E402
-from histalk_blender.training.datasets.base import read_frames, read_indices  # noqa: E402
-from histalk_blender.training.pretraining.whisper import read_encoder  # noqa: E402
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.head.head import load_head
+from histalk_blender.training.datasets.base import read_frames, read_indices
+from histalk_blender.training.examples.arrays import read_npy
+from histalk_blender.training.examples.batches import load_clips
+from histalk_blender.training.pretraining.whisper import read_encoder
 
 
 def npy(header, data=b"\0" * 96, version=b"\x01\x00"):
@@ -80,12 +80,32 @@ def test_a_mask_of_truth_values_is_not_taken_for_indices(tmp_path):
         read_indices(tmp_path / "lips.npy", 4)
 
 
-ROW = {"id": "a", "source": "x", "speaker": "x", "split": "train", "offset": 0, "samples": 16_000, "phones": [["AA", 0, 1]]}
+ROW = {
+    "id": "a",
+    "source": "x",
+    "speaker": "x",
+    "split": "train",
+    "offset": 0,
+    "samples": 16_000,
+    "phones": [["AA", 0, 1]],
+}
 BROKEN = [
-    {"offset": -1}, {"offset": 1}, {"samples": 0}, {"samples": 10**12}, {"samples": "16000"}, {"offset": True}, {"phones": 5},
-    {"phones": [["AA", 0]]}, {"phones": [["AA", 1, 0]]}, {"phones": [["AA", 0, float("nan")]]}, {"phones": [[["AA"], 0, 1]]},
-    {"split": None}, {"speaker": 5}, {"unsure": [[1, "x"]]}, {"phones": None},
-]  # fmt: skip
+    {"offset": -1},
+    {"offset": 1},
+    {"samples": 0},
+    {"samples": 10**12},
+    {"samples": "16000"},
+    {"offset": True},
+    {"phones": 5},
+    {"phones": [["AA", 0]]},
+    {"phones": [["AA", 1, 0]]},
+    {"phones": [["AA", 0, float("nan")]]},
+    {"phones": [[["AA"], 0, 1]]},
+    {"split": None},
+    {"speaker": 5},
+    {"unsure": [[1, "x"]]},
+    {"phones": None},
+]
 
 
 @pytest.mark.parametrize("change", BROKEN)
@@ -115,11 +135,22 @@ def encoder(*variables):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0" * 12, b"\xff" * 64, encoder((b"a", [2], 4, 4_000_000_000, b"")), encoder((b"a", [3], 4, 4, b"\0" * 4)),
-     encoder((b"a", [2], 4, 4, b"\0\x7c\0\0")), encoder((b"\xff", [2], 4, 4, b"\0" * 4)), encoder(),
-     encoder((b"encoder/layer_0/ffn/linear_0/weight", [], 4, 2, b"\0\0"), (b"encoder/position_encodings/encodings", [1], 4, 2, b"\0\0"),
-             (b"encoder/layer_0/self_attention/linear_0/weight", [], 4, 2, b"\0\0"))],
-)  # fmt: skip
+    [
+        b"",
+        b"\0" * 12,
+        b"\xff" * 64,
+        encoder((b"a", [2], 4, 4_000_000_000, b"")),
+        encoder((b"a", [3], 4, 4, b"\0" * 4)),
+        encoder((b"a", [2], 4, 4, b"\0\x7c\0\0")),
+        encoder((b"\xff", [2], 4, 4, b"\0" * 4)),
+        encoder(),
+        encoder(
+            (b"encoder/layer_0/ffn/linear_0/weight", [], 4, 2, b"\0\0"),
+            (b"encoder/position_encodings/encodings", [1], 4, 2, b"\0\0"),
+            (b"encoder/layer_0/self_attention/linear_0/weight", [], 4, 2, b"\0\0"),
+        ),
+    ],
+)
 def test_an_encoder_that_is_none_is_named(tmp_path, data):
     (tmp_path / "model.bin").write_bytes(data)
     with pytest.raises(HiSTalkError, match="No Whisper encoder at") as found:

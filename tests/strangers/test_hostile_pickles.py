@@ -15,9 +15,7 @@ pytest.importorskip("torch", reason="no torch for this Python here")
 ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
 F4 = b"cnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
 # A record of one object whose flags deny that it holds a pointer: NumPy then takes eight bytes of the file for one.
-POINTER = (
-    b"cnumpy\ndtype\n(U\x02V8K\x00K\x01tR(K\x03U\x01|N(U\x01at}U\x01a(cnumpy\ndtype\n(U\x02O8K\x00K\x01tRK\x00tsK\x08K\x01K\x00tb"
-)
+POINTER = b"cnumpy\ndtype\n(U\x02V8K\x00K\x01tR(K\x03U\x01|N(U\x01at}U\x01a(cnumpy\ndtype\n(U\x02O8K\x00K\x01tRK\x00tsK\x08K\x01K\x00tb"
 
 
 def subject(value):
@@ -58,7 +56,14 @@ ATTACKS = {
     "integer of a million digits": subject(b"L" + b"9" * 10**6 + b"L\n"),
     "huge memo": b"\x80\x02}r\xff\xff\xff\xff" + b"j\xff\xff\xff\x7fs.",
     "repeated encoding": subject(
-        b"]X" + (2**17).to_bytes(4, "little") + b"\xc3\xbf" * 2**16 + b"q\x01h\x01" + b"0" + b"(" + b"c_codecs\nencode\nh\x01U\x06latin1\x86R" * 5000 + b"e"
+        b"]X"
+        + (2**17).to_bytes(4, "little")
+        + b"\xc3\xbf" * 2**16
+        + b"q\x01h\x01"
+        + b"0"
+        + b"("
+        + b"c_codecs\nencode\nh\x01U\x06latin1\x86R" * 5000
+        + b"e"
     ),
     "repeated array": subject(
         b"]U\xf0" + b"a" * 240 + b"q\x010" + F4 + b"q\x020(" + (ARRAY + b"(K\x01(K<th\x02\x89h\x01tb") * 20_000 + b"e"

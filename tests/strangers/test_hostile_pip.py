@@ -17,7 +17,7 @@ from histalk_blender.runtime import pytorch as environment
 ROOT = Path(__file__).parents[2]
 
 
-def test_settings_that_send_packages_elsewhere_do_not_count(bare, index, folder, tmp_path, monkeypatch):  # noqa: F811
+def test_settings_that_send_packages_elsewhere_do_not_count(bare, index, folder, tmp_path, monkeypatch):
     loot = tmp_path / "loot"
     loot.mkdir()
     other = tmp_path / "python"
@@ -31,11 +31,20 @@ def test_settings_that_send_packages_elsewhere_do_not_count(bare, index, folder,
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     hostile = {
-        "PIP_DRY_RUN": "1", "PIP_PYTHON": other, "PIP_TARGET": loot / "target", "PIP_ROOT": loot / "root",
-        "PIP_PREFIX": loot / "prefix", "PIP_REPORT": loot / "report", "PIP_LOG": loot / "log", "PIP_USER": "1",
+        "PIP_DRY_RUN": "1",
+        "PIP_PYTHON": other,
+        "PIP_TARGET": loot / "target",
+        "PIP_ROOT": loot / "root",
+        "PIP_PREFIX": loot / "prefix",
+        "PIP_REPORT": loot / "report",
+        "PIP_LOG": loot / "log",
+        "PIP_USER": "1",
         "PIP_CONSTRAINT": "/none",
-        "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONPATH": loot, "PIP_CACHE_DIR": loot / "cache", "PIP_SRC": loot,
-    }  # fmt: skip
+        "PIP_REQUIRE_VIRTUALENV": "1",
+        "PYTHONPATH": loot,
+        "PIP_CACHE_DIR": loot / "cache",
+        "PIP_SRC": loot,
+    }
     for name, value in hostile.items():
         monkeypatch.setenv(name, str(value))
     job = install(folder)
@@ -45,8 +54,7 @@ def test_settings_that_send_packages_elsewhere_do_not_count(bare, index, folder,
 
 
 @pytest.mark.parametrize("flaw", ["raise ImportError('a library is missing')", "import os; os.abort()"])
-def test_a_torch_that_cannot_be_imported_is_not_installed(bare, index, folder, flaw):  # noqa: F811
-
+def test_a_torch_that_cannot_be_imported_is_not_installed(bare, index, folder, flaw):
 
     (index / "torch-2.13.0+cpu-py3-none-any.whl").unlink()
     make_wheel(index, "torch", "2.13.0+cpu", COMPILED)
@@ -72,7 +80,7 @@ time.sleep(60)
 """
 
 
-def test_pip_ends_with_the_process_that_started_it(bare, folder, tmp_path):  # noqa: F811
+def test_pip_ends_with_the_process_that_started_it(bare, folder, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         index_url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
         env = os.environ | {"PIP_INDEX_URL": index_url, "PIP_CONFIG_FILE": os.devnull}

@@ -11,9 +11,9 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
+from histalk_blender.audio.clip import Sound, open_sound
 from histalk_blender.audio.reading import check_header, normalise_level, read_audio
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.audio.clip import Sound, open_sound
 
 RATE = 16_000
 GIGABYTE = 1 << 30
@@ -57,18 +57,29 @@ def refused(path, says):
         ("zeros.wav", b"RIFF\xff\xff\xff\xffWAVE", 4 * GIGABYTE),
         ("zeros.aiff", b"FORM\xff\xff\xff\xffAIFF", GIGABYTE),
         ("zeros.w64", b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000") + bytes(24), GIGABYTE),
-        ("zeros.caf", b"caff\0\1\0\0", GIGABYTE), ("zeros.flac", b"fLaC", GIGABYTE), ("zeros.ogg", b"OggS", GIGABYTE),
-        ("zeros.au", b".snd" + b"\xff" * 8 + bytes(12), GIGABYTE), ("zeros.mp3", b"\xff\xfb\x90\x64", GIGABYTE),
-        ("zeros.sph", b"NIST_1A\n   1024\n", GIGABYTE), ("chunks.wav", wav(before=b"junk\0\0\0\0" * 500_000), None),
+        ("zeros.caf", b"caff\0\1\0\0", GIGABYTE),
+        ("zeros.flac", b"fLaC", GIGABYTE),
+        ("zeros.ogg", b"OggS", GIGABYTE),
+        ("zeros.au", b".snd" + b"\xff" * 8 + bytes(12), GIGABYTE),
+        ("zeros.mp3", b"\xff\xfb\x90\x64", GIGABYTE),
+        ("zeros.sph", b"NIST_1A\n   1024\n", GIGABYTE),
+        ("chunks.wav", wav(before=b"junk\0\0\0\0" * 500_000), None),
         ("list.wav", wav(before=b"LIST\xf0\xff\xff\xffINFOIART\xff\xff\xff\x7f" + b"x" * 60), None),
-        ("rate.wav", wav(rate=1), None), ("rate.wav", wav(rate=100), None), ("rate.wav", wav(rate=2_000_000_000), None),
-        ("rate.wav", wav(rate=4_000_000_000), None), ("rate.wav", wav(rate=0), None), ("none.wav", wav(channels=0), None),
-        ("many.wav", wav(bytes(2048 * RATE), channels=1024), None), ("most.wav", wav(channels=65_535), None),
-        ("bits.wav", wav(bits=999), None), ("hours.wav", wav(b"", size=0xFFFFFFFF), 2 * GIGABYTE),
-        ("raw.raw", b"no header at all" * 999, None), ("raw.vox", b"no header at all" * 999, None),
+        ("rate.wav", wav(rate=1), None),
+        ("rate.wav", wav(rate=100), None),
+        ("rate.wav", wav(rate=2_000_000_000), None),
+        ("rate.wav", wav(rate=4_000_000_000), None),
+        ("rate.wav", wav(rate=0), None),
+        ("none.wav", wav(channels=0), None),
+        ("many.wav", wav(bytes(2048 * RATE), channels=1024), None),
+        ("most.wav", wav(channels=65_535), None),
+        ("bits.wav", wav(bits=999), None),
+        ("hours.wav", wav(b"", size=0xFFFFFFFF), 2 * GIGABYTE),
+        ("raw.raw", b"no header at all" * 999, None),
+        ("raw.vox", b"no header at all" * 999, None),
         ("list.m4a", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", None),
     ],
-)  # fmt: skip
+)
 def test_a_header_that_cannot_be_true_is_refused_by_what_it_says_alone(tmp_path, name, start, size):
     path = stored(tmp_path / name, start, size)
     refused(path, ".")
@@ -107,8 +118,11 @@ def test_memory_stays_small_whatever_a_file_holds_or_promises(tmp_path, voice3):
     names = ["sparse.mp3", "unsized.mp3", "tag.mp3", "pictures.flac", "sparse.ogg", "wide.wav"]
     done = subprocess.run(
         [sys.executable, "-c", code, *(str(tmp_path / name) for name in names)],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and len(lines) == 6, done.stderr
     assert "hour or less" in lines[1]
@@ -150,10 +164,24 @@ def test_an_ogg_whose_last_page_lies_does_not_lose_its_end_in_silence(tmp_path, 
 
 @pytest.mark.parametrize(
     "form, codec",
-    [("WAV", "GSM610"), ("WAV", "G721_32"), ("WAV", "NMS_ADPCM_16"), ("WAV", "NMS_ADPCM_24"), ("WAV", "NMS_ADPCM_32"),
-     ("WAV", "IMA_ADPCM"), ("WAV", "MS_ADPCM"), ("WAV", "ULAW"), ("AIFF", "GSM610"), ("AIFF", "DWVW_16"),
-     ("AU", "G721_32"), ("AU", "G723_24"), ("AU", "G723_40"), ("W64", "GSM610"), ("CAF", "ALAC_16")],
-)  # fmt: skip
+    [
+        ("WAV", "GSM610"),
+        ("WAV", "G721_32"),
+        ("WAV", "NMS_ADPCM_16"),
+        ("WAV", "NMS_ADPCM_24"),
+        ("WAV", "NMS_ADPCM_32"),
+        ("WAV", "IMA_ADPCM"),
+        ("WAV", "MS_ADPCM"),
+        ("WAV", "ULAW"),
+        ("AIFF", "GSM610"),
+        ("AIFF", "DWVW_16"),
+        ("AU", "G721_32"),
+        ("AU", "G723_24"),
+        ("AU", "G723_40"),
+        ("W64", "GSM610"),
+        ("CAF", "ALAC_16"),
+    ],
+)
 def test_telephone_codecs_are_read_though_they_cannot_be_sought_in(tmp_path, voice3, form, codec):
     samples = voice3[::2]
     path = written(tmp_path / "a.sound", samples, 8000, format=form, subtype=codec)
@@ -231,7 +259,9 @@ def test_any_damage_ends_in_sound_or_in_one_sentence():
     """The decoder's process lives, too; more by hand: `python tests/strangers/fuzz_sound.py SEED COUNT`."""
     script = Path(__file__).with_name("fuzz_sound.py")
     env = {**os.environ, "PYTHONPATH": str(script.parents[2])}
-    done = subprocess.run([sys.executable, str(script), "7", "360"], capture_output=True, text=True, timeout=120, env=env)
+    done = subprocess.run(
+        [sys.executable, str(script), "7", "360"], capture_output=True, text=True, timeout=120, env=env
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     read, refusals = map(int, done.stdout.split())
     assert read + refusals == 360 and read > 50 and refusals > 50

@@ -19,12 +19,12 @@ from assets import SPEECH
 
 torch = pytest.importorskip("torch", reason="no torch for this Python here")
 
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import save_file
 
-from histalk_blender.errors import HiSTalkError  # noqa: E402
-from histalk_blender.network import HiSTalk, HiSTalkConfig, load_checkpoint, save_checkpoint, small, wave  # noqa: E402
-from histalk_blender.synthesis import Stream, synthesize, synthesize_many  # noqa: E402
-from histalk_blender.synthesis.checks import FURTHEST  # noqa: E402
+from histalk_blender.errors import HiSTalkError
+from histalk_blender.network import HiSTalk, HiSTalkConfig, load_checkpoint, save_checkpoint, small, wave
+from histalk_blender.synthesis import Stream, synthesize, synthesize_many
+from histalk_blender.synthesis.checks import FURTHEST
 
 HISTALK = Path(sys.executable).with_name("histalk")
 
@@ -34,9 +34,15 @@ def network():
     """A small network for the bundled head."""
     torch.manual_seed(0)
     config = dataclasses.replace(
-        small(5123), acoustic_width=64, acoustic_layers=1, acoustic_heads=2, acoustic_feed_forward=64, hierarchy_width=64,
-        branch_width=32, dense_components=4,
-    )  # fmt: skip
+        small(5123),
+        acoustic_width=64,
+        acoustic_layers=1,
+        acoustic_heads=2,
+        acoustic_feed_forward=64,
+        hierarchy_width=64,
+        branch_width=32,
+        dense_components=4,
+    )
     model = HiSTalk(config).eval()
     torch.nn.init.normal_(model.outputs["histalk"].basis, std=1e-4)
     return model
@@ -68,34 +74,108 @@ def refused(path, reason=None):
 
 HUGE = 10**400
 WRONG = [
-    *[("fps", value) for value in (0, -30, "30", True, None, HUGE, 1e308, float("nan"), float("inf"), [30], {"a": 1}, 241)],
+    *[
+        ("fps", value)
+        for value in (0, -30, "30", True, None, HUGE, 1e308, float("nan"), float("inf"), [30], {"a": 1}, 241)
+    ],
     *[("sample_rate", value) for value in (1, 0, 48_000, 16_000.0, "16000")],
     *[("landmarks", value) for value in (0, 67, 10**9)],
     *[("landmark_scale", value) for value in (0, -1, 1e9, float("nan"))],
-    *[(name, value) for name in ("acoustic_width", "hierarchy_width", "branch_width") for value in (10**6, 0, -4, 64.0, "64", True, None)],
-    *[(name, value) for name in ("acoustic_layers", "branch_layers", "coarse_layers") for value in (10**6, 0, -1, 1.5, "1", [1])],
-    *[(name, value) for name in ("acoustic_heads", "hierarchy_heads", "branch_heads") for value in (0, 7, -2, 10**9, False)],
-    ("acoustic", "bert"), ("acoustic", None), ("acoustic", ["whisper"]), ("acoustic_feed_forward", 10**9),
-    ("acoustic_span", 10**9), ("acoustic_span", -1), ("acoustic_position_kernel", 0), ("acoustic_source", 5),
-    ("acoustic_source", "x" * 10_000), ("acoustic_dropout", 1.0), ("acoustic_dropout", -0.1), ("hierarchy_dropout", "0"),
+    *[
+        (name, value)
+        for name in ("acoustic_width", "hierarchy_width", "branch_width")
+        for value in (10**6, 0, -4, 64.0, "64", True, None)
+    ],
+    *[
+        (name, value)
+        for name in ("acoustic_layers", "branch_layers", "coarse_layers")
+        for value in (10**6, 0, -1, 1.5, "1", [1])
+    ],
+    *[
+        (name, value)
+        for name in ("acoustic_heads", "hierarchy_heads", "branch_heads")
+        for value in (0, 7, -2, 10**9, False)
+    ],
+    ("acoustic", "bert"),
+    ("acoustic", None),
+    ("acoustic", ["whisper"]),
+    ("acoustic_feed_forward", 10**9),
+    ("acoustic_span", 10**9),
+    ("acoustic_span", -1),
+    ("acoustic_position_kernel", 0),
+    ("acoustic_source", 5),
+    ("acoustic_source", "x" * 10_000),
+    ("acoustic_dropout", 1.0),
+    ("acoustic_dropout", -0.1),
+    ("hierarchy_dropout", "0"),
     ("branch_dropout", 2),
-    ("conv_dim", []), ("conv_dim", [256] * 4), ("conv_dim", "256"), ("conv_kernel", [400, 4]), ("conv_kernel", [10**9, 4, 3]),
-    ("conv_stride", [0, 2, 2]), ("conv_stride", [80, 2, 3]), ("conv_stride", [-80, -2, 2]), ("conv_stride", [320] * 100),
-    ("conv_norm", "layer"), ("filter_range", [7600, 80]), ("filter_range", [0, 7600]), ("filter_range", [80]),
-    ("hierarchy_layers", [1, 1, 2]), ("hierarchy_layers", [1, 1, 2, 10**6]), ("hierarchy_layers", 4), ("hierarchy_layers", [1, 1, 2, [2]]),
-    ("hierarchy_windows", [3, 10, 9, 0]), ("hierarchy_windows", [-3, 11, 9, 0]), ("hierarchy_merges", [0, 6, 4]),
-    ("hierarchy_merges", [2, 6]), ("hierarchy_merges", [7, 6, 4]), ("word_token_tokens", 47), ("word_token_tokens", 0),
-    ("phones", 0), ("phones", "40"), ("gate_reduction", 0), ("gate_reduction", 69), ("gate_squeeze_seconds", 1e12),
-    ("distance_slopes", [0, 32]), ("distance_slopes", [2]), ("distance_slopes", [2, float("inf")]), ("branch_span", 0),
-    ("branch_span", 1e12), ("distance_fade", -1), ("branch_feed_forward", 10**6), ("dense_components", 0), ("dense_components", 10**9),
-    ("coarse", 1), ("coarse", "yes"), ("gating", None), ("fusion", 0.0), ("single_branch", []),
-    ("levels", []), ("levels", ["frame", "frame"]), ("levels", ["sentence"]), ("levels", "frame"), ("levels", [["frame"]]),
-    ("topologies", []), ("topologies", {"histalk": 5123}), ("topologies", ["histalk"]), ("topologies", [["histalk", 0]]),
-    ("topologies", [["histalk", "5123"]]), ("topologies", [["histalk", 10**12]]), ("topologies", [["histalk", -1]]),
-    ("topologies", [["", 5]]), ("topologies", [["a.b", 5]]), ("topologies", [["keys", 5]]), ("topologies", [["histalk", 5123]] * 2),
-    ("topologies", [[5, 5]]), ("topologies", [["histalk", 5123, 1]]), ("topologies", [["histalk", True]]), ("topologies", "histalk"),
-    ("topologies", 5), ("topologies", [[["histalk"], 5]]), ("unheard", 1),
-]  # fmt: skip
+    ("conv_dim", []),
+    ("conv_dim", [256] * 4),
+    ("conv_dim", "256"),
+    ("conv_kernel", [400, 4]),
+    ("conv_kernel", [10**9, 4, 3]),
+    ("conv_stride", [0, 2, 2]),
+    ("conv_stride", [80, 2, 3]),
+    ("conv_stride", [-80, -2, 2]),
+    ("conv_stride", [320] * 100),
+    ("conv_norm", "layer"),
+    ("filter_range", [7600, 80]),
+    ("filter_range", [0, 7600]),
+    ("filter_range", [80]),
+    ("hierarchy_layers", [1, 1, 2]),
+    ("hierarchy_layers", [1, 1, 2, 10**6]),
+    ("hierarchy_layers", 4),
+    ("hierarchy_layers", [1, 1, 2, [2]]),
+    ("hierarchy_windows", [3, 10, 9, 0]),
+    ("hierarchy_windows", [-3, 11, 9, 0]),
+    ("hierarchy_merges", [0, 6, 4]),
+    ("hierarchy_merges", [2, 6]),
+    ("hierarchy_merges", [7, 6, 4]),
+    ("word_token_tokens", 47),
+    ("word_token_tokens", 0),
+    ("phones", 0),
+    ("phones", "40"),
+    ("gate_reduction", 0),
+    ("gate_reduction", 69),
+    ("gate_squeeze_seconds", 1e12),
+    ("distance_slopes", [0, 32]),
+    ("distance_slopes", [2]),
+    ("distance_slopes", [2, float("inf")]),
+    ("branch_span", 0),
+    ("branch_span", 1e12),
+    ("distance_fade", -1),
+    ("branch_feed_forward", 10**6),
+    ("dense_components", 0),
+    ("dense_components", 10**9),
+    ("coarse", 1),
+    ("coarse", "yes"),
+    ("gating", None),
+    ("fusion", 0.0),
+    ("single_branch", []),
+    ("levels", []),
+    ("levels", ["frame", "frame"]),
+    ("levels", ["sentence"]),
+    ("levels", "frame"),
+    ("levels", [["frame"]]),
+    ("topologies", []),
+    ("topologies", {"histalk": 5123}),
+    ("topologies", ["histalk"]),
+    ("topologies", [["histalk", 0]]),
+    ("topologies", [["histalk", "5123"]]),
+    ("topologies", [["histalk", 10**12]]),
+    ("topologies", [["histalk", -1]]),
+    ("topologies", [["", 5]]),
+    ("topologies", [["a.b", 5]]),
+    ("topologies", [["keys", 5]]),
+    ("topologies", [["histalk", 5123]] * 2),
+    ("topologies", [[5, 5]]),
+    ("topologies", [["histalk", 5123, 1]]),
+    ("topologies", [["histalk", True]]),
+    ("topologies", "histalk"),
+    ("topologies", 5),
+    ("topologies", [[["histalk"], 5]]),
+    ("unheard", 1),
+]
 
 
 def test_no_field_of_the_config_is_believed(saved, network):
@@ -118,9 +198,23 @@ def test_a_huge_network_is_refused_before_memory_is_taken_for_it(saved):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "null", "[]", "5", '"config"', "{", "[" * 100_000, '{"fps": ' * 5000 + "1" + "}" * 5000, '{"fps": ' + "9" * 5000 + "}",
-     '{"fps": 30, "fps": 25}', '{"fps": NaN}', "\0", " " * 200_000 + "{}", "{}"],
-)  # fmt: skip
+    [
+        "",
+        "null",
+        "[]",
+        "5",
+        '"config"',
+        "{",
+        "[" * 100_000,
+        '{"fps": ' * 5000 + "1" + "}" * 5000,
+        '{"fps": ' + "9" * 5000 + "}",
+        '{"fps": 30, "fps": 25}',
+        '{"fps": NaN}',
+        "\0",
+        " " * 200_000 + "{}",
+        "{}",
+    ],
+)
 def test_a_config_that_is_none_is_refused(saved, text):
     refused(saved(text=text))
 
@@ -135,8 +229,12 @@ CHANGES = {
     "(0,) numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(0)}),
     "() numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(())}),
     "'phone_head.bias' holds NaN": lambda state: state["phone_head.bias"].__setitem__(7, float("nan")),
-    "'s2d.decoder.enter.weight' holds NaN": lambda state: state["s2d.decoder.enter.weight"].__setitem__((1, 2, 3), float("inf")),
-    "'phone_head.weight' holds NaN": lambda state: state.update({"phone_head.weight": torch.full((40, 64), 1e300, dtype=torch.float64)}),
+    "'s2d.decoder.enter.weight' holds NaN": lambda state: state["s2d.decoder.enter.weight"].__setitem__(
+        (1, 2, 3), float("inf")
+    ),
+    "'phone_head.weight' holds NaN": lambda state: state.update(
+        {"phone_head.weight": torch.full((40, 64), 1e300, dtype=torch.float64)}
+    ),
     "'outputs.histalk.basis'": lambda state: state.update({"outputs.histalk.basis": torch.zeros(4, 5122, 3)}),
 }
 
@@ -151,7 +249,9 @@ def test_numbers_of_any_precision_are_read_and_large_ones_too(saved, network):
         path = saved(change=lambda state: state.update({name: value.to(kind) for name, value in state.items()}))
         read = load_checkpoint(path).state_dict()
         assert all(value.dtype == torch.float32 for value in read.values())
-        torch.testing.assert_close(read["phone_head.bias"], network.state_dict()["phone_head.bias"], atol=1e-3, rtol=1e-2)
+        torch.testing.assert_close(
+            read["phone_head.bias"], network.state_dict()["phone_head.bias"], atol=1e-3, rtol=1e-2
+        )
     large = copy.deepcopy(network)
     large.phone_head.bias.data[3] = 1e6  # more than half precision can hold
     save_checkpoint(large, path)
@@ -223,7 +323,17 @@ def test_a_batch_ends_with_2_before_its_first_clip(saved, tmp_path, workers):
     for name in ("a", "b"):
         (tmp_path / "lines" / f"{name}.flac").write_bytes(SPEECH.read_bytes())
     weights = saved(change=CHANGES["'phone_head.bias' holds NaN"])
-    command = [HISTALK, "batch", tmp_path / "lines", "--out", tmp_path / "out", "--outputs", "npz", "--workers", workers]
+    command = [
+        HISTALK,
+        "batch",
+        tmp_path / "lines",
+        "--out",
+        tmp_path / "out",
+        "--outputs",
+        "npz",
+        "--workers",
+        workers,
+    ]
     done = subprocess.run([*command, "--weights", weights], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "'phone_head.bias' holds NaN" in done.stderr, done.stderr
     assert done.stderr.count("holds NaN") == 1 and not list((tmp_path / "out").rglob("*.npz"))
@@ -305,9 +415,11 @@ def test_nothing_is_fitted_or_written_of_motion_that_is_none(head, spoken, tmp_p
     weights[3, 2] = np.nan
     motion = replace(spoken, weights=weights)
     ways = [
-        lambda: fit_units(motion, head), lambda: save_motion(tmp_path / "a.npz", motion, {}),
-        lambda: write_pc2(tmp_path / "a.pc2", head.vertices, motion), lambda: write_mdd(tmp_path / "a.mdd", head.vertices, motion),
-    ]  # fmt: skip
+        lambda: fit_units(motion, head),
+        lambda: save_motion(tmp_path / "a.npz", motion, {}),
+        lambda: write_pc2(tmp_path / "a.pc2", head.vertices, motion),
+        lambda: write_mdd(tmp_path / "a.mdd", head.vertices, motion),
+    ]
     for way in ways:
         with pytest.raises(HiSTalkError, match="The motion holds NaN"):
             way()

@@ -8,12 +8,24 @@ import pytest
 
 GOOD = {"jawOpen": "JAWOPEN", "mouthClose": "MOUTHCLOSE"}
 MAPS = {
-    "deep": "[" * 100_000, "deep inside": '{"jawOpen": ' * 50_000, "half a letter": '{"jawOpen": "\\ud800"}',
-    "half a letter as a unit": '{"\\udfff": "x"}', "NUL": '{"jawOpen": "a\\u0000b"}', "no key": '{"jawOpen": 7}',
-    "a list for a key": '{"jawOpen": ["JAWOPEN"]}', "a list": '["jawOpen"]', "a word": '"jawOpen"', "a number": "7",
-    "text": "jawOpen", "empty": "", "unknown": '{"jawClosed": "JAWOPEN"}', "Latin-1": b'{"jawOpen": "caf\xe9"}',
-    "long": json.dumps({"jawOpen": "x" * 5000}), "huge": b" " * (2 << 20), "digits": '{"jawOpen": 1%s}' % ("0" * 5000),
-}  # fmt: skip
+    "deep": "[" * 100_000,
+    "deep inside": '{"jawOpen": ' * 50_000,
+    "half a letter": '{"jawOpen": "\\ud800"}',
+    "half a letter as a unit": '{"\\udfff": "x"}',
+    "NUL": '{"jawOpen": "a\\u0000b"}',
+    "no key": '{"jawOpen": 7}',
+    "a list for a key": '{"jawOpen": ["JAWOPEN"]}',
+    "a list": '["jawOpen"]',
+    "a word": '"jawOpen"',
+    "a number": "7",
+    "text": "jawOpen",
+    "empty": "",
+    "unknown": '{"jawClosed": "JAWOPEN"}',
+    "Latin-1": b'{"jawOpen": "caf\xe9"}',
+    "long": json.dumps({"jawOpen": "x" * 5000}),
+    "huge": b" " * (2 << 20),
+    "digits": '{"jawOpen": 1%s}' % ("0" * 5000),
+}
 
 
 @pytest.fixture

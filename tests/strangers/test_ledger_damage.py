@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("filelock", reason="a batch runs beside PyTorch, which Blender 5.2's Python has not here")
 
-from histalk_blender.cli import batch as cli_batch
 from histalk_blender.batch.damage import read_ledger
 from histalk_blender.batch.ledger import Ledger, Outcome
 from histalk_blender.batch.manifest import Job
 from histalk_blender.batch.report import write_report
 from histalk_blender.batch.run import merged
+from histalk_blender.cli import batch as cli_batch
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 
@@ -51,7 +51,9 @@ def book(tmp_path, made):
 
 def finish(ledger, name):
     (ledger.path.parent / f"{name}.pc2").write_bytes(b"1234")
-    ledger.ended(Outcome(name, remarks=("Fine.",), seconds=1.0, outputs=({"path": f"{name}.pc2", "bytes": 4, "sha256": "a"},)))
+    ledger.ended(
+        Outcome(name, remarks=("Fine.",), seconds=1.0, outputs=({"path": f"{name}.pc2", "bytes": 4, "sha256": "a"},))
+    )
 
 
 def changed(book, statement, *values):
@@ -85,10 +87,13 @@ def garbled(data):
 
 
 DAMAGES = {
-    "cut off": cut, "garbled pages": garbled, "garbled header": lambda data: os.urandom(100) + data[100:],
+    "cut off": cut,
+    "garbled pages": garbled,
+    "garbled header": lambda data: os.urandom(100) + data[100:],
     "text": lambda data: b"no database, but long enough to be read as one" * 50,
-    "zeros": lambda data: bytes(len(data)), "one page": lambda data: data[:4096],
-}  # fmt: skip
+    "zeros": lambda data: bytes(len(data)),
+    "one page": lambda data: data[:4096],
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -106,11 +111,13 @@ def test_a_damaged_ledger_is_named_and_left_as_it_is(book, jobs, capfd, damage):
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("ALTER TABLE jobs DROP COLUMN decode_s", "'decode_s'"), ("DROP TABLE files", "'files'"),
-        ("ALTER TABLE jobs RENAME COLUMN state TO status", "'state'"), ("PRAGMA user_version = 99", "newer HiSTalk"),
+        ("ALTER TABLE jobs DROP COLUMN decode_s", "'decode_s'"),
+        ("DROP TABLE files", "'files'"),
+        ("ALTER TABLE jobs RENAME COLUMN state TO status", "'state'"),
+        ("PRAGMA user_version = 99", "newer HiSTalk"),
         ("DROP TABLE jobs", "'jobs'"),
     ],
-)  # fmt: skip
+)
 def test_a_ledger_of_another_version_is_told(book, jobs, capfd, statement, said):
     changed(book, statement)
     for arguments in (["--out", book.parent, "--status"], [jobs[0].audio.parent, "--out", book.parent]):
@@ -128,14 +135,45 @@ def test_a_database_of_something_else_gets_no_tables_of_ours(tmp_path, capfd):
 
 
 STRANGE = [
-    "finished = 1e300", "finished = -1e300", "finished = 9e999", "finished = 'yesterday'", "seconds = 'long'", "seconds = -5",
-    "seconds = x'00ff'", "row = 'first'", "row = NULL", "attempts = 'many'", "state = 'perhaps'", "state = NULL",
-    "state = x'ff'", "error = x'fffe'", "error = NULL", "audio = 7", "remarks = '7'", "remarks = 'no json'", "remarks = NULL",
-    "remarks = '[[], 7, null]'", "settings = '['", "settings = '[]'", "settings = NULL", "settings = x'00'", "outputs = '{}'",
-    "outputs = 'no json'", "outputs = NULL", "outputs = '[7]'", "outputs = '[{}]'", "outputs = '[{\"path\": 7}]'", "network_s = 'x'",
-    "name = NULL", "name = x'fffe'", "name = '../../etc/passwd'", "name = 'a' || char(0)", "input = 7", "model = NULL",
+    "finished = 1e300",
+    "finished = -1e300",
+    "finished = 9e999",
+    "finished = 'yesterday'",
+    "seconds = 'long'",
+    "seconds = -5",
+    "seconds = x'00ff'",
+    "row = 'first'",
+    "row = NULL",
+    "attempts = 'many'",
+    "state = 'perhaps'",
+    "state = NULL",
+    "state = x'ff'",
+    "error = x'fffe'",
+    "error = NULL",
+    "audio = 7",
+    "remarks = '7'",
+    "remarks = 'no json'",
+    "remarks = NULL",
+    "remarks = '[[], 7, null]'",
+    "settings = '['",
+    "settings = '[]'",
+    "settings = NULL",
+    "settings = x'00'",
+    "outputs = '{}'",
+    "outputs = 'no json'",
+    "outputs = NULL",
+    "outputs = '[7]'",
+    "outputs = '[{}]'",
+    "outputs = '[{\"path\": 7}]'",
+    "network_s = 'x'",
+    "name = NULL",
+    "name = x'fffe'",
+    "name = '../../etc/passwd'",
+    "name = 'a' || char(0)",
+    "input = 7",
+    "model = NULL",
     "decode_s = 1e308, network_s = 1e308, write_s = 1e308",
-]  # fmt: skip
+]
 
 
 def test_strange_values_in_a_row_are_that_row_s_alone(book, jobs):
@@ -170,8 +208,15 @@ def test_only_the_job_s_own_files_in_the_folder_count_as_done(book, jobs):
         return left
 
     assert tell("line 3.pc2") == []
-    for paths in (["../other.pc2"], [out.parent / "other.pc2"], ["elsewhere/other.pc2"], [], ["line 4.pc2"],
-                  ["line 3.pc2", "../other.pc2"], ["more/../line 3.pc2"]):  # fmt: skip
+    for paths in (
+        ["../other.pc2"],
+        [out.parent / "other.pc2"],
+        ["elsewhere/other.pc2"],
+        [],
+        ["line 4.pc2"],
+        ["line 3.pc2", "../other.pc2"],
+        ["more/../line 3.pc2"],
+    ):
         assert tell(*paths) == ["line 3"], paths
     for size in (5, -4, "4", 4.5, None, True):
         assert tell("line 3.pc2", bytes=size) == ["line 3"], size
@@ -256,7 +301,11 @@ def test_a_farm_s_damaged_ledger_is_named_and_the_others_are_reported(book, capf
     os.mkfifo(farm / "3.sqlite")
     (farm / "4.sqlite").symlink_to(book)
     rows, wrong = merged(book.parent)
-    assert len(rows) == 40 and [re.search(r"\d\.sqlite", sentence)[0] for sentence in wrong] == ["2.sqlite", "3.sqlite", "4.sqlite"]
+    assert len(rows) == 40 and [re.search(r"\d\.sqlite", sentence)[0] for sentence in wrong] == [
+        "2.sqlite",
+        "3.sqlite",
+        "4.sqlite",
+    ]
     code, said, complained = batch(capfd, "--out", book.parent, "--merge")
     assert code == 1 and "40 done" in said and "2.sqlite' is damaged" in complained
     (farm / "1.sqlite").unlink()

@@ -11,18 +11,29 @@ import numpy as np
 import pytest
 
 from histalk_blender import files
-from histalk_blender.motion.arkit_fit import write_units
 from histalk_blender.bake.export import export
 from histalk_blender.bake.scene import add_head, save_blend
 from histalk_blender.batch.report import write_report
-from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.motion.arkit_fit import write_units
+from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.synthesis.performance import save_motion
 
 ROW = {
-    "state": "done", "row": 1, "name": "line", "audio": "line.wav", "seconds": 1.0, "decode_s": 0.1, "network_s": 0.1,
-    "write_s": 0.1, "finished": 0.0, "error": "", "remarks": [], "settings": {}, "outputs": [],
-}  # fmt: skip
+    "state": "done",
+    "row": 1,
+    "name": "line",
+    "audio": "line.wav",
+    "seconds": 1.0,
+    "decode_s": 0.1,
+    "network_s": 0.1,
+    "write_s": 0.1,
+    "finished": 0.0,
+    "error": "",
+    "remarks": [],
+    "settings": {},
+    "outputs": [],
+}
 
 
 @pytest.fixture

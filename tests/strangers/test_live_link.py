@@ -7,12 +7,12 @@ import pytest
 from assets import SPEECH
 from click.testing import CliRunner
 
-from histalk_blender.cli import main as cli
-from histalk_blender.motion.arkit_files import timecode, write_units
 from histalk_blender.batch.manifest import Job, read_manifest
 from histalk_blender.batch.outputs import write_outputs
+from histalk_blender.cli import main as cli
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.motion.arkit_files import timecode, write_units
 
 # The header of a recording by the app itself.
 RECORDED = (
@@ -44,8 +44,10 @@ def test_a_recording_is_laid_out_as_the_app_does(tmp_path):
     write_units(tmp_path / "take.csv", weights, 60.0, "livelink")
     rows = read(tmp_path / "take.csv")
     assert len(rows) == 70 and [rows[i]["Timecode"] for i in (0, 59, 60)] == [
-        "00:00:00:00.000", "00:00:00:59.000", "00:00:01:00.000",
-    ]  # fmt: skip
+        "00:00:00:00.000",
+        "00:00:00:59.000",
+        "00:00:01:00.000",
+    ]
     for row, frame in zip(rows, weights):
         assert row["BlendshapeCount"] == "61" and None not in row.values()
         found = [float(row[unit[0].upper() + unit[1:]]) for unit in ARKIT_UNITS]
@@ -65,7 +67,9 @@ def test_timecodes_say_when_a_frame_is_shown(fps):
 def test_only_csv_is_such_a_recording(tmp_path):
     with pytest.raises(HiSTalkError, match="'.*take.json' must end in .csv"):
         write_units(tmp_path / "take.json", np.zeros((2, 52)), 30.0, "livelink")
-    said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), "--arkit-layout", "livelink"])
+    said = CliRunner().invoke(
+        cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), "--arkit-layout", "livelink"]
+    )
     assert said.exit_code == 2 and "goes with --arkit" in said.output
     arguments = ["--arkit", str(tmp_path / "a.json"), "--arkit-layout", "livelink"]
     said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])

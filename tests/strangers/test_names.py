@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from histalk_blender.head.arkit_names import match_names
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit_names import match_names
 
 DIRECTIONS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # no side of the face
 
@@ -78,7 +78,9 @@ def test_a_part_of_the_52_is_enough(rig):
     assert match_names(["Basis", *keys.values()]) == keys
 
 
-@pytest.mark.parametrize("key", ["BS_node.jawOpen", "head:JawOpen", "A25_Jaw_Open", "CTRL_expressions_jawOpen", "jawOpen.001"])
+@pytest.mark.parametrize(
+    "key", ["BS_node.jawOpen", "head:JawOpen", "A25_Jaw_Open", "CTRL_expressions_jawOpen", "jawOpen.001"]
+)
 def test_a_rig_with_a_jaw_and_no_more(key):
     assert match_names(["Basis", key, "Frown"]) == {"jawOpen": key}
 
@@ -88,7 +90,10 @@ def test_the_closest_spelling_wins_in_whatever_order(order):
     closest = ["jawOpen", "JawOpen", "Jaw-Open.003", "ARKit.jawOpen"]
     for i, key in enumerate(closest):
         assert match_names(closest[i:][::order]) == {"jawOpen": key}
-    assert match_names(["A38_Mouth_Smile_Left", "MouthSmile_L", "mouthSmileLeft"][::order])["mouthSmileLeft"] == "mouthSmileLeft"
+    assert (
+        match_names(["A38_Mouth_Smile_Left", "MouthSmile_L", "mouthSmileLeft"][::order])["mouthSmileLeft"]
+        == "mouthSmileLeft"
+    )
     assert match_names(["A38_Mouth_Smile_Left", "MouthSmile_L"][::order]) == {"mouthSmileLeft": "MouthSmile_L"}
 
 
@@ -129,6 +134,8 @@ def test_teeth_and_tongue_that_follow_the_face_are_not_the_face():
 
 
 def test_no_key_serves_two_units():
-    keys = [f"{x}_{unit}_{y}" for unit in ARKIT_UNITS for x, y in (("a", "b"), ("left", "x"), ("BS", "R"))] + list(ARKIT_UNITS)
+    keys = [f"{x}_{unit}_{y}" for unit in ARKIT_UNITS for x, y in (("a", "b"), ("left", "x"), ("BS", "R"))] + list(
+        ARKIT_UNITS
+    )
     found = match_names(keys)
     assert len(set(found.values())) == len(found)

@@ -29,7 +29,9 @@ def test_the_head_with_52_keys_is_the_neutral_head(blender, head):
 
 
 @pytest.mark.parametrize("kind", ["arkit", "basis", "keys"])
-def test_a_head_with_52_keys_rests_before_and_after_it_speaks_and_when_the_bake_is_removed(scene, stored_take, head, tmp_path, kind):
+def test_a_head_with_52_keys_rests_before_and_after_it_speaks_and_when_the_bake_is_removed(
+    scene, stored_take, head, tmp_path, kind
+):
     obj = add_head(head, units=True)
     report = speak(obj, stored_take, kind=kind, start=20, cache=tmp_path / "a.pc2", rest=True)
     after = 20 + report.frames + 10

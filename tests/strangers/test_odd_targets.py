@@ -7,8 +7,8 @@ import bpy
 import numpy as np
 import pytest
 
-from histalk_blender.addon import panel
 from histalk_blender.addon import bake_job as job
+from histalk_blender.addon import panel
 from histalk_blender.bake.make import compute_bake
 from histalk_blender.bake.plan import check_object, plan_bake
 from histalk_blender.bake.shot import open_shot, speak
@@ -51,7 +51,9 @@ def test_what_is_seen_on_a_large_head_is_off_by_the_scaled_tolerance(blender, he
     motion = stored_take.performance.motion.at_fps(24)
     frames = np.argsort(-np.linalg.norm(motion.displacements(), axis=2).max(1))[:8]
     off = max(
-        np.linalg.norm(blender.vertices(obj, 1 + i) - 100 * (head.vertices + motion.displacements(i, i + 1)[0]), axis=1).max()
+        np.linalg.norm(
+            blender.vertices(obj, 1 + i) - 100 * (head.vertices + motion.displacements(i, i + 1)[0]), axis=1
+        ).max()
         for i in frames.tolist()
     )
     assert off / 100 * 1000 <= report.max_error_mm + 1e-3 <= tolerance + 1e-3
@@ -157,14 +159,20 @@ def test_what_moves_a_head_names_it(blender, kind, way):
 
 
 DATA = {
-    "a text object": lambda data: data.curves.new("X", "FONT"), "a curve": lambda data: data.curves.new("X", "CURVE"),
-    "a surface": lambda data: data.curves.new("X", "SURFACE"), "a camera": lambda data: data.cameras.new("X"),
-    "a light": lambda data: data.lights.new("X", "POINT"), "a lattice": lambda data: data.lattices.new("X"),
-    "a volume": lambda data: data.volumes.new("X"), "a metaball": lambda data: data.metaballs.new("X"),
-    "a speaker": lambda data: data.speakers.new("X"), "a hair curves object": lambda data: data.hair_curves.new("X"),
+    "a text object": lambda data: data.curves.new("X", "FONT"),
+    "a curve": lambda data: data.curves.new("X", "CURVE"),
+    "a surface": lambda data: data.curves.new("X", "SURFACE"),
+    "a camera": lambda data: data.cameras.new("X"),
+    "a light": lambda data: data.lights.new("X", "POINT"),
+    "a lattice": lambda data: data.lattices.new("X"),
+    "a volume": lambda data: data.volumes.new("X"),
+    "a metaball": lambda data: data.metaballs.new("X"),
+    "a speaker": lambda data: data.speakers.new("X"),
+    "a hair curves object": lambda data: data.hair_curves.new("X"),
     "a grease pencil object": lambda data: getattr(data, "grease_pencils_v3", data.grease_pencils).new("X"),
-    "a light probe object": lambda data: data.lightprobes.new("X", "SPHERE"), "an empty": lambda data: None,
-}  # fmt: skip
+    "a light probe object": lambda data: data.lightprobes.new("X", "SPHERE"),
+    "an empty": lambda data: None,
+}
 
 
 @pytest.mark.parametrize("kind", DATA)

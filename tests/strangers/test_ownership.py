@@ -77,7 +77,9 @@ def turn(obj):
 def test_a_turn_of_the_head_keyed_after_the_bake_stays(arkit, motion, tmp_path, then):
     bake(arkit, motion, kind="basis")
     turn(arkit)
-    assert arkit.animation_data.action == arkit.data.shape_keys.animation_data.action, "as Blender 4.4 and later does it"
+    assert arkit.animation_data.action == arkit.data.shape_keys.animation_data.action, (
+        "as Blender 4.4 and later does it"
+    )
     remove_bake(arkit) if then == "remove" else bake(arkit, motion, kind=then, cache=tmp_path)
     assert len(curves(arkit)) == 3
     bpy.context.scene.frame_set(20)
@@ -124,7 +126,9 @@ def test_an_action_that_somebody_uses_or_keeps_stays(arkit, motion):
     count = len(curves(arkit.data.shape_keys))
     bake(arkit, motion.between(0, 10), kind="arkit")
     bags = [bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
-    assert sum(len(bag.fcurves) for bag in bags) == count and len(bags[0].fcurves[0].keyframe_points) == 30, "take 1 is kept"
+    assert sum(len(bag.fcurves) for bag in bags) == count and len(bags[0].fcurves[0].keyframe_points) == 30, (
+        "take 1 is kept"
+    )
     remove_bake(arkit)
     assert list(bpy.data.actions) == [action] and sum(len(bag.fcurves) for bag in bags) == count
     assert jaw(arkit) == 0
@@ -170,11 +174,17 @@ def test_a_mesh_that_follows_by_our_action_keeps_its_52_keys(arkit, motion, tmp_
     if given == "a copy of the action":
         follower.data.shape_keys.animation_data.action = arkit.data.shape_keys.animation_data.action.copy()
     face = jaw(arkit)
-    still = [name for name in ARKIT_UNITS if not any(f'"{name}"' in curve.data_path for curve in curves(arkit.data.shape_keys))]
+    still = [
+        name
+        for name in ARKIT_UNITS
+        if not any(f'"{name}"' in curve.data_path for curve in curves(arkit.data.shape_keys))
+    ]
     own = motion if kind == "arkit" else motion.on(motion.shapes[:, :8])
     bake(follower, own, kind=kind, cache=tmp_path)
     assert set(names(follower)) >= set(ARKIT_UNITS) and jaw(arkit) == face > 0.01
-    assert all(arkit.data.shape_keys.key_blocks[name].value == 0 for name in still), "the other's bake moves none of its own"
+    assert all(arkit.data.shape_keys.key_blocks[name].value == 0 for name in still), (
+        "the other's bake moves none of its own"
+    )
     remove_bake(follower)
     assert names(follower) == ["Basis", *ARKIT_UNITS] and jaw(arkit) == face
     remove_bake(arkit)

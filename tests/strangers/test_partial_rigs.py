@@ -13,20 +13,42 @@ from histalk_blender.bake.make import compute_bake
 from histalk_blender.bake.plan import plan_bake
 from histalk_blender.bake.scene import add_head
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening
 from histalk_blender.motion.motion import Motion
 from histalk_blender.motion.style import Style
 from histalk_blender.training.teacher.coarticulation import unit_track
-from histalk_blender.head.arkit import ARKIT_UNITS
 
 # Spelt by Character Creator 4 as ARKit spells them; the rest are names of its own.
 CHARACTER_CREATOR = (
-    "eyeBlink", "eyeSquint", "eyeWide", "noseSneer", "mouthSmile", "mouthFrown", "mouthStretch", "mouthDimple", "mouthPress",
-    "jawOpen", "jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthPucker", "mouthFunnel", "mouthClose",
-)  # fmt: skip
+    "eyeBlink",
+    "eyeSquint",
+    "eyeWide",
+    "noseSneer",
+    "mouthSmile",
+    "mouthFrown",
+    "mouthStretch",
+    "mouthDimple",
+    "mouthPress",
+    "jawOpen",
+    "jawForward",
+    "jawLeft",
+    "jawRight",
+    "mouthLeft",
+    "mouthRight",
+    "mouthPucker",
+    "mouthFunnel",
+    "mouthClose",
+)
 SPOKEN = [
-    ("SIL", 0, 0.2), ("P", 0.2, 0.3), ("AA", 0.3, 0.5), ("M", 0.5, 0.62), ("UW", 0.62, 0.8), ("B", 0.8, 0.9), ("IY", 0.9, 1.1),
-]  # fmt: skip
+    ("SIL", 0, 0.2),
+    ("P", 0.2, 0.3),
+    ("AA", 0.3, 0.5),
+    ("M", 0.5, 0.62),
+    ("UW", 0.62, 0.8),
+    ("B", 0.8, 0.9),
+    ("IY", 0.9, 1.1),
+]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +95,11 @@ def gaps(obj, head, frames):
 def closures(head, lines):
     """Scene frames in which P, M and B shut the lips, and the millimetres between them there."""
     gap = lip_opening(head.landmarks(head.vertices + lines.displacements())) * 1000
-    sounds = [frame for start, end in ((0.2, 0.35), (0.45, 0.65), (0.75, 0.95)) for frame in range(int(start * 30), int(end * 30))]
+    sounds = [
+        frame
+        for start, end in ((0.2, 0.35), (0.45, 0.65), (0.75, 0.95))
+        for frame in range(int(start * 30), int(end * 30))
+    ]
     shut = [frame for frame in sounds if gap[frame] < 2]  # lips that roll in are no nearer at their landmarks
     assert len(shut) >= 10 and lines.weights[shut, ARKIT_UNITS.index("jawOpen")].max() > 0.1
     return np.array(shut) + 1, gap[shut]
@@ -104,10 +130,13 @@ def test_the_figure_is_the_mesh_s_own(rig, head, lines, name, keep):
 @pytest.mark.parametrize(
     "keep",
     [
-        lambda unit: unit != "mouthClose", lambda unit: unit == "jawOpen", lambda unit: unit.startswith(CHARACTER_CREATOR),
-        lambda unit: unit in ("jawOpen", "mouthClose"), lambda unit: not unit.endswith("Left"),
+        lambda unit: unit != "mouthClose",
+        lambda unit: unit == "jawOpen",
+        lambda unit: unit.startswith(CHARACTER_CREATOR),
+        lambda unit: unit in ("jawOpen", "mouthClose"),
+        lambda unit: not unit.endswith("Left"),
     ],
-)  # fmt: skip
+)
 def test_lips_close_without_the_key_that_closes_them(rig, head, lines, closures, keep):
     obj = rig(keep)
     bake(obj, lines, kind="arkit")
@@ -118,7 +147,9 @@ def test_lips_close_without_the_key_that_closes_them(rig, head, lines, closures,
 @pytest.mark.parametrize("style", [Style(jaw=1.6, lips=1.4, smoothing=0.04), Style(jaw=0.4, lips=0.5)])
 def test_lips_close_in_any_style(rig, head, stored_take, style):
     """The jaw is scaled in the motion, and what is there follows it."""
-    motion = style.scaled(stored_take.performance.motion, stored_take.units, head.unit_deltas()).smoothed(style.smoothing)
+    motion = style.scaled(stored_take.performance.motion, stored_take.units, head.unit_deltas()).smoothed(
+        style.smoothing
+    )
     wanted = lip_opening(head.landmarks(head.vertices + motion.displacements())) * 1000
     shut = np.argsort(wanted)[:12:2]
     for keep in (lambda unit: unit != "mouthClose", lambda unit: unit in ("jawOpen", "mouthPucker", "mouthClose")):
@@ -135,7 +166,10 @@ def test_a_slider_that_ends_early_is_made_up_for_and_told(rig, head, lines, clos
     remove_bake(obj)
     obj.data.shape_keys.key_blocks["jawOpen"].slider_max = 0.2
     report = bake(obj, lines, kind="arkit")
-    assert report.max_error_mm == pytest.approx(worst_frame(obj, head, lines), rel=0.01) and report.max_error_mm > 2 * plain
+    assert (
+        report.max_error_mm == pytest.approx(worst_frame(obj, head, lines), rel=0.01)
+        and report.max_error_mm > 2 * plain
+    )
     assert any("'jawOpen' end below" in warning for warning in report.warnings)
     np.testing.assert_allclose(gaps(obj, head, closures[0]), closures[1], atol=0.15)
 
@@ -265,5 +299,8 @@ def test_no_key_is_given_to_two_units(rig, lines):
     with pytest.raises(HiSTalkError, match="gives shape key 'jawOpen' to both"):
         bake(obj, lines, kind="arkit", mapping={"mouthClose": "jawOpen", "jawForward": "jawOpen"})
     bake(obj, lines, kind="arkit", mapping={"mouthClose": "jawOpen"})
-    paths = [curve.data_path for curve in obj.data.shape_keys.animation_data.action.layers[0].strips[0].channelbags[0].fcurves]
+    paths = [
+        curve.data_path
+        for curve in obj.data.shape_keys.animation_data.action.layers[0].strips[0].channelbags[0].fcurves
+    ]
     assert len(set(paths)) == len(paths)

@@ -35,7 +35,9 @@ def folder(tmp_path):
 def histalk(*arguments, **environment):
     code = "from histalk_blender.cli.main import main; main()"
     command = [sys.executable, "-c", code, *map(os.fspath, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=200, env=HERE | environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=200, env=HERE | environment
+    )
 
 
 def problems(folder, text, name="jobs.jsonl", out="out", **defaults):
@@ -45,23 +47,43 @@ def problems(folder, text, name="jobs.jsonl", out="out", **defaults):
 
 # A row, and a piece of what must be said of it.
 BROKEN = {
-    '{"audio": "pipe.wav"}': "a pipe", '{"audio": "/dev/zero"}': "a device", '{"audio": "sounds.wav"}': "a folder",
-    '{"audio": "a.wav", "blend": "pipe.blend"}': "a pipe", '{"audio": "loop.wav"}': "loop.wav",
-    '{"audio": "a\\u0000.wav"}': "no file can have such a name", '{"audio": "a\\ud800.wav"}': "not UTF-8",
-    '{"audio": "a.wav", "name": "\\udce9"}': "not UTF-8", '{"audio": "a.wav", "object": "\\ud83d"}': "not UTF-8",
-    '{"audio": "%s.wav"}' % ("a" * 300): "too long", '{"audio": "%s"}' % ("a/" * 3000): "too long",
-    '{"audio": "a.wav", "name": "%s"}' % ("é" * 150): "cannot be the name", "[" * 100_000: "no row of JSON",
-    '{"audio": ' * 50_000: "no row of JSON", '{"audio": "a.wav", "fps": 1%s}' % ("0" * 400): "'fps' is '1000",
-    '{"audio": "a.wav", "start": 1%s}' % ("0" * 5000): "no row of JSON", '{"audio": "a.wav", "fps": NaN}': "'fps' is 'nan'",
-    '{"audio": "a.wav", "lips": -Infinity}': "'lips' is '-inf'", '{"audio": "a.wav", "jaw": true}': "'jaw' is 'True'",
-    '{"audio": "a.wav", "audio": "b.wav"}': "'audio' twice", '{"audio": "a.wav", "Name": "x", "name": "y"}': "'name' twice",
-    '{"audio": ["a.wav"]}': "write text", '{"audio": {"a": [1]}}': "write text", '{"audio": 7}': "write text",
-    '{"audio": "a.wav", "fps": {"a": []}}': "'fps' is", '{"audio": "a.wav", "outputs": [["pc2"]]}': "'outputs' is",
-    '{"audio": "a.wav", "nmae": "x"}': "did you mean 'name'", "7": "no row of JSON", '"a.wav"': "no row of JSON",
-    '{"audio": "a.wav"': "no row of JSON", '{"audio": ""}': "names no sound", '{"audio": "a.wav", "name": "x/"}': "cannot be",
-    '{"audio": "a.wav", "name": "NUL"}': "cannot be", '{"audio": "a.wav", "name": "con.line"}': "cannot be",
-    '{"audio": "a.wav", "name": "x."}': "cannot be", '{"audio": "a.wav", "name": "/x"}': "cannot be",
-}  # fmt: skip
+    '{"audio": "pipe.wav"}': "a pipe",
+    '{"audio": "/dev/zero"}': "a device",
+    '{"audio": "sounds.wav"}': "a folder",
+    '{"audio": "a.wav", "blend": "pipe.blend"}': "a pipe",
+    '{"audio": "loop.wav"}': "loop.wav",
+    '{"audio": "a\\u0000.wav"}': "no file can have such a name",
+    '{"audio": "a\\ud800.wav"}': "not UTF-8",
+    '{"audio": "a.wav", "name": "\\udce9"}': "not UTF-8",
+    '{"audio": "a.wav", "object": "\\ud83d"}': "not UTF-8",
+    '{"audio": "%s.wav"}' % ("a" * 300): "too long",
+    '{"audio": "%s"}' % ("a/" * 3000): "too long",
+    '{"audio": "a.wav", "name": "%s"}' % ("é" * 150): "cannot be the name",
+    "[" * 100_000: "no row of JSON",
+    '{"audio": ' * 50_000: "no row of JSON",
+    '{"audio": "a.wav", "fps": 1%s}' % ("0" * 400): "'fps' is '1000",
+    '{"audio": "a.wav", "start": 1%s}' % ("0" * 5000): "no row of JSON",
+    '{"audio": "a.wav", "fps": NaN}': "'fps' is 'nan'",
+    '{"audio": "a.wav", "lips": -Infinity}': "'lips' is '-inf'",
+    '{"audio": "a.wav", "jaw": true}': "'jaw' is 'True'",
+    '{"audio": "a.wav", "audio": "b.wav"}': "'audio' twice",
+    '{"audio": "a.wav", "Name": "x", "name": "y"}': "'name' twice",
+    '{"audio": ["a.wav"]}': "write text",
+    '{"audio": {"a": [1]}}': "write text",
+    '{"audio": 7}': "write text",
+    '{"audio": "a.wav", "fps": {"a": []}}': "'fps' is",
+    '{"audio": "a.wav", "outputs": [["pc2"]]}': "'outputs' is",
+    '{"audio": "a.wav", "nmae": "x"}': "did you mean 'name'",
+    "7": "no row of JSON",
+    '"a.wav"': "no row of JSON",
+    '{"audio": "a.wav"': "no row of JSON",
+    '{"audio": ""}': "names no sound",
+    '{"audio": "a.wav", "name": "x/"}': "cannot be",
+    '{"audio": "a.wav", "name": "NUL"}': "cannot be",
+    '{"audio": "a.wav", "name": "con.line"}': "cannot be",
+    '{"audio": "a.wav", "name": "x."}': "cannot be",
+    '{"audio": "a.wav", "name": "/x"}': "cannot be",
+}
 
 
 def test_what_is_broken_in_a_line_is_that_row_s_own(folder):
@@ -81,15 +103,27 @@ def test_a_line_ends_at_a_line_feed_and_nowhere_else(folder):
     assert [(job.row, job.problems) for job in jobs] == [(1, ()), (2, ()), (3, ()), (4, ())]
     assert [job.name for job in jobs] == [*(f"x{c}y" for c in inside), "lines\u2028apart"]
     inside = ["\u2028", "\x85", "\x1c", "\x0b", "\x0c"]
-    jobs = problems(folder, "audio,object\n" + "".join(f"a.wav,x{c}y\n" for c in inside), "jobs.csv", blend=folder / "a.wav")
+    jobs = problems(
+        folder, "audio,object\n" + "".join(f"a.wav,x{c}y\n" for c in inside), "jobs.csv", blend=folder / "a.wav"
+    )
     assert [job.object for job in jobs] == [f"x{c}y" for c in inside] and len(jobs) == 5
 
 
 def test_a_broken_row_of_a_table_takes_no_other_with_it(folder):
     lines = [
-        b"audio,name,,", b'"a.wav,unclosed', b"b.wav,good,,", b"b.wav,caf\xe9", b"b.wav," + b"q" * 200_000, b"b.wav,x\0y",
-        b'b.wav,"two', b'lines"', b"b.wav,last", b"b.wav,z,,surplus", b",,,", b"b.wav,end",
-    ]  # fmt: skip
+        b"audio,name,,",
+        b'"a.wav,unclosed',
+        b"b.wav,good,,",
+        b"b.wav,caf\xe9",
+        b"b.wav," + b"q" * 200_000,
+        b"b.wav,x\0y",
+        b'b.wav,"two',
+        b'lines"',
+        b"b.wav,last",
+        b"b.wav,z,,surplus",
+        b",,,",
+        b"b.wav,end",
+    ]
     jobs = problems(folder, b"\r\n".join(lines), "jobs.csv")
     good = [job.name for job in jobs if not job.problems]
     assert good == ["good", "last", "end"] and len(jobs) == 10
@@ -101,12 +135,16 @@ def test_a_broken_row_of_a_table_takes_no_other_with_it(folder):
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("jobs.csv", b"\xff\xfea\0u\0", "UTF-8"), ("jobs.csv", os.urandom(5000) + b"\xff\n", "jobs.csv"),
-        ("jobs.csv", b"audio,name,Audio\na.wav,x,b.wav\n", "twice"), ("jobs.csv", b"audio\ra.wav\r", "new-line"),
-        ("jobs.csv", b"audio,\x1b[2J\na.wav,x\n", r"\x1b[2j"), ("jobs.jsonl", b"\0" * 5000, "line 1"),
-        ("jobs.jsonl", b'[\n{"audio": "a.wav"},\n', "column 'audio'"), ("jobs.csv", b"", "names no clips"),
+        ("jobs.csv", b"\xff\xfea\0u\0", "UTF-8"),
+        ("jobs.csv", os.urandom(5000) + b"\xff\n", "jobs.csv"),
+        ("jobs.csv", b"audio,name,Audio\na.wav,x,b.wav\n", "twice"),
+        ("jobs.csv", b"audio\ra.wav\r", "new-line"),
+        ("jobs.csv", b"audio,\x1b[2J\na.wav,x\n", r"\x1b[2j"),
+        ("jobs.jsonl", b"\0" * 5000, "line 1"),
+        ("jobs.jsonl", b'[\n{"audio": "a.wav"},\n', "column 'audio'"),
+        ("jobs.csv", b"", "names no clips"),
     ],
-)  # fmt: skip
+)
 def test_a_manifest_that_is_none_is_refused_in_one_sentence(folder, name, data, said):
     if "column 'audio'" in said:
         data = b'[\n{"name": "a.wav"}\n'
@@ -128,12 +166,37 @@ def test_a_manifest_that_is_no_file_is_refused_and_not_waited_for(folder):
 
 # Names of rows, one after the other; True = it is made, False = it would take another's place.
 NAMES = {
-    "x": True, "x.part": True, "X": False, "a/b": True, "a//b": False, "A/B": False, "line (row 8)": True, "line": True,
-    "LINE": False, "row 3": True, "caf\u00e9": True, "cafe\u0301": False, "Stra\u00dfe": True, "STRASSE": False,
-    "x.pc2/y": False, "y/z": True, "y.pc2": True, "y.pc2/z": True, "y.pc2.pc2/z": False, "report": True, "report/x": False,
-    "Report/x": False, "ledgers/x": False, "histalk.sqlite": True, "histalk.sqlite/x": False, "report.html": True,
-    "report.html/x": False, "x.png/y": False, "\u212b": True, "\u00c5": False,
-}  # fmt: skip
+    "x": True,
+    "x.part": True,
+    "X": False,
+    "a/b": True,
+    "a//b": False,
+    "A/B": False,
+    "line (row 8)": True,
+    "line": True,
+    "LINE": False,
+    "row 3": True,
+    "caf\u00e9": True,
+    "cafe\u0301": False,
+    "Stra\u00dfe": True,
+    "STRASSE": False,
+    "x.pc2/y": False,
+    "y/z": True,
+    "y.pc2": True,
+    "y.pc2/z": True,
+    "y.pc2.pc2/z": False,
+    "report": True,
+    "report/x": False,
+    "Report/x": False,
+    "ledgers/x": False,
+    "histalk.sqlite": True,
+    "histalk.sqlite/x": False,
+    "report.html": True,
+    "report.html/x": False,
+    "x.png/y": False,
+    "\u212b": True,
+    "\u00c5": False,
+}
 
 
 def test_no_two_rows_are_one_file_on_any_file_system(folder):
@@ -149,12 +212,16 @@ def test_what_is_read_is_never_written_over(folder):
     (folder / "elsewhere").symlink_to(folder)
     (folder / "linked.mp4").symlink_to("hero.mp4")
     rows = [
-        {"audio": "hero.mp4", "name": "hero", "outputs": "mp4"}, {"audio": "a.wav", "name": "Hero", "outputs": "mp4"},
-        {"audio": "a.wav", "name": "elsewhere/hero", "outputs": "mp4"}, {"audio": "linked.mp4", "name": "fine"},
-        {"audio": "a.wav", "name": "linked", "outputs": "mp4"}, {"audio": "a.wav", "name": "shot", "outputs": "blend"},
+        {"audio": "hero.mp4", "name": "hero", "outputs": "mp4"},
+        {"audio": "a.wav", "name": "Hero", "outputs": "mp4"},
+        {"audio": "a.wav", "name": "elsewhere/hero", "outputs": "mp4"},
+        {"audio": "linked.mp4", "name": "fine"},
+        {"audio": "a.wav", "name": "linked", "outputs": "mp4"},
+        {"audio": "a.wav", "name": "shot", "outputs": "blend"},
         {"audio": "b.wav", "name": "b", "blend": "shot.blend", "outputs": "abc"},
-        {"audio": "b.wav", "name": "c", "outputs": "abc", "bake": "cache"}, {"audio": "b.wav", "name": "c", "outputs": "pc2"},
-    ]  # fmt: skip
+        {"audio": "b.wav", "name": "c", "outputs": "abc", "bake": "cache"},
+        {"audio": "b.wav", "name": "c", "outputs": "pc2"},
+    ]
     jobs = problems(folder, "\n".join(map(json.dumps, rows)), out=".")
     wrong = {job.row: job.problems[0] for job in jobs if job.problems}
     assert wrong.keys() == {1, 2, 3, 5, 6, 9} and all("overwrite" in wrong[row] for row in (1, 2, 3, 5, 6))
@@ -179,7 +246,9 @@ def test_a_night_with_a_stranger_s_rows_ends_and_the_good_ones_are_whole(folder,
     place = tmp_path / "line.jsonl"
     os.link(folder / "a.wav", tmp_path / "a.wav")
     os.mkfifo(tmp_path / "pipe.wav")
-    place.write_bytes(b"\n".join([*lines[:3], *bad, HALF, b'{"audio": "a.wav", "name": "x/under.the.file"}', *lines[3:]]))
+    place.write_bytes(
+        b"\n".join([*lines[:3], *bad, HALF, b'{"audio": "a.wav", "name": "x/under.the.file"}', *lines[3:]])
+    )
     out = tmp_path / "out"
     out.mkdir()
     (out / "x").write_text("a file, where a row needs a folder")
@@ -190,7 +259,9 @@ def test_a_night_with_a_stranger_s_rows_ends_and_the_good_ones_are_whole(folder,
     assert len(sizes) == 1 and sizes.pop() > 100_000
     with open(out / "report.csv", newline="", encoding="utf-8-sig") as file:
         told = list(csv.DictReader(file))
-    assert sum(row["state"] == "done" for row in told) == len(good) and all(row["error"] for row in told if row["state"] == "failed")
+    assert sum(row["state"] == "done" for row in told) == len(good) and all(
+        row["error"] for row in told if row["state"] == "failed"
+    )
     (under,) = [row["error"] for row in told if row["name"] == "x/under.the.file"]
     assert "is a file where" in under
     again = histalk("batch", "--out", out, "--status", PYTHONIOENCODING="ascii:strict")

@@ -13,7 +13,9 @@ from histalk_blender.bake.shot import add_sound, open_shot
 
 
 def strips():
-    found = [(strip.name, strip.channel) for strip in bpy.context.scene.sequence_editor.strips_all if strip.type == "SOUND"]
+    found = [
+        (strip.name, strip.channel) for strip in bpy.context.scene.sequence_editor.strips_all if strip.type == "SOUND"
+    ]
     return sorted(found, key=lambda one: one[1])
 
 
@@ -80,7 +82,9 @@ def takes(tmp_path):
     return paths
 
 
-def test_a_second_take_comes_in_place_of_the_first_that_we_added_and_the_animator_s_strips_stay(scene, head, takes, tmp_path):
+def test_a_second_take_comes_in_place_of_the_first_that_we_added_and_the_animator_s_strips_stay(
+    scene, head, takes, tmp_path
+):
     obj, other = add_head(head), add_head(head)
     own(path=SPEECH, frame=1)
     add_sound(takes[0], 101, obj)

@@ -9,9 +9,9 @@ import torch
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.network import load_checkpoint
+from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.examples import captured
 from histalk_blender.training.examples.captured import Captured, Shapes, spread_landmarks
-from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.loop import TrainOptions, train
 from histalk_blender.training.losses import LossWeights
 
@@ -70,7 +70,9 @@ def test_a_run_on_captured_motion_goes_on_and_gives_a_checkpoint(request, tmp_pa
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
     assert [row["step"] for row in rows] == [1, 2] and all(np.isfinite(list(row.values())).all() for row in rows)
     off = {key for key, value in rows[0].items() if value == 0} - {"hours_heard", "lr"}
-    assert off == {"phones", "rest"} | (set() if name == "vocaset" else {"opening", "closed", "bite"}), "what the data cannot teach is off"
+    assert off == {"phones", "rest"} | (set() if name == "vocaset" else {"opening", "closed", "bite"}), (
+        "what the data cannot teach is off"
+    )
     model = load_checkpoint(path)
     assert model.config.topologies == ((topology, vertices),) and model.config.fps == fps
     basis = f"outputs.{topology}.basis"

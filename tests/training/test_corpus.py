@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.training.examples.batches import load_clips
 from histalk_blender.training.corpus import languages, readers, real
 from histalk_blender.training.corpus.align import words_of
 from histalk_blender.training.corpus.shards import (
-    Utterance, held_out_speakers, sentence_split, shifted, write_shard, write_splits,
-)  # fmt: skip
+    Utterance,
+    held_out_speakers,
+    sentence_split,
+    shifted,
+    write_shard,
+    write_splits,
+)
 from histalk_blender.training.corpus.symbols import ESPEAK_US, US, to_arpabet
+from histalk_blender.training.examples.batches import load_clips
 from histalk_blender.training.teacher.phones import ARPABET
 
 
@@ -41,7 +46,11 @@ def test_transcripts_become_words():
 def test_symbols_cover_each_other():
     used = {name for table in (US, ESPEAK_US) for value in table.values() for name in value.split()}
     assert used <= set(ARPABET)
-    assert to_arpabet([("@L", 0.0, 0.2), ("p", 0.2, 0.3)], ESPEAK_US) == [("AH", 0, 0.1), ("L", 0.1, 0.2), ("P", 0.2, 0.3)]
+    assert to_arpabet([("@L", 0.0, 0.2), ("p", 0.2, 0.3)], ESPEAK_US) == [
+        ("AH", 0, 0.1),
+        ("L", 0.1, 0.2),
+        ("P", 0.2, 0.3),
+    ]
     assert to_arpabet([("what?", 0, 1)], US) is None
 
 
@@ -70,8 +79,13 @@ def test_a_folder_of_real_speech_is_split_by_speaker_and_cropped(tmp_path):
     (tmp_path / "commands").mkdir()
     table = {}
     for i in range(40):
-        sf.write(tmp_path / "commands" / f"c{i}.opus", np.random.default_rng(i).normal(0, 0.1, 48_000), 16_000,
-                 format="OGG", subtype="OPUS")  # fmt: skip
+        sf.write(
+            tmp_path / "commands" / f"c{i}.opus",
+            np.random.default_rng(i).normal(0, 0.1, 48_000),
+            16_000,
+            format="OGG",
+            subtype="OPUS",
+        )
         phones = [["SIL", 0, 1.0], ["B", 1.0, 1.1], ["AA", 1.1, 1.5], ["SIL", 1.5, 3.0]]
         table[f"c{i}"] = {"text": "ba", "score": -10.0 - i / 100, "speaker": i % 10, "phones": phones}
     (tmp_path / "commands.json").write_text(json.dumps(table))
@@ -136,7 +150,19 @@ def test_shards_give_back_what_was_written(corpus, aligned):
 def test_the_build_says_what_is_missing_and_makes_the_rest(tmp_path):
     (tmp_path / "real").mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "histalk_blender.training.corpus.build", "--out", tmp_path / "out", "--hours", "0",
-         "--real", tmp_path / "real"], capture_output=True, text=True, env={"PATH": "/nowhere"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "histalk_blender.training.corpus.build",
+            "--out",
+            tmp_path / "out",
+            "--hours",
+            "0",
+            "--real",
+            tmp_path / "real",
+        ],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/nowhere"},
+    )
     assert done.returncode == 0 and "kathleen.json" in done.stderr and "apt-get install" in done.stderr

@@ -33,9 +33,16 @@ def run(corpus, out):
     with mock.patch.object(loop, "losses", heard):
         for steps in (2, 4):
             options = loop.TrainOptions(
-                corpus, out, changes=CHANGES, steps=steps, warm_minutes=0, lengths=(2.0,), seconds=6.0, workers=0,
+                corpus,
+                out,
+                changes=CHANGES,
+                steps=steps,
+                warm_minutes=0,
+                lengths=(2.0,),
+                seconds=6.0,
+                workers=0,
                 device="cpu",
-            )  # fmt: skip
+            )
             loop.train(options)
             if steps == 2 and os.environ.get("RANK", "0") == "0":
                 shutil.copy(out / "state.pt", out / "between.pt")
@@ -52,9 +59,10 @@ def test_two_processes_step_as_one(corpus, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*torchrun, __file__, corpus, both], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    wanted, *found = (json.loads((tmp_path / name).read_text()) for name in (
-        "alone/losses-0.json", "both/losses-0.json", "both/losses-1.json"
-    ))  # fmt: skip
+    wanted, *found = (
+        json.loads((tmp_path / name).read_text())
+        for name in ("alone/losses-0.json", "both/losses-0.json", "both/losses-1.json")
+    )
     assert len(wanted) == 4 and all(part > 0 for part in wanted[0].values())
     for steps in found:
         torch.testing.assert_close(steps, wanted, rtol=1e-4, atol=0)

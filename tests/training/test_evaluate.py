@@ -16,10 +16,10 @@ from histalk_blender.network.config import small
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.evaluation.evaluate import Evaluation, evaluate, network
-from histalk_blender.training.loop import TrainOptions, train
-from histalk_blender.training.teacher.phones import ARPABET
 from histalk_blender.training.evaluation.report import phone_errors, table
 from histalk_blender.training.evaluation.scoring import score
+from histalk_blender.training.loop import TrainOptions, train
+from histalk_blender.training.teacher.phones import ARPABET
 
 
 def histalk(*arguments):
@@ -33,7 +33,9 @@ def test_a_perfect_answer_has_no_error_and_a_shifted_one_what_it_was_shifted_by(
     assert row["vertex_error_mm"] == row["root_lve_mm"] == row["fdd"] == row["mtm_ms"] == 0
     assert row["lrp"] == row["jitter"] == row["closure_recall"] == 1 and row["opening_correlation"] == pytest.approx(1)
     shifted = score(clips, lambda clip: clip.motion() + np.float32([0.003, 0, 0.004]), data.topology).row
-    assert shifted["vertex_error_mm"] == pytest.approx(5, rel=1e-3) and shifted["root_lve_mm"] == pytest.approx(5, rel=1e-3)
+    assert shifted["vertex_error_mm"] == pytest.approx(5, rel=1e-3) and shifted["root_lve_mm"] == pytest.approx(
+        5, rel=1e-3
+    )
     assert shifted["lve"] == pytest.approx(25e-6, rel=1e-3) and shifted["mtm_ms"] == 0
     still = score(clips, lambda clip: 0 * clip.motion(), data.topology).row
     assert still["opening_correlation"] is None and still["mtm_ms"] is None and still["jitter"] == 0
@@ -45,7 +47,12 @@ def test_the_corpus_gives_one_table_json_and_pictures(corpus, tmp_path):
     assert "test_known prompts (1 clips)" in done.output and "lips: 425 vertices, head.npz" in done.output
     names = re.findall(r"^\| ([a-z ]+) \| \d", done.output, re.M)
     assert names == ["network", "mean face", "loudness jaw", "linear mel", "the teacher"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json", "scores.png", "lips.png", "errors.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "evaluation.json",
+        "scores.png",
+        "lips.png",
+        "errors.png",
+    }
     told = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     rows = told["groups"]["test_known prompts"]
     assert rows["network"]["opening_correlation"] > 0.8 > rows["loudness jaw"]["opening_correlation"]
@@ -77,9 +84,11 @@ def test_the_report_ends_with_the_worst_phones_of_strangers(corpus, model):
     halves = {"test_stranger readers": scores, "test_stranger commands": scores, "test_known prompts": scores}
     found = Evaluation(found.data, found.split, found.weights, halves, found.neutral)
     told = phone_errors(found)
-    assert told["known voices"]["S"] == pytest.approx(
-        {"occurrences": 30, "frames": 100, "error_mm": 2.0, "signed_mm": -0.1}
-    ) and told["strangers"]["S"]["occurrences"] == 60  # fmt: skip
+    assert (
+        told["known voices"]["S"]
+        == pytest.approx({"occurrences": 30, "frames": 100, "error_mm": 2.0, "signed_mm": -0.1})
+        and told["strangers"]["S"]["occurrences"] == 60
+    )
     halves.pop("test_stranger commands")
     lines = table(found).splitlines()
     assert lines[-5] == "R: 7.00 mm off, +0.50 on average (too open), 70 times"
@@ -89,12 +98,29 @@ def test_the_report_ends_with_the_worst_phones_of_strangers(corpus, model):
 
 def test_the_command_of_the_model_card_still_works(corpus, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "histalk_blender.training.evaluation.evaluate", "--corpus", corpus, "--weights", WEIGHTS, "--most", "2",
-         "--out", tmp_path / "table.json"], capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "histalk_blender.training.evaluation.evaluate",
+            "--corpus",
+            corpus,
+            "--weights",
+            WEIGHTS,
+            "--most",
+            "2",
+            "--out",
+            tmp_path / "table.json",
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
-    assert "| | vertex error mm | root LVE mm | opening correlation | closure recall | closure precision |" in done.stdout
-    assert json.loads((tmp_path / "table.json").read_text())["test_known prompts"]["the teacher"]["vertex_error_mm"] == 0
+    assert (
+        "| | vertex error mm | root LVE mm | opening correlation | closure recall | closure precision |" in done.stdout
+    )
+    assert (
+        json.loads((tmp_path / "table.json").read_text())["test_known prompts"]["the teacher"]["vertex_error_mm"] == 0
+    )
 
 
 def test_the_bundled_weights_are_measured_on_vocaset_at_the_size_of_each_head(vocaset_files, model):
@@ -112,12 +138,25 @@ def test_the_bundled_weights_are_measured_on_vocaset_at_the_size_of_each_head(vo
 def test_weights_trained_on_biwi_are_measured_on_both_its_halves(biwi_files, tmp_path):
     data = open_data_set("biwi", biwi_files)
     path = train(
-        TrainOptions(data.root, tmp_path, data=data, steps=1, warm_minutes=0, lengths=(1.0,), seconds=1.0, workers=0,
-                     device="cpu")
-    )  # fmt: skip
+        TrainOptions(
+            data.root,
+            tmp_path,
+            data=data,
+            steps=1,
+            warm_minutes=0,
+            lengths=(1.0,),
+            seconds=1.0,
+            workers=0,
+            device="cpu",
+        )
+    )
     done = histalk("evaluate", "--dataset", "biwi", "--root", biwi_files, "--weights", path, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    assert "test-a (6 of 24 clips)" in done.output and "test-b (8 of 32 clips)" in done.output and "LVE 1e-4 unit²" in done.output
+    assert (
+        "test-a (6 of 24 clips)" in done.output
+        and "test-b (8 of 32 clips)" in done.output
+        and "LVE 1e-4 unit²" in done.output
+    )
     assert not (tmp_path / "out" / "lips.png").exists(), "no landmarks, no lip tracks"
     rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())["groups"]["test-a"]
     assert rows["network"]["closure_recall"] is None and rows["the reference"]["lve"] == 0
@@ -143,9 +182,11 @@ def test_wrong_input_ends_with_one_sentence_and_code_2(biwi_files, tmp_path, arg
 
 def test_training_says_what_is_missing_too(tmp_path):
     for arguments in (
-        (), ("--dataset", "vocaset", "--root", tmp_path), ("--dataset", "biwi", "--corpus", tmp_path),
+        (),
+        ("--dataset", "vocaset", "--root", tmp_path),
+        ("--dataset", "biwi", "--corpus", tmp_path),
         ("--corpus", tmp_path, "--lips", "lips.txt"),
-    ):  # fmt: skip
+    ):
         done = histalk("train", "--out", tmp_path / "run", *arguments)
         assert done.exit_code == 2 and done.output.count("\n") == 1
 

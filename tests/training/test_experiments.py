@@ -12,15 +12,15 @@ from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import load_head
 from histalk_blender.network import HiSTalk, load_checkpoint, save_checkpoint, small
-from histalk_blender.training.experiments import curves
-from histalk_blender.training.experiments import run as experiments
+from histalk_blender.training.datasets.ours import Ours
 from histalk_blender.training.examples import features
 from histalk_blender.training.examples.batches import Clip
-from histalk_blender.training.datasets.ours import Ours
-from histalk_blender.training.experiments.run import VARIANTS, Plan, run
 from histalk_blender.training.examples.features import Hearing
-from histalk_blender.training.loop import TrainOptions
+from histalk_blender.training.experiments import curves
+from histalk_blender.training.experiments import run as experiments
 from histalk_blender.training.experiments.middle import Bench, batches
+from histalk_blender.training.experiments.run import VARIANTS, Plan, run
+from histalk_blender.training.loop import TrainOptions
 
 
 def network(name):
@@ -38,10 +38,20 @@ def test_a_variant_speaks_and_lacks_what_its_name_says(name):
     model = network(name)
     out = model.components(wave)
     assert model(wave).displacements.shape == (1, 30, 10, 3) and out.fine.std() > 0
-    assert out.sparse.shape == (1, 30, 68, 3) and out.phone_logits.shape == network("full").components(wave).phone_logits.shape
+    assert (
+        out.sparse.shape == (1, 30, 68, 3)
+        and out.phone_logits.shape == network("full").components(wave).phone_logits.shape
+    )
     still = out.levels.abs().amax((0, 2, 3, 4)) == 0
-    gone = {"frame level only": [1, 2, 3], "without frame": [0], "without phoneme": [1], "without word": [2],
-            "without utterance": [3], "autoregressive": [0, 1, 2, 3], "per frame": [0, 1, 2, 3]}  # fmt: skip
+    gone = {
+        "frame level only": [1, 2, 3],
+        "without frame": [0],
+        "without phoneme": [1],
+        "without word": [2],
+        "without utterance": [3],
+        "autoregressive": [0, 1, 2, 3],
+        "per frame": [0, 1, 2, 3],
+    }
     assert still.nonzero().flatten().tolist() == gone.get(name, [])
     if name == "without gating":
         assert (out.gates == 0.25).all()
@@ -62,12 +72,16 @@ def test_the_autoregressive_rival_hears_only_what_came_before_in_its_motion():
 
 
 def test_rivals_are_of_about_the_same_size():
-    sizes = {name: sum(p.numel() for p in network(name).parameters()) for name in ("full", "autoregressive", "per frame")}
+    sizes = {
+        name: sum(p.numel() for p in network(name).parameters()) for name in ("full", "autoregressive", "per frame")
+    }
     assert all(0.75 < size / sizes["full"] < 1.35 for size in sizes.values()), sizes
 
 
 def test_the_command_trains_scores_and_goes_on(corpus, tmp_path, monkeypatch):
-    budget = TrainOptions(corpus, tmp_path, steps=1, warm_minutes=0, lengths=(1.0,), seconds=1.0, workers=0, device="cpu")
+    budget = TrainOptions(
+        corpus, tmp_path, steps=1, warm_minutes=0, lengths=(1.0,), seconds=1.0, workers=0, device="cpu"
+    )
     plan = Plan(corpus, tmp_path / "out", budget, ("full", "per frame"), seeds=1)
     table, picture = run(plan)
     text = table.read_text()
@@ -77,7 +91,9 @@ def test_the_command_trains_scores_and_goes_on(corpus, tmp_path, monkeypatch):
 
 
 def test_an_unknown_variant_is_refused(tmp_path):
-    done = CliRunner().invoke(main, ["experiments", "--corpus", str(tmp_path), "--out", str(tmp_path), "--variant", "best"])
+    done = CliRunner().invoke(
+        main, ["experiments", "--corpus", str(tmp_path), "--out", str(tmp_path), "--variant", "best"]
+    )
     assert done.exit_code == 2 and "without gating" in done.output
 
 
@@ -155,7 +171,7 @@ def test_batches_are_the_seeds_alone_and_doubt_their_padding(corpus, hearing, tm
     for batch in mixed:
         for row, (tokens, frames) in enumerate(zip(batch.tokens, batch.frames)):
             assert not batch.acoustic[row, tokens:].any() and not batch.sure[row, frames:].any()
-            assert (batch.phones[row, -(-tokens // 2) :] == -100).all() and batch.sure[row, : frames].all()
+            assert (batch.phones[row, -(-tokens // 2) :] == -100).all() and batch.sure[row, :frames].all()
 
 
 def test_designs_on_one_ear_make_the_table_and_refuse_another_budget(corpus, hearing, tmp_path, monkeypatch):
@@ -214,7 +230,9 @@ def test_a_mixture_draws_people_as_often_as_it_says():
         assert chance[people].sum() == pytest.approx(share) and chance.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("wrong", ["--curve hours", "--hearing w --minutes 3", "--hearing w --curve hours --variant full"])
+@pytest.mark.parametrize(
+    "wrong", ["--curve hours", "--hearing w --minutes 3", "--hearing w --curve hours --variant full"]
+)
 def test_options_that_do_not_go_together_are_refused(wrong, tmp_path):
     done = CliRunner().invoke(main, ["experiments", "--corpus", str(tmp_path), "--out", str(tmp_path), *wrong.split()])
     assert done.exit_code == 2 and "--hearing" in done.output

@@ -16,8 +16,19 @@ DATA = {
     "columns first": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
     "none": np.zeros((0, 3)),
     "more": [
-        1.5, None, True, (b"raw", {1, 2}), "é", collections.OrderedDict(a=1), b"", bytearray(b"\0\1"), 2j, -(2**40),
-        collections.defaultdict(list, b=[2]), frozenset({(1, 2)}), float("inf"),
+        1.5,
+        None,
+        True,
+        (b"raw", {1, 2}),
+        "é",
+        collections.OrderedDict(a=1),
+        b"",
+        bytearray(b"\0\1"),
+        2j,
+        -(2**40),
+        collections.defaultdict(list, b=[2]),
+        frozenset({(1, 2)}),
+        float("inf"),
     ],
 }
 
@@ -63,7 +74,9 @@ def test_a_malicious_pickle_is_refused_before_it_runs_and_the_message_names_clas
     assert not (tmp_path / "harm").exists()
 
 
-@pytest.mark.parametrize("code", ["cbuiltins\neval\n(Vopen\ntR.", "c_codecs\nencode\n(Vx\nVzlib\ntR.", "cnumpy\nload\n."])
+@pytest.mark.parametrize(
+    "code", ["cbuiltins\neval\n(Vopen\ntR.", "c_codecs\nencode\n(Vx\nVzlib\ntR.", "cnumpy\nload\n."]
+)
 def test_neither_eval_nor_other_codecs_nor_the_rest_of_numpy_pass(tmp_path, code):
     path = tmp_path / "bad.pkl"
     path.write_bytes(code.encode())

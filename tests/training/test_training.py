@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening
 from histalk_blender.network import HiSTalk, load_checkpoint, small, wave
 from histalk_blender.synthesis import WEIGHTS
@@ -16,9 +17,8 @@ from histalk_blender.training.examples.augment import augment, with_formants
 from histalk_blender.training.examples.batches import DOUBTED, SpeechBatches, load_clips
 from histalk_blender.training.loop import TrainOptions, first_basis, motion_space, train
 from histalk_blender.training.losses import LossWeights, losses
-from histalk_blender.training.teacher.phones import ARPABET
 from histalk_blender.training.pretraining.warm_start import contrast, follow, hear_bands, log_mel
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.training.teacher.phones import ARPABET
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,9 @@ def test_losses_vanish_at_the_teacher_and_punish_an_open_bilabial_most(head, cli
         return float(losses(perfect(space, wrong), units, phones, space, LossWeights())["opening"])
 
     wrong = units * 0  # a mouth that never opens
-    assert float(losses(perfect(space, wrong), units, phones, space, LossWeights())["closed"]) > 2 * float(best["closed"])
+    assert float(losses(perfect(space, wrong), units, phones, space, LossWeights())["closed"]) > 2 * float(
+        best["closed"]
+    )
     assert opening_loss(closed) > 2 * opening_loss(wide) > 0
 
 

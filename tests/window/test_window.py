@@ -12,9 +12,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STOPS = (
-    "nothing-selected", "no-pytorch", "ready", "listening", "baked", "restyled", "slider-stops", "asked", "sequencer",
+    "nothing-selected",
+    "no-pytorch",
+    "ready",
+    "listening",
+    "baked",
+    "restyled",
+    "slider-stops",
+    "asked",
+    "sequencer",
     "preferences",
-)  # fmt: skip
+)
 
 
 def test_an_animator_walks_through_a_real_window(tmp_path):
@@ -24,7 +32,9 @@ def test_an_animator_walks_through_a_real_window(tmp_path):
     assert (chroot / "usr/bin/blender").exists(), f"no Blender in '{chroot}'"
     room = chroot / "histalk"
     shutil.rmtree(room, ignore_errors=True)
-    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     for name in files:
         target = room / "project" / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Run inside a real Blender under a virtual screen: an animator's walk, a picture at each stop.
 
-    blender --factory-startup ... --python walk.py -- PROJECT OUT
+blender --factory-startup ... --python walk.py -- PROJECT OUT
 """
 
 import subprocess

@@ -12,10 +12,18 @@ from .shards import RATE
 EARLY = 0.006  # seconds by which the aligner's starts precede the engines' own times
 PAD = 0.3  # seconds of faint noise on each side, so that edge phones do not swallow the silence
 SPELT = {
-    "iax": "IY K S", "ivr": "AY V IY AA R", "xray": "EH K S R EY", "forevermore": "F ER EH V ER M AO R",
-    "lowercase": "L OW ER K EY S", "uppercase": "AH P ER K EY S", "rerecord": "R IY R IH K AO R D",
-    "mr": "M IH S T ER", "mrs": "M IH S IH Z", "dr": "D AA K T ER", "st": "S EY N T",
-}  # fmt: skip
+    "iax": "IY K S",
+    "ivr": "AY V IY AA R",
+    "xray": "EH K S R EY",
+    "forevermore": "F ER EH V ER M AO R",
+    "lowercase": "L OW ER K EY S",
+    "uppercase": "AH P ER K EY S",
+    "rerecord": "R IY R IH K AO R D",
+    "mr": "M IH S T ER",
+    "mrs": "M IH S IH Z",
+    "dr": "D AA K T ER",
+    "st": "S EY N T",
+}
 
 
 def words_of(text: str) -> list[str]:

@@ -62,7 +62,9 @@ def _plan(out: Path, real_folder: Path | None, hours: float) -> tuple[dict[str, 
         if (languages.SOUNDS / language).exists() and Path(languages.TEXTS.format(language)).exists():
             plan[f"lang-{language}"] = 0
         else:
-            missing.append(f"the '{language}' prompts are left out (apt-get install asterisk-core-sounds-{language}-g722)")
+            missing.append(
+                f"the '{language}' prompts are left out (apt-get install asterisk-core-sounds-{language}-g722)"
+            )
     if real_folder and (real_folder / "german.json").exists() and find_tool("espeak-ng"):
         plan["lang-de"] = 0
     if real_folder and (real_folder / "librispeech.json").exists():

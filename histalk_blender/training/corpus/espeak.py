@@ -11,10 +11,42 @@ from .shards import Utterance, at_16k
 from .symbols import ESPEAK_US, to_arpabet
 
 VARIANTS = (
-    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "Adam", "Alex", "Alicia", "Andrea",
-    "Annie", "anika", "Antonio", "belinda", "benjamin", "boris", "david", "edward", "iven", "Lee", "linda", "max",
-    "Mario", "michael", "Michel", "steph", "victor", "zac",
-)  # fmt: skip
+    "m1",
+    "m2",
+    "m3",
+    "m4",
+    "m5",
+    "m6",
+    "m7",
+    "m8",
+    "f1",
+    "f2",
+    "f3",
+    "f4",
+    "f5",
+    "Adam",
+    "Alex",
+    "Alicia",
+    "Andrea",
+    "Annie",
+    "anika",
+    "Antonio",
+    "belinda",
+    "benjamin",
+    "boris",
+    "david",
+    "edward",
+    "iven",
+    "Lee",
+    "linda",
+    "max",
+    "Mario",
+    "michael",
+    "Michel",
+    "steph",
+    "victor",
+    "zac",
+)
 STOPS = {"p", "t", "k", "b", "d", "g", "tS", "dZ", "t#", "t2"}
 PHONEME, RATE_PARAMETER, PITCH_PARAMETER = 7, 1, 3
 
@@ -25,9 +57,15 @@ class _Id(C.Union):
 
 class _Event(C.Structure):
     _fields_ = [
-        ("type", C.c_int), ("uid", C.c_uint), ("text_position", C.c_int), ("length", C.c_int),
-        ("audio_position", C.c_int), ("sample", C.c_int), ("user_data", C.c_void_p), ("id", _Id),
-    ]  # fmt: skip
+        ("type", C.c_int),
+        ("uid", C.c_uint),
+        ("text_position", C.c_int),
+        ("length", C.c_int),
+        ("audio_position", C.c_int),
+        ("sample", C.c_int),
+        ("user_data", C.c_void_p),
+        ("id", _Id),
+    ]
 
 
 class Engine:
@@ -79,7 +117,9 @@ class Engine:
         if events and events[0][0] > 0.005 * self.rate:
             events.insert(0, [0, "_"])
         ends = [at for at, _ in events[1:]] + [len(samples)]
-        return [(name.rstrip(";'^"), at / self.rate, end / self.rate) for (at, name), end in zip(events, ends) if end > at]
+        return [
+            (name.rstrip(";'^"), at / self.rate, end / self.rate) for (at, name), end in zip(events, ends) if end > at
+        ]
 
 
 def speak(texts: list[str], seed: int) -> Iterator[Utterance]:

@@ -22,9 +22,10 @@ def transcripts() -> dict[str, str]:
     """Prompt name -> text, of those that are speech."""
     rows = (line.split(":", 1) for line in gzip.open(TEXTS, "rt", encoding="utf8") if not line.startswith(";"))
     return {
-        name.strip(): text.strip() for name, _, text in (row if len(row) == 3 else (row[0], "", row[-1]) for row in rows)
+        name.strip(): text.strip()
+        for name, _, text in (row if len(row) == 3 else (row[0], "", row[-1]) for row in rows)
         if not any(name.strip() == n or name.strip().endswith(n) or name.startswith(n) for n in NOT_SPEECH)
-    }  # fmt: skip
+    }
 
 
 def speak() -> Iterator[Utterance]:

@@ -65,7 +65,7 @@ def speak(folder: Path, heard: Path) -> Iterator[Utterance]:
     """
     table, heard_words = json.loads((folder / "librispeech.json").read_text()), json.loads(heard.read_text())
     aligner, clips = Aligner(), []
-    held_out = held_out_speakers((row["speaker"] for row in table.values()))
+    held_out = held_out_speakers(row["speaker"] for row in table.values())
     for clip, row in table.items():
         words, both, sure = agreement(heard_words.get(clip, []), [word for word, _, _ in row["words"]])
         samples, rate = soundfile.read(folder / "librispeech" / f"{clip}.opus", dtype="int16")
@@ -80,11 +80,14 @@ def speak(folder: Path, heard: Path) -> Iterator[Utterance]:
             agreed = [a and b for a, b in zip(both, good)]
             for i, (begin, end) in enumerate(stretches(spans, agreed)):
                 cut = samples[round(begin * RATE) : round(end * RATE)]
-                inside = [(p, max(s, begin) - begin, min(e, end) - begin) for p, s, e in phones if e > begin and s < end]
+                inside = [
+                    (p, max(s, begin) - begin, min(e, end) - begin) for p, s, e in phones if e > begin and s < end
+                ]
                 yield Utterance(f"reader-{clip}-{i}", "readers", speaker, "test_stranger", cut, inside)
             continue
         unsure = [
             (max(0.0, start - MARGIN), end + MARGIN)
-            for (_, start, end, _), known, fits in zip(spans, sure, good) if not (known and fits)
-        ]  # fmt: skip
+            for (_, start, end, _), known, fits in zip(spans, sure, good)
+            if not (known and fits)
+        ]
         yield Utterance(f"reader-{clip}", "readers", speaker, "train", samples, phones, unsure)

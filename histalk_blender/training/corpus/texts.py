@@ -7,10 +7,19 @@ from pathlib import Path
 import numpy as np
 
 FRAMES = (
-    "the {} {} {} the {}", "please {} my {} and {} {}", "we {} {} before {} {}", "maybe {} will {} the {} {}",
-    "{} and {} have {} from {}", "why would {} {} {} {} now", "you said {} {} {}", "i have never {} such {} {} {}",
-    "{} {} {} {}", "if {} {} then {} {} {}", "give {} to {} for {} {}", "who {} {} by the {} {} of {}",
-)  # fmt: skip
+    "the {} {} {} the {}",
+    "please {} my {} and {} {}",
+    "we {} {} before {} {}",
+    "maybe {} will {} the {} {}",
+    "{} and {} have {} from {}",
+    "why would {} {} {} {} now",
+    "you said {} {} {}",
+    "i have never {} such {} {} {}",
+    "{} {} {} {}",
+    "if {} {} then {} {} {}",
+    "give {} to {} for {} {}",
+    "who {} {} by the {} {} of {}",
+)
 
 
 def pronunciations() -> dict[str, list[str]]:

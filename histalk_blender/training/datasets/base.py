@@ -127,7 +127,9 @@ def read_indices(path: Path, vertices: int) -> np.ndarray:
     except HiSTalkError:
         raise
     except Exception as error:
-        raise HiSTalkError(f"'{path}' holds no list of vertex indices ({shown(error)}): give numbers from 0.") from error
+        raise HiSTalkError(
+            f"'{path}' holds no list of vertex indices ({shown(error)}): give numbers from 0."
+        ) from error
     check_finite(found, str(path))
     if not len(found) or found.min() < 0 or found.max() >= vertices or (found % 1).any():
         raise HiSTalkError(f"'{path}' must hold indices from 0 to {vertices - 1}, the vertices of this mesh.")
@@ -184,7 +186,9 @@ def frame_step(called: str, frames: int, seconds: float, rates: dict[float, int]
         HiSTalkError: sound and motion are not of one length at any rate.
     """
     if not frames or not seconds:
-        raise HiSTalkError(f"'{called}' has {frames} frames for {seconds:.1f} s of sound: use the data set's own files.")
+        raise HiSTalkError(
+            f"'{called}' has {frames} frames for {seconds:.1f} s of sound: use the data set's own files."
+        )
     rate = min(rates, key=lambda rate: abs(np.log(frames / seconds / rate)))
     if not 0.7 < frames / seconds / rate < 1.4:
         raise HiSTalkError(

@@ -21,12 +21,19 @@ class Ours(DataSet):
         self.root, self.head = root, load_head()
         lips, upper = self.head.regions["lips"], self.head.regions["upper_face"]
         self.topology = Topology(
-            "histalk", len(self.head.vertices), 30.0, True, lips, upper, self.head.landmarks,
+            "histalk",
+            len(self.head.vertices),
+            30.0,
+            True,
+            lips,
+            upper,
+            self.head.landmarks,
             masks=(
-                ("lips", f"{len(lips)} vertices, head.npz"), ("upper_face", f"{len(upper)} vertices, head.npz"),
+                ("lips", f"{len(lips)} vertices, head.npz"),
+                ("upper_face", f"{len(upper)} vertices, head.npz"),
                 ("landmarks", "iBUG's 68, head.npz"),
             ),
-        ).with_indices(**indices)  # fmt: skip
+        ).with_indices(**indices)
 
     def clips(self, split: str) -> list[Clip]:
         """The shards' clips of a split; "test" holds both halves."""
@@ -45,6 +52,12 @@ def recording_of(clip: Clip, head: Head) -> Recording:
         return np.asarray(clip.units, np.float32)
 
     return Recording(
-        clip.id, clip.speaker, f"{clip.split} {clip.source}", head.vertices,
-        lambda: np.asarray(clip.samples, np.float32) / 32768, lambda: head.pose(units()), clip.phones, units,
-    )  # fmt: skip
+        clip.id,
+        clip.speaker,
+        f"{clip.split} {clip.source}",
+        head.vertices,
+        lambda: np.asarray(clip.samples, np.float32) / 32768,
+        lambda: head.pose(units()),
+        clip.phones,
+        units,
+    )

@@ -231,17 +231,23 @@ def _calls() -> dict[tuple[str, str], Callable[[tuple, Budget], object]]:
     plain = {
         "set": lambda args, budget: set(map(check_key, _items(args, budget))),
         "frozenset": lambda args, budget: frozenset(map(check_key, _items(args, budget))),
-        "bytearray": _bytearray, "complex": _complex, "bytes": _empty_bytes, "str": _empty_bytes,
-    } | {name: _never for name in ("list", "dict", "tuple", "int", "float", "bool")}  # fmt: skip
+        "bytearray": _bytearray,
+        "complex": _complex,
+        "bytes": _empty_bytes,
+        "str": _empty_bytes,
+    } | dict.fromkeys(("list", "dict", "tuple", "int", "float", "bool"), _never)
     found = {(module, name): call for module in ("builtins", "__builtin__") for name, call in plain.items()}
     for core in ("numpy.core", "numpy._core"):  # NumPy 2 moved it; Python 2's NumPy wrote the old names
         found[f"{core}.multiarray", "_reconstruct"] = _reconstruct
         found[f"{core}.multiarray", "scalar"] = _scalar
         found[f"{core}.numeric", "_frombuffer"] = _frombuffer
     return found | {
-        ("numpy", "ndarray"): _never, ("numpy", "dtype"): _dtype, ("_codecs", "encode"): _encoded,
-        ("collections", "OrderedDict"): _table, ("collections", "defaultdict"): _defaults,
-    }  # fmt: skip
+        ("numpy", "ndarray"): _never,
+        ("numpy", "dtype"): _dtype,
+        ("_codecs", "encode"): _encoded,
+        ("collections", "OrderedDict"): _table,
+        ("collections", "defaultdict"): _defaults,
+    }
 
 
 CALLS = _calls()

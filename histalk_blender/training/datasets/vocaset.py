@@ -36,12 +36,21 @@ ALL, LATER = range(1, 41), range(21, 41)
 # The official split (docs/method.md section 6): subjects and sentences.
 SPLITS = {
     "train": (
-        ("170728_03272", "170904_00128", "170725_00137", "170915_00223", "170811_03274", "170913_03279",
-         "170904_03276", "170912_03278"), ALL,
+        (
+            "170728_03272",
+            "170904_00128",
+            "170725_00137",
+            "170915_00223",
+            "170811_03274",
+            "170913_03279",
+            "170904_03276",
+            "170912_03278",
+        ),
+        ALL,
     ),
     "val": (("170811_03275", "170908_03277"), LATER),
     "test": (("170809_00138", "170731_00024"), LATER),
-}  # fmt: skip
+}
 RATES = {60.0: 2, 30.0: 1}  # as captured; as some have halved it before
 FILES = ("data_verts.npy", "raw_audio_fixed.pkl", "subj_seq_to_idx.pkl")
 
@@ -58,9 +67,10 @@ def flame_topology() -> Topology:
     member[head.regions["upper_face"]] = 1
     upper = np.flatnonzero((member[flame.corners] * flame.weights).sum(1) > 0.5)
     masks = (
-        ("lips", f"{len(flame.lips)} vertices, flame.npz"), ("upper_face", f"{len(upper)} vertices, flame.npz"),
+        ("lips", f"{len(flame.lips)} vertices, flame.npz"),
+        ("upper_face", f"{len(upper)} vertices, flame.npz"),
         ("landmarks", "iBUG's 68, nearest vertices, flame.npz"),
-    )  # fmt: skip
+    )
     marks = VertexLandmarks(flame.landmarks)
     return Topology("flame", VERTICES, 30.0, True, flame.lips, upper, marks, masks=masks)
 
@@ -159,7 +169,12 @@ def _rows(table: dict, called: str) -> list[int]:
 
 def _resampled(sound: dict, called: str) -> np.ndarray:
     samples, rate = array_of(sound.get("audio"), called), sound.get("sample_rate")
-    if samples.ndim != 1 or not len(samples) or not isinstance(rate, (int, float, np.number)) or not 1000 <= rate <= 400_000:
+    if (
+        samples.ndim != 1
+        or not len(samples)
+        or not isinstance(rate, (int, float, np.number))
+        or not 1000 <= rate <= 400_000
+    ):
         raise HiSTalkError(f"'{called}' is no sound of one channel with its sample rate: use VOCASET's own file.")
     check_finite(samples, called)
     wave = samples.astype(np.float32) / (32768 if samples.dtype.kind == "i" else 1)

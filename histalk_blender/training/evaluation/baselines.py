@@ -7,11 +7,11 @@ import torch
 
 from ...errors import HiSTalkError
 from ...head.arkit import ARKIT_UNITS
-from ..examples.captured import Shapes
 from ..datasets import DataSet, Recording
 from ..datasets.base import RATE
-from ..teacher.coarticulation import loudness
+from ..examples.captured import Shapes
 from ..pretraining.warm_start import log_mel
+from ..teacher.coarticulation import loudness
 
 CONTEXT = 5  # tokens of 20 ms on each side that the linear map sees
 SHAPES = 32  # that a linear map answers in where there are no units
@@ -31,7 +31,9 @@ class Baselines:
     def __init__(self, data: DataSet):
         recordings, self.fps = data.recordings("train"), data.topology.fps
         if not recordings:
-            raise HiSTalkError(f"'{data.root}' has no training split to fit baselines on: leave them out, --no-baselines.")
+            raise HiSTalkError(
+                f"'{data.root}' has no training split to fit baselines on: leave them out, --no-baselines."
+            )
         self.taught = recordings[0].units is not None
         if self.taught:
             recordings, self.pose, self.jaw = recordings[::12], data.head.pose, [ARKIT_UNITS.index("jawOpen")]

@@ -22,8 +22,8 @@ from ...motion.motion import Motion
 from ...network import HiSTalk, load_checkpoint
 from ...synthesis.checks import check_outputs
 from ...synthesis.clips import hear
-from .baselines import Baselines
 from ..datasets import DataSet, Recording, Topology, open_data_set
+from .baselines import Baselines
 from .report import as_json, table
 from .scoring import Predict, Score, score
 
@@ -64,7 +64,12 @@ def network(model: HiSTalk, topology: Topology, device: str = "cpu") -> Predict:
 
 
 def evaluate(
-    data: DataSet, weights: Path | HiSTalk, split: str = "test", most: int = 120, baselines: bool = True, device: str = "cpu"
+    data: DataSet,
+    weights: Path | HiSTalk,
+    split: str = "test",
+    most: int = 120,
+    baselines: bool = True,
+    device: str = "cpu",
 ) -> Evaluation:
     """Score a checkpoint and the baselines, each group of the split apart.
 

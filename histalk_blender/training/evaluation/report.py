@@ -40,21 +40,30 @@ def _columns(metres: bool) -> list[tuple[str, str, float, int]]:
     unit, name = ("mm", "mm") if metres else ("thousandths", "1e-3")
     powers, squared = ((5, 7), "m²") if metres else ((4, 5), "unit²")
     return [
-        (f"vertex_error_{unit}", f"vertex error {name}", 1, 3), (f"root_lve_{unit}", f"root LVE {name}", 1, 2),
-        ("opening_correlation", "opening correlation", 1, 2), ("closure_recall", "closure recall", 1, 2),
-        ("closure_precision", "closure precision", 1, 2), ("labiodental_recall", "f v recall", 1, 2),
-        ("labiodental_precision", "f v precision", 1, 2), ("silence_mm", "silence mm", 1, 3),
-        ("mtm_ms", "MTM ms", 1, 0), ("jitter", "jitter", 1, 2),
-        ("lrp", "LRP", 1, 2), ("lve", f"LVE 1e-{powers[0]} {squared}", 10 ** powers[0], 3),
-        ("fdd", f"FDD 1e-{powers[1]} {squared}", 10 ** powers[1], 3), ("abs_fdd", "abs FDD", 10 ** powers[1], 3),
-    ]  # fmt: skip
+        (f"vertex_error_{unit}", f"vertex error {name}", 1, 3),
+        (f"root_lve_{unit}", f"root LVE {name}", 1, 2),
+        ("opening_correlation", "opening correlation", 1, 2),
+        ("closure_recall", "closure recall", 1, 2),
+        ("closure_precision", "closure precision", 1, 2),
+        ("labiodental_recall", "f v recall", 1, 2),
+        ("labiodental_precision", "f v precision", 1, 2),
+        ("silence_mm", "silence mm", 1, 3),
+        ("mtm_ms", "MTM ms", 1, 0),
+        ("jitter", "jitter", 1, 2),
+        ("lrp", "LRP", 1, 2),
+        ("lve", f"LVE 1e-{powers[0]} {squared}", 10 ** powers[0], 3),
+        ("fdd", f"FDD 1e-{powers[1]} {squared}", 10 ** powers[1], 3),
+        ("abs_fdd", "abs FDD", 10 ** powers[1], 3),
+    ]
 
 
 def table(found) -> str:
     """An `evaluate.Evaluation` as Markdown: one table a group, then the strangers' worst phones where phones are known."""
     columns = _columns(found.data.topology.metres)
     masks = dict(found.data.topology.masks)
-    lines = [f"{name}: {masks.get(name, 'none, so what needs them is –')}" for name in ("lips", "upper_face", "landmarks")]
+    lines = [
+        f"{name}: {masks.get(name, 'none, so what needs them is –')}" for name in ("lips", "upper_face", "landmarks")
+    ]
     for group, scores in found.groups.items():
         clips, whole = scores["network"].row["clips"], found.data.sizes.get(group)
         lines += ["", f"{group} ({clips} of {whole} clips)" if whole else f"{group} ({clips} clips)"]
@@ -81,13 +90,17 @@ def phone_errors(found) -> dict[str, dict[str, dict[str, float]]]:
     return {
         who: {
             phone: {
-                "occurrences": int(row[0]), "frames": int(row[1]),
-                "error_mm": 1000 * row[3] / row[1], "signed_mm": 1000 * row[2] / row[1],
+                "occurrences": int(row[0]),
+                "frames": int(row[1]),
+                "error_mm": 1000 * row[3] / row[1],
+                "signed_mm": 1000 * row[2] / row[1],
             }
-            for phone, row in zip(ARPABET, rows.tolist()) if row[0]
+            for phone, row in zip(ARPABET, rows.tolist())
+            if row[0]
         }
-        for who, rows in sums.items() if rows.any()
-    }  # fmt: skip
+        for who, rows in sums.items()
+        if rows.any()
+    }
 
 
 def _worst(phones: dict[str, dict[str, float]]) -> list[str]:
@@ -97,7 +110,9 @@ def _worst(phones: dict[str, dict[str, float]]) -> list[str]:
     lines = ["", "The network's worst phones with strangers, by lip opening:"]
     for error, phone, row in sorted(known, reverse=True)[:WORST]:
         way = "too open" if row["signed_mm"] > 0 else "too shut"
-        lines.append(f"{phone}: {error:.2f} mm off, {row['signed_mm']:+.2f} on average ({way}), {row['occurrences']} times")
+        lines.append(
+            f"{phone}: {error:.2f} mm off, {row['signed_mm']:+.2f} on average ({way}), {row['occurrences']} times"
+        )
     return lines
 
 
@@ -105,12 +120,18 @@ def as_json(found) -> dict:
     """All numbers, with the masks and definitions that they need."""
     topology = found.data.topology
     return {
-        "dataset": found.data.name, "split": found.split, "weights": str(found.weights), "topology": topology.name,
-        "fps": topology.fps, "unit": "metre" if topology.metres else "the data's own", "masks": dict(topology.masks),
+        "dataset": found.data.name,
+        "split": found.split,
+        "weights": str(found.weights),
+        "topology": topology.name,
+        "fps": topology.fps,
+        "unit": "metre" if topology.metres else "the data's own",
+        "masks": dict(topology.masks),
         "whole_groups": {group: found.data.sizes.get(group) for group in found.groups},
         "groups": {group: {who: s.row for who, s in scores.items()} for group, scores in found.groups.items()},
-        "phones": phone_errors(found), "definitions": DEFINITIONS,
-    }  # fmt: skip
+        "phones": phone_errors(found),
+        "definitions": DEFINITIONS,
+    }
 
 
 def write(found, folder: Path) -> list[Path]:
@@ -186,7 +207,9 @@ def _lips(found, draw):
             if phone in BILABIALS | LABIODENTALS:
                 axis.axvspan(start, end, color="C0" if phone in BILABIALS else "C2", alpha=0.25, lw=0)
                 middle = (start + end) / 2
-                axis.text(middle, 0.88, phone, transform=axis.get_xaxis_transform(), fontsize=6, ha="center", clip_on=True)
+                axis.text(
+                    middle, 0.88, phone, transform=axis.get_xaxis_transform(), fontsize=6, ha="center", clip_on=True
+                )
         axis.plot(time, 1000 * openings[0], "k", lw=1, label="reference")
         axis.plot(time, 1000 * openings[1], "C3", lw=1, label="network")
         axis.set_title(f"{group}: {recording.id}", fontsize=8, loc="left")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...head.head import lip_opening
-from . import metrics
 from ..datasets import Recording, Topology
 from ..teacher.phones import ARPABET
+from . import metrics
 
 TRACKS = 3  # clips of a group whose lip tracks are kept to be drawn
 
@@ -24,7 +24,9 @@ class Score:
     row: dict[str, float | None]
     vertex_errors: np.ndarray  # [V] mean distance
     phone_errors: np.ndarray  # sums, see `metrics.phone_errors`
-    tracks: list[tuple[Recording, np.ndarray]] = field(default_factory=list)  # openings above rest [2, T]: true, predicted
+    tracks: list[tuple[Recording, np.ndarray]] = field(
+        default_factory=list
+    )  # openings above rest [2, T]: true, predicted
 
 
 def score(

@@ -69,4 +69,6 @@ def check_finite(array: np.ndarray, called: str) -> None:
     HiSTalkError: the array holds NaN or infinities, or no numbers.
     """
     if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        raise HiSTalkError(f"'{called}' holds what are no numbers (NaN, infinite or of another kind): copy or convert it again.")
+        raise HiSTalkError(
+            f"'{called}' holds what are no numbers (NaN, infinite or of another kind): copy or convert it again."
+        )

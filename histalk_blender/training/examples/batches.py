@@ -16,19 +16,27 @@ from torch.utils.data import IterableDataset
 from ...errors import HiSTalkError, shown
 from ...files import open_regular
 from ...head.arkit import ARKIT_UNITS
+from ..teacher import coarticulation, prosody
 from ..teacher import phones as rules
-from ..teacher import prosody, coarticulation
+from ..teacher.coarticulation import unit_track
+from ..teacher.phones import ARPABET
 from .arrays import read_npy
 from .augment import augment
-from ..teacher.phones import ARPABET
-from ..teacher.coarticulation import unit_track
 
 RATE = 16_000
 # Of what a batch holds: people count more than the hours that they spoke, machines fill in what people did not say.
 SHARES = {
-    "readers": 0.3, "commands": 0.14, "kathleen": 0.13, "prompts": 0.12, "wakewords": 0.07, "digits": 0.03,
-    "lang-de": 0.04, "lang-es": 0.03, "lang-fr": 0.03, "lang-it": 0.03,
-}  # fmt: skip
+    "readers": 0.3,
+    "commands": 0.14,
+    "kathleen": 0.13,
+    "prompts": 0.12,
+    "wakewords": 0.07,
+    "digits": 0.03,
+    "lang-de": 0.04,
+    "lang-es": 0.03,
+    "lang-fr": 0.03,
+    "lang-it": 0.03,
+}
 SYNTHETIC_SHARE = 0.04  # of any other source
 BABBLE = 0.12  # of the pieces have somebody else talk in the background
 PAUSED, PAUSES = 0.15, (0.3, 1.5)  # so many of the gaps between pieces are so many seconds long
@@ -66,7 +74,9 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
     corpus = Path(corpus)
     tables = sorted(corpus.glob("*.jsonl"))
     if not tables:
-        raise HiSTalkError(f"'{corpus}' holds no corpus: make one with python -P -m histalk_blender.training.corpus.build.")
+        raise HiSTalkError(
+            f"'{corpus}' holds no corpus: make one with python -P -m histalk_blender.training.corpus.build."
+        )
     index = {phone: i for i, phone in enumerate(ARPABET)}
     clips = []
     for table in tables:
@@ -83,13 +93,18 @@ def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
             if row["split"] in splits and phones:
                 clips.append(
                     Clip(
-                        row["id"], row["source"], row["speaker"], row["split"],
+                        row["id"],
+                        row["source"],
+                        row["speaker"],
+                        row["split"],
                         sound[row["offset"] : row["offset"] + row["samples"]],
                         np.array([end for _, _, end in phones], np.float32),
-                        np.array([index[name] for name, _, _ in phones]), units, phones,
+                        np.array([index[name] for name, _, _ in phones]),
+                        units,
+                        phones,
                         np.array(row.get("unsure", []), np.float32).reshape(-1, 2),
                     )
-                )  # fmt: skip
+                )
     return clips
 
 
@@ -128,10 +143,11 @@ def _is_row(row: dict, samples: int) -> bool:
     spans = [span[-2:] for span in row["phones"]] + row.get("unsure", [])
     return (
         all(isinstance(row[name], str) for name in ("id", "source", "speaker", "split"))
-        and type(first) is type(count) is int and 0 <= first < first + count <= samples
+        and type(first) is type(count) is int
+        and 0 <= first < first + count <= samples
         and all(isinstance(phone, str) for phone, _, _ in row["phones"])
         and all(-1e6 < start <= end < 1e6 for start, end in spans)
-    )  # fmt: skip
+    )
 
 
 def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.ndarray:
@@ -144,11 +160,13 @@ def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.
         stale.unlink()
     tracks = [
         unit_track(
-            row["phones"], row["samples"] / RATE,
-            sound[row["offset"] : row["offset"] + row["samples"]].astype(np.float32) / 32768, fps,
+            row["phones"],
+            row["samples"] / RATE,
+            sound[row["offset"] : row["offset"] + row["samples"]].astype(np.float32) / 32768,
+            fps,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     np.save(path, np.concatenate(tracks).astype(np.float16))
     return read_npy(path)
 

@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from ...audio.reading import normalise_level
 from ...network import HiSTalkConfig, preset
-from .batches import Clip
 from ..datasets import DataSet, Recording
 from ..datasets.base import VertexLandmarks
 from ..losses import LossWeights, MotionSpace
 from ..teacher.phones import ARPABET
+from .batches import Clip
 
 COMPONENTS = 128  # of a captured topology's output layer; the teacher's 52 units need fewer
 FRAMES = 1500  # that the shapes are computed from: twice 420 MB at BIWI's size
@@ -125,10 +125,17 @@ class Captured:
             samples = np.clip(normalise_level(recording.samples()) * 32767, -32768, 32767).astype(np.int16)
             clips.append(
                 Clip(
-                    recording.id, self.data.name, recording.subject, "train", samples, np.array([np.inf], np.float32),
-                    np.array([ARPABET.index("SIL")]), shapes.coefficients(recording.motion()), [],
+                    recording.id,
+                    self.data.name,
+                    recording.subject,
+                    "train",
+                    samples,
+                    np.array([np.inf], np.float32),
+                    np.array([ARPABET.index("SIL")]),
+                    shapes.coefficients(recording.motion()),
+                    [],
                 )
-            )  # fmt: skip
+            )
         return space, clips
 
     def loss_weights(self, weights: LossWeights) -> LossWeights:

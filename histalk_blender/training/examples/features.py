@@ -106,4 +106,6 @@ def _write(path: Path, array: np.ndarray) -> None:
         with atomic_open(path) as file:
             np.save(file, array)
     except OSError as error:
-        raise HiSTalkError(f"'{path}' cannot be written ({error.strerror}): make room, or name another --out.") from error
+        raise HiSTalkError(
+            f"'{path}' cannot be written ({error.strerror}): make room, or name another --out."
+        ) from error

@@ -14,19 +14,21 @@ from tqdm import tqdm
 
 from ...errors import HiSTalkError
 from ...network import HiSTalk
-from ..examples.batches import SHARES, Clip, chances
-from .run import Plan, budget_of, cell, pooled, scored
-from .middle import Bench
 from ..evaluation.report import check_drawing
+from ..examples.batches import SHARES, Clip, chances
+from .middle import Bench
+from .run import Plan, budget_of, cell, pooled, scored
 
 SPEAKERS = (1, 4, 16, 64)  # and all
 HOURS = (0.05, 0.2, 0.8, 3.2)  # and all
 MIXTURE = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)  # real people's share of what is drawn
 SPOKEN = 0.75  # hours of speech at each number of speakers: a sentence of each of all, or what few said alone
 SCORES = {
-    "opening_correlation": "opening correlation", "closure_recall": "closure recall", "closure_precision": "precision",
+    "opening_correlation": "opening correlation",
+    "closure_recall": "closure recall",
+    "closure_precision": "precision",
     "phone_accuracy": "phones",
-}  # fmt: skip
+}
 
 
 def by_speakers(clips: list[Clip], seed: int) -> dict[int, np.ndarray]:

@@ -21,16 +21,18 @@ from ...motion.motion import Motion
 from ...network import HiSTalk, HiSTalkConfig
 from ...network.model import HiSTalkComponents
 from ...synthesis.checks import check_motion
-from ..examples.batches import DOUBTED, Clip, chances, motion_at, pair_times, phones_at
 from ..datasets import Recording
 from ..datasets.ours import Ours, recording_of
+from ..evaluation.scoring import score
+from ..examples.batches import DOUBTED, Clip, chances, motion_at, pair_times, phones_at
 from ..examples.features import Features, Hearing
 from ..loop import first_basis, motion_space
 from ..losses import LossWeights, losses
 from ..teacher.phones import ARPABET
-from ..evaluation.scoring import score
 
-COPIES = 1  # of a training clip: in one run each, a second, augmented one gave no better scores for as much hearing again
+COPIES = (
+    1  # of a training clip: in one run each, a second, augmented one gave no better scores for as much hearing again
+)
 SPAN = 6.0  # seconds of a clip that a batch holds at the most
 SECONDS = 25.0  # of a batch, padding included: four of the longest clips
 POOL = 16  # batches that are drawn at once, so that clips of like length meet
@@ -134,7 +136,9 @@ class Bench:
         basis.data.copy_(self.basis)
         return model.to(self.device)
 
-    def train(self, model: HiSTalk, seed: int, steps: int, name: str, chance: np.ndarray | None = None) -> dict[str, float]:
+    def train(
+        self, model: HiSTalk, seed: int, steps: int, name: str, chance: np.ndarray | None = None
+    ) -> dict[str, float]:
         """So many steps, on all clips by their sources' shares, or by how often each is to be drawn: `chance` [clips].
 
         Returns:

@@ -20,9 +20,9 @@ from ...network.hierarchy import LEVELS
 from ...network.model import HiSTalkComponents
 from ..datasets import DataSet, open_data_set
 from ..evaluation.evaluate import evaluate
+from ..evaluation.report import check_drawing
 from ..loop import Taught, TrainOptions, read_state, train
 from .middle import Bench
-from ..evaluation.report import check_drawing
 from .rivals import Autoregressive, PerFrame
 
 # Variant -> changes of the config, and what builds the network.
@@ -38,15 +38,24 @@ VARIANTS: dict[str, tuple[dict, type[HiSTalk]]] = {
     "per frame": ({}, PerFrame),
 }
 COLUMNS = {
-    "vertex_error_mm": "vertex error mm", "root_lve_mm": "root LVE mm", "opening_correlation": "opening correlation",
-    "closure_recall": "closure recall", "closure_precision": "precision", "phone_accuracy": "phones",
-    "mtm_ms": "MTM ms", "jitter": "jitter",
-}  # fmt: skip
+    "vertex_error_mm": "vertex error mm",
+    "root_lve_mm": "root LVE mm",
+    "opening_correlation": "opening correlation",
+    "closure_recall": "closure recall",
+    "closure_precision": "precision",
+    "phone_accuracy": "phones",
+    "mtm_ms": "MTM ms",
+    "jitter": "jitter",
+}
 # iBUG's landmarks by facial region.
 REGIONS = {
-    "jaw line": range(17), "brows": range(17, 27), "nose": range(27, 36), "eyes": range(36, 48),
-    "outer lips": range(48, 60), "inner lips": range(60, 68),
-}  # fmt: skip
+    "jaw line": range(17),
+    "brows": range(17, 27),
+    "nose": range(27, 36),
+    "eyes": range(36, 48),
+    "outer lips": range(48, 60),
+    "inner lips": range(60, 68),
+}
 HEARD = 40  # recordings that the gates are averaged over
 
 

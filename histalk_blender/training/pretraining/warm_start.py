@@ -17,7 +17,10 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 from ...network.wav2vec2 import AcousticExtractor
 
 RISE = 20  # steps over which the learning rate rises
-MASKED, SPAN = 0.65, 10  # wav2vec 2.0's share of masked tokens and their run, in tokens (Baevski et al. 2020, section 4.2)
+MASKED, SPAN = (
+    0.65,
+    10,
+)  # wav2vec 2.0's share of masked tokens and their run, in tokens (Baevski et al. 2020, section 4.2)
 NEGATIVES = 100  # distractors of a masked token, from its own row (section 3.2)
 QUANTISER = {"num_codevectors_per_group": 320, "codevector_dim": 256, "proj_codevector_dim": 256}  # as its base
 TEMPERATURES = 2.0, 0.5  # of the quantiser's choice, first and last (section 4.2)

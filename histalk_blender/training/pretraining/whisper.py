@@ -111,11 +111,14 @@ class Original(nn.Module):
         super().__init__()
         self.encoder = WhisperEncoder(
             WhisperConfig(
-                num_mel_bins=BANDS, d_model=config.acoustic_width, encoder_layers=config.acoustic_layers,
-                encoder_attention_heads=config.acoustic_heads, encoder_ffn_dim=config.acoustic_feed_forward,
+                num_mel_bins=BANDS,
+                d_model=config.acoustic_width,
+                encoder_layers=config.acoustic_layers,
+                encoder_attention_heads=config.acoustic_heads,
+                encoder_ffn_dim=config.acoustic_feed_forward,
                 max_source_positions=PLACES,
             )
-        )  # fmt: skip
+        )
         try:
             self.encoder.load_state_dict(weights)
         except RuntimeError as error:

@@ -132,9 +132,7 @@ def _capped(jaw: np.ndarray, widest: float, hold: np.ndarray) -> np.ndarray:
     return jaw - hold * np.maximum(jaw - widest, 0)
 
 
-def unit_track(
-    phones: Sequence, seconds: float, samples: np.ndarray | None = None, fps: float = 30.0
-) -> np.ndarray:
+def unit_track(phones: Sequence, seconds: float, samples: np.ndarray | None = None, fps: float = 30.0) -> np.ndarray:
     """Unit weights for a clip.
 
     Args:
