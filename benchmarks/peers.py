@@ -1,4 +1,4 @@
-"""The bundled weights and the `base` preset beside an autoregressive and a per-frame design, in one run on one machine.
+"""The bundled weights and the `wav2vec2-base` preset beside an autoregressive and a per-frame design, in one run.
 
 The peers are of our own writing, at their published sizes and with random weights (`peer_networks.py`); each ends with
 5023 vertices a frame in memory, and so do ours.
@@ -17,7 +17,7 @@ from table import Row, best
 
 from histalk_blender.audio.reading import RATE, normalise_level, read_audio
 from histalk_blender.head.head import load_head
-from histalk_blender.network import HiSTalk, base, load_checkpoint
+from histalk_blender.network import HiSTalk, load_checkpoint, wav2vec2_base
 from histalk_blender.synthesis import WEIGHTS, synthesize
 
 TITLE = "Peers: seconds for speech of 1, 10, 20 and 60 s"
@@ -32,7 +32,7 @@ def rows() -> Iterator[Row]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ours, ears, head = load_checkpoint(WEIGHTS, device), Wav2Vec2Base().eval().to(device), load_head()
     one_by_one, per_frame = FaceFormerDecoder().eval().to(device), VocaDecoder().eval().to(device)
-    large = HiSTalk(base(5023)).eval().to(device)
+    large = HiSTalk(wav2vec2_base(5023)).eval().to(device)
     speech = normalise_level(read_audio(SPEECH))
     for seconds in LENGTHS:
         sound = np.resize(speech, seconds * RATE)
@@ -65,14 +65,14 @@ def rows() -> Iterator[Row]:
             f"{decoding:.2f} s to {after:.4f} s",
         )
         yield Row(
-            f"{name} to ours, `base` preset",
+            f"{name} to ours, `wav2vec2-base` preset",
             (hearing + decoding) / large_whole,
             "x",
             "",
             f"{hearing + decoding:.2f} s to {large_whole:.2f} s",
         )
         yield Row(
-            f"{name}, decoder alone, to `base` after wav2vec 2.0",
+            f"{name}, decoder alone, to `wav2vec2-base` after wav2vec 2.0",
             decoding / large_after,
             "x",
             "",

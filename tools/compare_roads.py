@@ -39,12 +39,14 @@ COLUMNS = {
 def roads(options: TrainOptions, whisper: Path, leader: Path) -> dict[str, TrainOptions]:
     """Each road's options; half of the minutes go where a road learns from sound alone, one in twenty for mel bands."""
     whole, half, bands = (options.minutes * share for share in (1.0, 0.5, 0.05))
-    wave = replace(options, preset="wave", minutes=whole - half, warm_minutes=half)
+    wave = replace(options, preset="wav2vec2-small", minutes=whole - half, warm_minutes=half)
     return {
         "a, wave: wav2vec 2.0's self-supervision, then all": replace(wave, contrastive=True),
         "b, wave: mel bands, then all": replace(wave, minutes=whole - bands, warm_minutes=bands),
         "c, wave: follows Whisper's encoder, then all": replace(wave, hearing=leader),
-        "small: takes over Whisper's encoder, then all": replace(wave, preset="small", acoustic=str(whisper)),
+        "whisper-tiny: takes over Whisper's encoder, then all": replace(
+            wave, preset="whisper-tiny", acoustic=str(whisper)
+        ),
     }
 
 

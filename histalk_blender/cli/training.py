@@ -40,18 +40,29 @@ def _root(path: Path | None) -> Path:
 @_data_options
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and the log.")
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
-@click.option("--preset", type=click.Choice(["small", "wave", "base"]), default="small", show_default=True)
 @click.option(
-    "--hearing", type=click.Path(path_type=Path), help="Checkpoint whose hearing is taken over; `small`: the bundled."
+    "--preset",
+    type=click.Choice(["whisper-tiny", "wav2vec2-small", "wav2vec2-base"]),
+    default="whisper-tiny",
+    show_default=True,
+)
+@click.option(
+    "--hearing",
+    type=click.Path(path_type=Path),
+    help="Checkpoint whose hearing is taken over; `whisper-tiny`: the bundled.",
 )
 @click.option(
     "--warm-minutes", type=click.FloatRange(0), default=1.0, show_default=True, help="Before them, to learn to hear."
 )
 @click.option(
-    "--contrastive", is_flag=True, help="`wave` fills them with wav2vec 2.0's self-supervision, not mel bands."
+    "--contrastive",
+    is_flag=True,
+    help="`wav2vec2-small` fills them with wav2vec 2.0's self-supervision, not mel bands.",
 )
 @click.option(
-    "--acoustic", default="", help="Whisper tiny's folder for `small`; wav2vec2-base's folder or hub name for `base`."
+    "--acoustic",
+    default="",
+    help="Whisper tiny's folder for `whisper-tiny`; wav2vec2-base's folder or hub name for `wav2vec2-base`.",
 )
 @click.option(
     "--batch-seconds", type=click.FloatRange(1), default=48.0, show_default=True, help="Speech in one, of all GPUs."
@@ -85,18 +96,22 @@ def train(
     from ..training.loop import TrainOptions
     from ..training.loop import train as run
 
-    if acoustic and preset == "wave":
-        raise HiSTalkError("The preset `wave` learns to hear from nothing: leave --acoustic out.")
-    if contrastive and (preset != "wave" or hearing or init):
-        raise HiSTalkError("--contrastive is a start for the preset `wave` alone, without --hearing or --init.")
-    if preset == "base" and not acoustic:
-        raise HiSTalkError("The preset `base` needs wav2vec2-base's weights: name their folder with --acoustic.")
+    if acoustic and preset == "wav2vec2-small":
+        raise HiSTalkError("The preset `wav2vec2-small` learns to hear from nothing: leave --acoustic out.")
+    if contrastive and (preset != "wav2vec2-small" or hearing or init):
+        raise HiSTalkError(
+            "--contrastive is a start for the preset `wav2vec2-small` alone, without --hearing or --init."
+        )
+    if preset == "wav2vec2-base" and not acoustic:
+        raise HiSTalkError(
+            "The preset `wav2vec2-base` needs wav2vec2-base's weights: name their folder with --acoustic."
+        )
     if dataset == "corpus" and (lips or landmarks):
         raise HiSTalkError("--lips and --landmarks go with --dataset vocaset or biwi: the bundled head has its own.")
     if corpus and (root or dataset != "corpus"):
         raise HiSTalkError(f"--corpus names our own corpus: give the folder of '{dataset}' with --root alone.")
     root = _root(corpus or root)
-    if preset == "small" and not acoustic:
+    if preset == "whisper-tiny" and not acoustic:
         hearing = hearing or WEIGHTS
     data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
     options = TrainOptions(

@@ -1,17 +1,18 @@
 """The paper's network and nothing else: one file a box of its figure."""
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import HiSTalkConfig, base, preset, small, wave
+from .config import PRESETS, HiSTalkConfig, preset, wav2vec2_base, wav2vec2_small, whisper_tiny
 from .model import HiSTalk, HiSTalkOutput
 
 __all__ = [
+    "PRESETS",
     "HiSTalk",
     "HiSTalkConfig",
     "HiSTalkOutput",
-    "base",
     "load_checkpoint",
     "preset",
     "save_checkpoint",
-    "small",
-    "wave",
+    "wav2vec2_base",
+    "wav2vec2_small",
+    "whisper_tiny",
 ]

@@ -17,7 +17,7 @@ from ..files import atomic_path, open_regular
 from .config import HiSTalkConfig
 from .model import HiSTalk
 
-MOST = 500_000_000  # numbers of a network; `base` on BIWI's mesh has 110 million
+MOST = 500_000_000  # numbers of a network; `wav2vec2-base` on BIWI's mesh has 110 million
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 TYPES = FLOATS | {"I64": torch.int64}  # of a safetensors file; batch norm counts in whole numbers
 # What people give instead, by its first bytes: what it is, and what to do.

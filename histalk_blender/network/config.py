@@ -32,7 +32,7 @@ class HiSTalkConfig:
     # the extractor: "wav2vec2" on the waveform, or "whisper" on mel bands
     acoustic: str = within("wav2vec2", OneOf(("wav2vec2", "whisper")))
 
-    # wav2vec 2.0. The defaults are the `wave` preset: a front end of three convolutions whose first
+    # wav2vec 2.0. The defaults are the `wav2vec2-small` preset: a front end of three convolutions whose first
     # is a 25 ms filter bank, because seven narrow ones cost ten times as much on a CPU.
     conv_dim: tuple[int, ...] = within((256, 256, 256), Several(Whole(8, 4096), 1, 16))
     conv_kernel: tuple[int, ...] = within((400, 4, 3), Several(Whole(1, 4096), 1, 16))
@@ -50,7 +50,7 @@ class HiSTalkConfig:
     acoustic_span: int = within(100, Whole(0, 10_000))
     acoustic_position_kernel: int = within(64, Whole(1, 1024))  # tokens; 1.28 s
     acoustic_dropout: float = within(0.05, SHARE)  # half of wav2vec2-base's, as the network is small
-    # folder or hub name of wav2vec 2.0's pre-trained weights, used by `base` only
+    # folder or hub name of wav2vec 2.0's pre-trained weights, used by `wav2vec2-base` only
     acoustic_source: str = within("", Text(r"[^\x00]{0,4096}", "a path"))
 
     # SpeechFormer++ (docs/method.md section 3): windows and merges in tokens at the 20 ms hop; 0 = global.
@@ -204,19 +204,19 @@ def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def small(vertices: int) -> HiSTalkConfig:
-    """The bundled preset for our own head of `vertices` vertices: it hears with an encoder of Whisper tiny's size."""
+def whisper_tiny(vertices: int) -> HiSTalkConfig:
+    """The bundled preset for our own head of `vertices` vertices: an encoder of Whisper tiny's size."""
     return HiSTalkConfig(
         acoustic="whisper", acoustic_width=384, acoustic_layers=4, acoustic_heads=6, acoustic_feed_forward=1536
     ).with_topology("histalk", vertices)
 
 
-def wave(vertices: int) -> HiSTalkConfig:
+def wav2vec2_small(vertices: int) -> HiSTalkConfig:
     """wav2vec 2.0 at a third of its base's width, on the waveform itself, for our own head."""
     return HiSTalkConfig().with_topology("histalk", vertices)
 
 
-def base(vertices: int, source: str = "facebook/wav2vec2-base-960h") -> HiSTalkConfig:
+def wav2vec2_base(vertices: int, source: str = "facebook/wav2vec2-base-960h") -> HiSTalkConfig:
     """wav2vec2-base (768 wide), its weights from a local folder or a hub name."""
     return HiSTalkConfig(
         conv_dim=(512,) * 7,
@@ -234,6 +234,10 @@ def base(vertices: int, source: str = "facebook/wav2vec2-base-960h") -> HiSTalkC
     ).with_topology("histalk", vertices)
 
 
+PRESETS = {"whisper-tiny": whisper_tiny, "wav2vec2-small": wav2vec2_small, "wav2vec2-base": wav2vec2_base}
+
+
 def preset(name: str, vertices: int, source: str = "") -> HiSTalkConfig:
-    """`small`, `wave` or `base`; `source` is where `base` finds its wav2vec 2.0."""
-    return base(vertices, source) if name == "base" else {"small": small, "wave": wave}[name](vertices)
+    """One of `PRESETS`; `source` is where one that starts from wav2vec 2.0's pre-trained weights finds them."""
+    config = PRESETS[name](vertices)
+    return dataclasses.replace(config, acoustic_source=source) if config.acoustic_source else config

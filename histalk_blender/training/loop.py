@@ -49,13 +49,15 @@ class TrainOptions:
     resume: bool = True
     save_minutes: float = 2.0
     workers: int = 1
-    preset: str = "small"  # or "wave" or "base"
+    preset: str = "whisper-tiny"  # one of `network.PRESETS`
     init: Path | None = None  # a checkpoint to start from, instead of chance and the warm start
     hearing: Path | None = (
         None  # a checkpoint whose acoustic extractor is taken, or followed where it is of another kind
     )
-    contrastive: bool = False  # `wave` starts by wav2vec 2.0's self-supervision in place of log-mel bands
-    acoustic: str = ""  # what `small` (a Whisper's folder) or `base` (a wav2vec2-base) learn to hear from instead
+    contrastive: bool = False  # `wav2vec2-small` starts by wav2vec 2.0's self-supervision in place of log-mel bands
+    acoustic: str = (
+        ""  # what `whisper-tiny` (a Whisper's folder) or `wav2vec2-base` (a wav2vec2-base) learn to hear from instead
+    )
     acoustic_rate: float = 0.2  # share of the rate at which an extractor that hears already learns
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     half: bool = field(default_factory=torch.cuda.is_available)  # bfloat16 where it pays
@@ -143,7 +145,7 @@ def _train(options: TrainOptions, together: Crew) -> None:
             f"{math.ceil(together.size * max(options.lengths))}."
         )
     # What cannot be heard with is told before the corpus is read, which takes minutes.
-    if options.preset == "small" and options.acoustic:
+    if options.preset == "whisper-tiny" and options.acoustic:
         read_encoder(Path(options.acoustic))
     for weights in filter(None, (options.init, options.hearing)):
         load_checkpoint(weights)

@@ -8,11 +8,19 @@ from safetensors.torch import save_file
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.network import HiSTalk, HiSTalkConfig, base, load_checkpoint, save_checkpoint, small, wave
+from histalk_blender.network import (
+    HiSTalk,
+    HiSTalkConfig,
+    load_checkpoint,
+    save_checkpoint,
+    wav2vec2_base,
+    wav2vec2_small,
+    whisper_tiny,
+)
 from histalk_blender.network.wav2vec2 import AcousticExtractor
 
 
-@pytest.fixture(scope="module", params=[small, wave])
+@pytest.fixture(scope="module", params=[whisper_tiny, wav2vec2_small])
 def model(request):
     torch.manual_seed(0)
     model = HiSTalk(dataclasses.replace(request.param(50), acoustic_layers=2)).eval()
@@ -48,7 +56,7 @@ def test_a_clip_does_not_depend_on_its_batch_mates_or_padding(model, clips):
 @torch.no_grad()
 def test_group_norm_of_the_base_preset_ignores_padding_too(clips):
     config = dataclasses.replace(
-        base(10),
+        wav2vec2_base(10),
         conv_dim=(32,) * 7,
         acoustic_width=64,
         acoustic_layers=1,
@@ -68,7 +76,7 @@ def test_base_reads_a_local_folder_of_wav2vec2_weights(tmp_path, clips):
     theirs = Wav2Vec2Model(Wav2Vec2Config(**sizes)).eval()
     theirs.save_pretrained(tmp_path)
     ours = dataclasses.replace(
-        base(10, str(tmp_path)),
+        wav2vec2_base(10, str(tmp_path)),
         conv_dim=(16,) * 7,
         acoustic_width=32,
         acoustic_layers=1,
@@ -85,9 +93,9 @@ def test_base_reads_a_local_folder_of_wav2vec2_weights(tmp_path, clips):
     assert got.shape[1] == expected.shape[1]
     assert (got - expected).abs().mean() < 0.5 * expected.abs().mean(), "only the edges' padding may differ"
     with pytest.raises(HiSTalkError, match="32 wide with 1 layers"):
-        HiSTalk(base(10, str(tmp_path)), pretrained_acoustic=True)
+        HiSTalk(wav2vec2_base(10, str(tmp_path)), pretrained_acoustic=True)
     with pytest.raises(HiSTalkError, match="No wav2vec 2.0 weights at"):
-        HiSTalk(base(10, str(tmp_path / "none")), pretrained_acoustic=True)
+        HiSTalk(wav2vec2_base(10, str(tmp_path / "none")), pretrained_acoustic=True)
 
 
 @torch.no_grad()
@@ -97,7 +105,7 @@ def test_the_shortest_clip_gives_one_frame(model):
 
 @torch.no_grad()
 def test_switching_the_coarse_generator_off_leaves_no_coarse_motion(clips):
-    model = HiSTalk(dataclasses.replace(small(5), acoustic_layers=1, coarse=False)).eval()
+    model = HiSTalk(dataclasses.replace(whisper_tiny(5), acoustic_layers=1, coarse=False)).eval()
     assert model(clips[:1]).coarse.abs().max() == 0
 
 
@@ -113,7 +121,7 @@ def test_an_unknown_topology_is_refused_by_name(model, clips):
 
 
 def test_config_survives_json():
-    config = small(123)
+    config = whisper_tiny(123)
     assert HiSTalkConfig.from_json(config.to_json()) == config
     with pytest.raises(ValueError, match="unknown config fields: bogus"):
         HiSTalkConfig.from_json('{"bogus": 1}')

@@ -9,7 +9,7 @@ import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.network.config import small
+from histalk_blender.network.config import whisper_tiny
 from histalk_blender.network.whisper import MARGIN, WhisperExtractor
 from histalk_blender.training.pretraining.whisper import USUAL, Original, read_encoder, take_over
 
@@ -18,7 +18,7 @@ SIZES = dict(acoustic_width=32, acoustic_layers=2, acoustic_heads=4, acoustic_fe
 
 @pytest.fixture(scope="module")
 def config():
-    return dataclasses.replace(small(10), **SIZES, acoustic_span=5, acoustic_dropout=0.0)
+    return dataclasses.replace(whisper_tiny(10), **SIZES, acoustic_span=5, acoustic_dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -142,4 +142,4 @@ def test_following_whisper_brings_its_features_nearer(config, whisper, tmp_path)
 def test_a_whisper_of_another_size_is_refused(whisper, tmp_path):
     whisper.save_pretrained(tmp_path)
     with pytest.raises(HiSTalkError, match="size"):
-        take_over(WhisperExtractor(dataclasses.replace(small(10), acoustic_layers=1)), tmp_path, iter(()), 0.0)
+        take_over(WhisperExtractor(dataclasses.replace(whisper_tiny(10), acoustic_layers=1)), tmp_path, iter(()), 0.0)

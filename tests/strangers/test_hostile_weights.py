@@ -22,7 +22,14 @@ torch = pytest.importorskip("torch", reason="no torch for this Python here")
 from safetensors.torch import save_file
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.network import HiSTalk, HiSTalkConfig, load_checkpoint, save_checkpoint, small, wave
+from histalk_blender.network import (
+    HiSTalk,
+    HiSTalkConfig,
+    load_checkpoint,
+    save_checkpoint,
+    wav2vec2_small,
+    whisper_tiny,
+)
 from histalk_blender.synthesis import Stream, synthesize, synthesize_many
 from histalk_blender.synthesis.checks import FURTHEST
 
@@ -34,7 +41,7 @@ def network():
     """A small network for the bundled head."""
     torch.manual_seed(0)
     config = dataclasses.replace(
-        small(5123),
+        whisper_tiny(5123),
         acoustic_width=64,
         acoustic_layers=1,
         acoustic_heads=2,
@@ -301,7 +308,7 @@ def test_damaged_weights_give_a_network_or_one_sentence(saved, tmp_path):
 
 
 def test_the_wave_preset_is_read_back_with_its_filters(tmp_path):
-    model = HiSTalk(dataclasses.replace(wave(50), acoustic_layers=1)).eval()
+    model = HiSTalk(dataclasses.replace(wav2vec2_small(50), acoustic_layers=1)).eval()
     save_checkpoint(model, tmp_path / "wave.safetensors", half=False)
     read = load_checkpoint(tmp_path / "wave.safetensors")
     sound = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0)) * 0.1

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from histalk_blender.cli.main import main
 from histalk_blender.network import HiSTalk, save_checkpoint
-from histalk_blender.network.config import small
+from histalk_blender.network.config import whisper_tiny
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.evaluation.evaluate import Evaluation, evaluate, network
@@ -192,7 +192,7 @@ def test_training_says_what_is_missing_too(tmp_path):
 
 
 def test_another_rate_than_the_datas_is_resampled(biwi_files, tmp_path):
-    model = HiSTalk(small(0).with_topology("biwi", 23370)).eval()
+    model = HiSTalk(whisper_tiny(0).with_topology("biwi", 23370)).eval()
     torch.nn.init.normal_(model.outputs["biwi"].basis)
     save_checkpoint(model, tmp_path / "w.safetensors")
     data = open_data_set("biwi", biwi_files)

@@ -11,7 +11,7 @@ from histalk_blender.audio.reading import normalise_level
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import load_head
-from histalk_blender.network import HiSTalk, load_checkpoint, save_checkpoint, small
+from histalk_blender.network import HiSTalk, load_checkpoint, save_checkpoint, whisper_tiny
 from histalk_blender.training.datasets.ours import Ours
 from histalk_blender.training.examples import features
 from histalk_blender.training.examples.batches import Clip
@@ -26,7 +26,7 @@ from histalk_blender.training.loop import TrainOptions
 def network(name):
     changes, build = VARIANTS[name]
     torch.manual_seed(0)
-    model = build(dataclasses.replace(small(10), acoustic_layers=1, **changes)).eval()
+    model = build(dataclasses.replace(whisper_tiny(10), acoustic_layers=1, **changes)).eval()
     torch.nn.init.normal_(model.outputs["histalk"].basis)
     return model
 
@@ -105,7 +105,9 @@ def hearing(corpus, tmp_path_factory):
     for seed in range(2):
         torch.manual_seed(seed)
         paths.append(folder / f"{seed}.safetensors")
-        save_checkpoint(HiSTalk(dataclasses.replace(small(len(load_head().vertices)), acoustic_layers=1)), paths[-1])
+        save_checkpoint(
+            HiSTalk(dataclasses.replace(whisper_tiny(len(load_head().vertices)), acoustic_layers=1)), paths[-1]
+        )
     return paths
 
 

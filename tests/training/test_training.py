@@ -11,7 +11,7 @@ import torch
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening
-from histalk_blender.network import HiSTalk, load_checkpoint, small, wave
+from histalk_blender.network import HiSTalk, load_checkpoint, wav2vec2_small, whisper_tiny
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.examples.augment import augment, with_formants
 from histalk_blender.training.examples.batches import DOUBTED, SpeechBatches, load_clips
@@ -67,12 +67,12 @@ def test_a_run_starts_from_given_weights(corpus, tmp_path, model):
 @pytest.mark.parametrize(("road", "share"), [("bands", 0.9), ("follow", 0.8), ("contrast", 0.97)])
 def test_a_waveform_extractor_learns_to_hear_without_labels(road, share, clips):
     waves = [wave for wave, *_ in islice(SpeechBatches(clips, (2.0,), 4.0, 30.0, 0), 4)]
-    leader = HiSTalk(dataclasses.replace(small(10), acoustic_layers=1)).acoustic
+    leader = HiSTalk(dataclasses.replace(whisper_tiny(10), acoustic_layers=1)).acoustic
 
     def error(steps):
         torch.manual_seed(0)
         np.random.seed(0)  # which transformers draws masks from
-        extractor = HiSTalk(dataclasses.replace(wave(10), acoustic_layers=1)).acoustic
+        extractor = HiSTalk(dataclasses.replace(wav2vec2_small(10), acoustic_layers=1)).acoustic
         names = set(extractor.state_dict())
         sounds = islice(cycle(waves), steps)
         if road == "bands":
