@@ -14,6 +14,7 @@ from bpy.props import (
 )
 
 from ..audio.channels import MIX, MOST, read_channel
+from ..bake.kinds import KINDS
 from ..head.arkit import ARKIT_UNITS
 from ..motion.style import Style
 
@@ -145,17 +146,8 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
 
     kind: EnumProperty(
         name="Bake As",
-        items=(
-            ("basis", "Basis Keys", "A few signed shape keys with F-curves: easy to edit, small, within the tolerance"),
-            (
-                "cache",
-                "Mesh Cache",
-                "A PC2 file, overwritten by the next bake, and a modifier: exact, fast, for long clips",
-            ),
-            ("keys", "Shape Keys", "One shape key a frame: exact, for other programs and clips of up to 3000 frames"),
-            ("arkit", "ARKit Curves", "F-curves on the mesh's own shape keys with ARKit names, whatever its topology"),
-        ),
-        default="basis",
+        items=[(kind.name, kind.label, kind.description, kind.number) for kind in KINDS],
+        default=KINDS[0].name,
     )
     tolerance: FloatProperty(
         name="Tolerance",

@@ -1,27 +1,32 @@
-"""Motion into Blender: mesh cache, shape keys, a few editable basis keys, or curves on ARKit keys."""
+"""Motion into Blender: mesh cache, shape keys, a few editable basis keys, or curves on ARKit keys.
 
-from .bakes import BakeReport, apply, bake
-from .edits import remove_bake
-from .export import export
-from .film import render_preview
-from .make import KINDS, Made, Plan, compute_bake, make
-from .plan import plan_bake
-from .scene import add_head, build_scene, save_blend
+Names are imported when they are first used, so that `bake.kinds` can be read where there is no Blender.
+"""
 
-__all__ = [
-    "KINDS",
-    "BakeReport",
-    "Made",
-    "Plan",
-    "add_head",
-    "apply",
-    "bake",
-    "build_scene",
-    "compute_bake",
-    "export",
-    "make",
-    "plan_bake",
-    "remove_bake",
-    "render_preview",
-    "save_blend",
-]
+from __future__ import annotations
+
+from importlib import import_module
+
+_MODULES = {
+    "BakeReport": "bakes",
+    "Made": "make",
+    "Plan": "make",
+    "add_head": "scene",
+    "apply": "bakes",
+    "bake": "bakes",
+    "build_scene": "scene",
+    "compute_bake": "make",
+    "export": "exporters",
+    "plan_bake": "plan",
+    "remove_bake": "edits",
+    "render_preview": "film",
+    "save_blend": "scene",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

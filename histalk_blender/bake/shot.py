@@ -17,7 +17,7 @@ from ..runtime.silence import quiet
 from ..synthesis.engine import Take, recognise
 from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
-from .export import export
+from .exporters import export
 from .film import render_preview
 from .make import Plan, compute_bake
 from .plan import plan_bake, rest_positions, scene_fps, shown_positions

@@ -216,7 +216,7 @@ def need_blender() -> None:
     """
     try:
         with signals_held():  # what a signal raises in Blender's own start would be printed and lost
-            from .. import bake  # noqa: F401
+            from ..bake import scene  # noqa: F401
     except ImportError as error:
         raise HiSTalkError(
             f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "

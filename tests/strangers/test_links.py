@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from histalk_blender import files
-from histalk_blender.bake.export import export
+from histalk_blender.bake.exporters import export
 from histalk_blender.bake.scene import add_head, save_blend
 from histalk_blender.batch.report import write_report
 from histalk_blender.errors import HiSTalkError
