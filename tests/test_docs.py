@@ -112,6 +112,16 @@ def test_flags_in_backticks_exist(page):
     assert not told - options - elsewhere - OTHER_PROGRAMS
 
 
+def test_imports_of_examples_work():
+    pytest.importorskip("torch", reason="the examples import the network")
+    for page in CURRENT:
+        for language, block in FENCE.findall(page.read_text()):
+            if language == "python":
+                compile(block, _name(page), "exec")
+                for line in re.findall(r"^from histalk_blender.*$", block, re.M):
+                    exec(line, {})
+
+
 def test_modules_that_are_run_exist():
     for page in CURRENT:
         for module in re.findall(r"python\S* (?:-P )?-m (histalk_blender[\w.]*)", page.read_text()):
