@@ -108,11 +108,10 @@ def _flame(model: HiSTalk) -> np.ndarray:
 
 def _after(model: HiSTalk, wave: torch.Tensor, topology: str, seconds: int) -> float:
     """All after the acoustic model, to every vertex of every frame."""
-    acoustic, tokens = model.acoustic(wave, torch.tensor([wave.shape[1]], device=wave.device))
-    frames = model.config.frames(wave.shape[1])
+    features = model.encode(wave)
 
     def work() -> torch.Tensor:
-        found = model.from_features(acoustic, tokens, torch.tensor([frames], device=wave.device), frames)
+        found = model.from_features(features)
         return model.outputs[topology](found.fine + found.coarse).cpu()
 
     return _time(work, seconds)

@@ -27,6 +27,38 @@ def test_the_mouth_moves_with_the_speech_and_rests_before_it(performance, speech
     assert np.isfinite(performance.displacements).all()
 
 
+LOWER_LIP = [55, 56, 57, 58, 59, 65, 66, 67]  # of the 68 landmarks
+
+
+@pytest.mark.parametrize("window_s", [50.4, 3.0])
+def test_landmarks_that_were_not_edited_give_the_same_dense_motion(speech, model, head, window_s):
+    options = {"window_s": window_s, "overlap_s": 1.0}
+    performance = synthesize(speech, model, head, **options)
+    offsets = np.zeros_like(performance.sparse_displacements)
+    again = synthesize(speech, model, head, landmark_offsets=offsets, **options)
+    np.testing.assert_array_equal(again.motion.weights, performance.motion.weights)
+
+
+def test_the_dense_lower_lip_follows_edited_landmarks_where_they_were_edited(performance, speech, model, head):
+    offsets = np.zeros_like(performance.sparse_displacements)
+    offsets[60:70, LOWER_LIP, 2] = -0.003
+    edited = synthesize(speech, model, head, landmark_offsets=offsets)
+    np.testing.assert_allclose(
+        edited.sparse_displacements - performance.sparse_displacements, offsets, atol=1e-7, rtol=0
+    )
+    moved = edited.landmark_positions - performance.landmark_positions  # read off the dense mesh
+    down = -moved[:, LOWER_LIP, 2].mean(1)
+    # The bundled weights follow 3 mm by 0.03 mm only: S2D reads speech beside the landmarks.
+    assert down[60:70].min() > 0.00001
+    assert np.abs(down[:55]).max() < 0.3 * down[60:70].mean() and np.abs(down[75:]).max() < 0.3 * down[60:70].mean()
+    assert np.abs(edited.displacements - performance.displacements)[130:].max() < 1e-6
+
+
+def test_landmark_offsets_of_another_length_are_refused(speech, model, head):
+    with pytest.raises(ValueError, match=r"\[197, 68, 3\]"):
+        synthesize(speech, model, head, landmark_offsets=np.zeros((10, 68, 3), np.float32))
+
+
 def test_the_scalp_stays_where_it_is(performance, head):
     top = head.vertices[:, 2] > head.landmarks(head.vertices)[19, 2] + 0.06
     assert np.abs(performance.displacements[:, top]).max() < 0.0005

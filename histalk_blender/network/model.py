@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,42 @@ from .s2d import S2D
 
 
 @dataclass(frozen=True)
-class HiSTalkOutput:
-    """One forward pass; B clips, T frames, V vertices, M phoneme tokens (40 ms)."""
+class AcousticFeatures:
+    """What the acoustic extractor gives; B clips, M tokens of 20 ms."""
 
-    displacements: Tensor  # [B, T, V, 3] metres: M_pt = C_pt + D_pt
-    sparse: Tensor  # [B, T, 68, 3] metres: S_pt
-    levels: Tensor  # [B, 4, T, 68, 3] metres: x·F_x for frame, phoneme, word, utterance
+    values: Tensor  # [B, M, acoustic width], zero where invalid
+    tokens: Tensor  # [B] valid tokens
+    frames: Tensor  # [B] valid animation frames
+    T: int  # animation frames of the longest clip
+
+
+@dataclass(frozen=True)
+class LandmarkPrediction:
+    """The sparse motion, and what the dense decoders read beside it; T frames."""
+
+    sparse: Tensor  # [B, T, 68, 3] metres (paper: S_pt)
+    levels: Tensor  # [B, 4, T, 68, 3] metres for frame, phoneme, word, utterance (paper: x·F_x); sums to `sparse`
     gates: Tensor  # [B, 4, T, 68] in (0, 1)
-    coarse: Tensor  # [B, T, V, 3] metres: C_pt, zero when the CMG is off
-    phone_logits: Tensor  # [B, M, phones]
+    speech: list[Tensor]  # four of [B, T, hierarchy width]: each level's features at frame rate
+    phone_logits: Tensor  # [B, pairs of tokens, phones]
+
+    def edited(self, offsets: Tensor) -> LandmarkPrediction:
+        """The same with landmarks moved by [B, T, 68, 3] metres; each level takes its gate's share, so the sum holds."""
+        shares = self.gates / self.gates.sum(1, keepdim=True)
+        levels = self.levels + shares[..., None] * offsets[:, None]
+        return replace(self, sparse=self.sparse + offsets, levels=levels)
+
+
+@dataclass(frozen=True)
+class HiSTalkOutput:
+    """One forward pass; B clips, T frames, V vertices."""
+
+    displacements: Tensor  # [B, T, V, 3] metres: coarse and fine together (paper: M_pt = C_pt + D_pt)
+    sparse: Tensor  # see `LandmarkPrediction`
+    levels: Tensor
+    gates: Tensor
+    coarse: Tensor  # [B, T, V, 3] metres (paper: C_pt), zero when the CMG is off
+    phone_logits: Tensor
 
 
 @dataclass(frozen=True)
@@ -81,8 +108,8 @@ class HiSTalk(nn.Module):
         self.outputs[topology] = DenseOutput(basis.shape[0], basis.shape[1]).to(basis.device)
         self.outputs[topology].basis.data.copy_(basis)
 
-    def components(self, waveform: Tensor, lengths: Tensor | None = None) -> HiSTalkComponents:
-        """Everything up to the topology-bound output layer.
+    def encode(self, waveform: Tensor, lengths: Tensor | None = None) -> AcousticFeatures:
+        """Sound to acoustic features.
 
         Args:
             waveform: [B, N] float32 at 16 kHz, level-normalised over its clip.
@@ -98,31 +125,37 @@ class HiSTalk(nn.Module):
             lengths = torch.full((B,), N, device=waveform.device)
         if lengths.shape != (B,) or int(lengths.min()) < 1 or int(lengths.max()) > N:
             raise ValueError(f"lengths must be {B} numbers from 1 to {N}.")
-        config = self.config
-        T = config.frames(N)
-        frames = (lengths / config.sample_rate * config.fps).round().long().clamp(1, T)
-        acoustic, tokens = self.acoustic(waveform, lengths)
-        return self.from_features(acoustic, tokens, frames, T)
+        T = self.config.frames(N)
+        frames = (lengths / self.config.sample_rate * self.config.fps).round().long().clamp(1, T)
+        return AcousticFeatures(*self.acoustic(waveform, lengths), frames, T)
 
-    def from_features(self, acoustic: Tensor, tokens: Tensor, frames: Tensor, T: int) -> HiSTalkComponents:
-        """`components` after the acoustic extractor.
+    def predict_landmarks(self, features: AcousticFeatures) -> LandmarkPrediction:
+        """Acoustic features to sparse motion, through the hierarchy and HSF2S."""
+        tokens, valids = self.hierarchy(features.values, features.tokens)
+        speech = self.hierarchy.at_frame_rate(tokens, valids, features.T)
+        return LandmarkPrediction(*self.hsf2s(speech, features.frames), speech, self.phone_head(tokens[1]))
 
-        Args:
-            acoustic: [B, M, acoustic width] as the extractor gives it, zero where invalid.
-            tokens: [B] valid tokens; frames: [B] valid frames, of T.
-        """
-        config = self.config
-        levels, valids = self.hierarchy(acoustic, tokens)
-        features = self.hierarchy.at_frame_rate(levels, valids, T)
-        sparse, weighted, gates = self.hsf2s(features, frames)
-        bias, valid = distance_bias(config, acoustic.device), valid_mask(frames, T)
-        fine = self.s2d(sparse, weighted, features, bias, valid)
+    def predict_dense(self, features: AcousticFeatures, landmarks: LandmarkPrediction) -> HiSTalkComponents:
+        """Sparse motion, as predicted or edited, to dense motion, through S2D; the CMG adds its own from the sound."""
+        config, acoustic = self.config, features.values
+        bias, valid = distance_bias(config, acoustic.device), valid_mask(features.frames, features.T)
+        fine = self.s2d(landmarks.sparse, landmarks.levels, landmarks.speech, bias, valid)
         coarse = torch.zeros_like(fine)
         if self.cmg is not None:
-            time = torch.arange(T, device=acoustic.device, dtype=torch.float32) / config.fps
-            at_frames = at_times(acoustic, tokens, time * config.sample_rate / config.hop)
+            time = torch.arange(features.T, device=acoustic.device, dtype=torch.float32) / config.fps
+            at_frames = at_times(acoustic, features.tokens, time * config.sample_rate / config.hop)
             coarse = self.cmg(at_frames, bias, valid)
-        return HiSTalkComponents(fine, coarse, sparse, weighted, gates, self.phone_head(levels[1]))
+        return HiSTalkComponents(
+            fine, coarse, landmarks.sparse, landmarks.levels, landmarks.gates, landmarks.phone_logits
+        )
+
+    def from_features(self, features: AcousticFeatures) -> HiSTalkComponents:
+        """Everything between the acoustic extractor and the topology's output layer."""
+        return self.predict_dense(features, self.predict_landmarks(features))
+
+    def components(self, waveform: Tensor, lengths: Tensor | None = None) -> HiSTalkComponents:
+        """Everything up to the topology's output layer; arguments and errors as `encode`."""
+        return self.from_features(self.encode(waveform, lengths))
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None, topology: str = "histalk") -> HiSTalkOutput:
         """Speech to motion.

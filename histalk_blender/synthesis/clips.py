@@ -27,13 +27,16 @@ class Cancelled(Exception):
     """The caller asked synthesis to stop."""
 
 
-def synthesize(samples: np.ndarray | Sound, model, head: Head, **options) -> Performance:
+def synthesize(
+    samples: np.ndarray | Sound, model, head: Head, *, landmark_offsets: np.ndarray | None = None, **options
+) -> Performance:
     """One clip's `synthesize_many`.
 
     Args:
         samples: [N] float32 at 16 kHz, or a `Sound`.
+        landmark_offsets: [T, 68, 3] metres that the clip's landmarks are moved by, or None.
     """
-    return synthesize_many([samples], model, head, **options)[0]
+    return synthesize_many([samples], model, head, landmark_offsets=[landmark_offsets], **options)[0]
 
 
 def synthesize_many(
@@ -45,6 +48,7 @@ def synthesize_many(
     window_s: float = 50.4,
     overlap_s: float = 7.2,
     rows: int = 1,
+    landmark_offsets: Sequence[np.ndarray | None] | None = None,
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -58,6 +62,8 @@ def synthesize_many(
         levels: keep landmarks, levels and gates too: 5.7 kB a frame, where the motion alone takes 0.3 kB.
         window_s, overlap_s: seconds of a window, and of what two neighbours share.
         rows: windows, of any clips, that the network hears at once; those of like length meet.
+        landmark_offsets: for each clip [T, 68, 3] metres, or None: the network predicts landmarks, they are moved by
+            these, and the dense motion is decoded from them. Predicted landmarks are `sparse_displacements`.
         device: torch device name.
         progress: called with the share done, 0 to 1.
         cancelled: asked before each batch of windows.
@@ -66,6 +72,7 @@ def synthesize_many(
         Cancelled: `cancelled` said so.
         HiSTalkError: the model has no output for the head's topology, a `Sound` can no longer be read, or what the
             network makes of one is no motion.
+        ValueError: landmark offsets are not finite numbers [T, 68, 3] of their clip.
     """
     from ..audio.clip import Sound
     from ..audio.reading import RATE  # its wheels are not needed to register
@@ -73,9 +80,12 @@ def synthesize_many(
     check_outputs(model, head.topology, len(head.vertices))
     config = model.config
     sounds = [clip if isinstance(clip, Sound) else Sound.of(clip) for clip in clips]
+    offsets = landmark_offsets or [None] * len(sounds)
     results, todo = [], []
     for which, sound in enumerate(sounds):
         T = config.frames(len(sound))
+        if offsets[which] is not None and (offsets[which].shape != (T, 68, 3) or not np.isfinite(offsets[which]).all()):
+            raise ValueError(f"landmark_offsets must be finite numbers [{T}, 68, 3], not {offsets[which].shape}.")
         results.append(_empty(T, config.dense_components, levels))
         if sound.silent:
             if levels:
@@ -96,6 +106,7 @@ def synthesize_many(
             device,
             levels,
             [sounds[which].called for which, *_ in batch],
+            [None if offsets[which] is None else offsets[which][start:] for which, start, *_ in batch],
         )
         for (which, start, weight, *_), parts in zip(batch, heard):
             for name, new in parts.items():
@@ -109,7 +120,12 @@ def synthesize_many(
 
 
 def hear(
-    model, sounds: list[np.ndarray], device: str, levels: bool = False, called: Sequence[str] = ()
+    model,
+    sounds: list[np.ndarray],
+    device: str,
+    levels: bool = False,
+    called: Sequence[str] = (),
+    landmark_offsets: Sequence[np.ndarray | None] = (),
 ) -> Iterator[dict[str, np.ndarray]]:
     """What `_empty` holds, of each sound [N] float32, and some frames more: they come from what fills it up.
 
@@ -117,6 +133,7 @@ def hear(
 
     Args:
         called: names of the sounds, for messages.
+        landmark_offsets: for each sound [frames, 68, 3] metres or None; frames beyond the sound's are ignored.
 
     Raises:
         HiSTalkError: a sound or what the network makes of it is not finite, or moves a face by metres.
@@ -130,11 +147,12 @@ def hear(
     waves = np.zeros((len(sounds), -(-max(lengths) // STEP) * STEP), np.float32)
     for wave, sound in zip(waves, sounds):
         wave[: len(sound)] = sound
-    parts = _parts(model, waves, lengths, device, levels)
+    moved = _offsets(landmark_offsets, model.config.frames(waves.shape[1]))
+    parts = _parts(model, waves, lengths, device, levels, moved)
     if not all(np.isfinite(part).all() for part in parts.values()):
         half, model.acoustic.half_on = model.acoustic.half_on, ()
         try:  # half precision, which GPUs use, ends at 65504
-            parts = _parts(model, waves, lengths, device, levels) if torch.device(device).type in half else parts
+            parts = _parts(model, waves, lengths, device, levels, moved) if torch.device(device).type in half else parts
         finally:
             model.acoustic.half_on = half
     heard = [{name: part[row] for name, part in parts.items()} for row in range(len(sounds))]
@@ -143,11 +161,29 @@ def hear(
     return iter(heard)
 
 
-def _parts(model, waves: np.ndarray, lengths: list[int], device: str, levels: bool) -> dict[str, np.ndarray]:
+def _offsets(landmark_offsets: Sequence[np.ndarray | None], frames: int) -> np.ndarray | None:
+    """[B, frames, 68, 3], zero where nothing is moved; None where nothing is at all."""
+    if all(one is None for one in landmark_offsets):
+        return None
+    moved = np.zeros((len(landmark_offsets), frames, 68, 3), np.float32)
+    for row, one in zip(moved, landmark_offsets):
+        if one is not None:
+            row[: len(one)] = one[:frames]
+    return moved
+
+
+def _parts(
+    model, waves: np.ndarray, lengths: list[int], device: str, levels: bool, moved: np.ndarray | None
+) -> dict[str, np.ndarray]:
     import torch
 
     with torch.inference_mode():
-        out = model.components(torch.from_numpy(waves).to(device), torch.tensor(lengths, device=device))
+        features = model.encode(torch.from_numpy(waves).to(device), torch.tensor(lengths, device=device))
+        if moved is None:
+            out = model.from_features(features)
+        else:
+            landmarks = model.predict_landmarks(features).edited(torch.from_numpy(moved).to(device))
+            out = model.predict_dense(features, landmarks)
     parts = {"weights": out.fine + out.coarse}
     if levels:
         parts |= {"sparse": out.sparse, "levels": out.levels.transpose(1, 2), "gates": out.gates.transpose(1, 2)}

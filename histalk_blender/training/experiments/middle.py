@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ...motion.motion import Motion
 from ...network import HiSTalk, HiSTalkConfig
-from ...network.model import HiSTalkComponents
+from ...network.model import AcousticFeatures, HiSTalkComponents
 from ...synthesis.checks import check_motion
 from ..datasets import Recording
 from ..datasets.ours import Ours, recording_of
@@ -154,7 +154,8 @@ class Bench:
             for group in optimiser.param_groups:
                 group["lr"] = RATE * min(1.0, (step + 1) / (WARM * steps), 0.5 + 0.5 * math.cos(math.pi * step / steps))
             batch = next(feed).to(self.device)
-            out = model.from_features(batch.acoustic, batch.tokens, batch.frames, batch.units.shape[1])
+            features = AcousticFeatures(batch.acoustic, batch.tokens, batch.frames, batch.units.shape[1])
+            out = model.from_features(features)
             parts = losses(out, batch.units, batch.phones, self.space, LossWeights(), batch.sure)
             total = sum(parts.values())
             optimiser.zero_grad()
@@ -174,7 +175,7 @@ class Bench:
         T = self.config.frames(len(self.tested[place].samples))
         valid = (torch.tensor([size], device=self.device) for size in (acoustic.shape[1], T))
         with torch.inference_mode():
-            return model.from_features(acoustic, *valid, T)
+            return model.from_features(AcousticFeatures(acoustic, *valid, T))
 
     def scores(self, model: HiSTalk) -> dict[str, dict[str, float | None]]:
         """Each group's row of `evaluate.score`, and the share of 40 ms tokens whose phone is right.

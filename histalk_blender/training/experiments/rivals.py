@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ...network import HiSTalk, HiSTalkConfig
 from ...network.acoustic import acoustic_extractor
 from ...network.masks import at_times
-from ...network.model import DenseOutput, HiSTalkComponents
+from ...network.model import AcousticFeatures, DenseOutput, HiSTalkComponents
 
 WIDTH, LAYERS, HEADS = 384, 3, 4  # with these the two have about as many weights as what they stand in for
 WINDOW = 17  # frames that a per-frame design sees, VOCA's half a second
@@ -32,11 +32,11 @@ class Rival(HiSTalk, ABC):
             {name: DenseOutput(config.dense_components, vertices) for name, vertices in config.topologies}
         )
 
-    def from_features(self, acoustic: Tensor, tokens: Tensor, frames: Tensor, T: int) -> HiSTalkComponents:
+    def from_features(self, features: AcousticFeatures) -> HiSTalkComponents:
         """As `HiSTalk.from_features`; gates and levels are zero."""
-        config = self.config
-        time = torch.arange(T, device=acoustic.device, dtype=torch.float32) / config.fps
-        speech = self.enter(at_times(acoustic, tokens, time * config.sample_rate / config.hop))
+        config, acoustic = self.config, features.values
+        time = torch.arange(features.T, device=acoustic.device, dtype=torch.float32) / config.fps
+        speech = self.enter(at_times(acoustic, features.tokens, time * config.sample_rate / config.hop))
         fine = self.motion(speech)
         sparse = self.marks(fine).unflatten(-1, (config.landmarks, 3)) * config.landmark_scale
         pairs = F.avg_pool1d(acoustic.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
