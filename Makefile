@@ -12,12 +12,11 @@ STAMP52 := $(VENV52)/.installed
 TESTS52 := tests/addon tests/bake tests/strangers tests/test_arkit.py tests/test_caches.py tests/test_extension.py \
 	tests/test_flame.py tests/test_head.py
 
-.PHONY: demo test extension repository clean
+.PHONY: demo test quick lint coverage extension repository clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --disable-pip-version-check -q torch==2.13.0
-	$(VENV)/bin/pip install --disable-pip-version-check -q -e '.[blender,train,test]'
+	$(VENV)/bin/pip install --disable-pip-version-check -q -e '.[blender,train,test,lint]'
 	touch $(STAMP)
 
 $(STAMP52): tests/blender52.txt
@@ -29,9 +28,22 @@ demo: $(STAMP)
 	mkdir -p demo
 	HF_HUB_OFFLINE=1 $(VENV)/bin/histalk bake tests/data/speech.flac --blend demo/speech.blend --bake basis --preview demo/speech.mp4
 
-test: $(STAMP) $(if $(PYTHON52),$(STAMP52))
+test: $(STAMP) $(if $(PYTHON52),$(STAMP52)) lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(TWO) tests
-	$(if $(PYTHON52),$(VENV52)/bin/python -m pytest $(TWO) $(TESTS52),@echo "No Python 3.13 here: nothing was tested on Blender 5.2.")
+	$(if $(PYTHON52),$(VENV52)/bin/python -m pytest $(TWO) -m blender $(TESTS52),@echo "No Python 3.13 here: nothing was tested on Blender 5.2.")
+
+# For every save: what needs neither Blender nor more than a few seconds.
+quick: $(STAMP)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(TWO) -m "not slow and not blender and not window" tests
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports
+
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(TWO) --cov --cov-report=term:skip-covered tests
 
 extension: $(STAMP)
 	$(VENV)/bin/python tools/build_extension.py

@@ -1,11 +1,31 @@
 """What the tests share: the real head, the real weights, real speech."""
 
+import re
+
 import numpy as np
 import pytest
 from assets import MOTION, SPEECH
 from safetensors import safe_open
 
 from histalk_blender.motion.motion import Motion
+
+# What a test needs is read off its file and fixtures, so that no marker is forgotten.
+NEEDS = {
+    "blender": re.compile(r"\bbpy\b|histalk_blender\.(bake|addon)\b|^from stage import", re.MULTILINE),
+    "torch": re.compile(r"\btorch\b|histalk_blender\.(network|training)\b"),
+}
+FIXTURES = {"blender": {"blender", "scene"}, "torch": {"model", "performance"}}
+
+
+def pytest_collection_modifyitems(items):
+    needed = {}
+    for item in items:
+        if item.path not in needed:
+            text = item.path.read_text()
+            needed[item.path] = {name for name, words in NEEDS.items() if words.search(text)}
+        fixtures = set(item.fixturenames)
+        for name in needed[item.path] | {name for name, given in FIXTURES.items() if given & fixtures}:
+            item.add_marker(name)
 
 
 @pytest.fixture(scope="session")

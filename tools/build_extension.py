@@ -37,7 +37,7 @@ def blender_ext(*arguments: object) -> None:
     """Run Blender's extension tool, which lies in the bpy wheel and needs no Blender."""
     spec = importlib.util.find_spec("bpy")
     if spec is None:
-        raise click.ClickException("Blender's module is missing: pip install bpy==4.5.15, or run `make extension`.")
+        raise click.ClickException("Blender's module is missing: run `make extension`, which installs it.")
     tool = next(Path(spec.submodule_search_locations[0]).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
     done = subprocess.run([sys.executable, "-P", tool, *map(str, arguments)])
     if done.returncode:

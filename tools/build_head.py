@@ -196,7 +196,10 @@ def main() -> None:
         return int(among[score.argmin()])
 
     mirrored = {v: nearest(-points[v, 0], points[v, 1], points[v, 2], body_vertices) for v in set(upper + lower)}
-    at_share = lambda loop, share: min(loop, key=lambda v: abs(points[v, 0] - share * points[corner, 0]))
+
+    def at_share(loop, share):
+        return min(loop, key=lambda v: abs(points[v, 0] - share * points[corner, 0]))
+
     left_up, left_low = at_share(upper, 0.45), at_share(lower, 0.45)
     eye_left = points[faces_of(groups, faces, "helper-l-eye")].mean(0)
     w, lip_y = points[corner, 0], points[corner, 1]
@@ -287,7 +290,10 @@ def main() -> None:
     quad = np.full((len(chosen), 4), -1, np.int32)
     for row, i in enumerate(chosen):
         quad[row, : len(faces[i])] = renumber[faces[i]]
-    axes = lambda p: np.stack([p[..., 0], -p[..., 2], p[..., 1]], -1) * METRES
+
+    def axes(p):
+        return np.stack([p[..., 0], -p[..., 2], p[..., 1]], -1) * METRES
+
     origin = np.array([0.0, 0.0, axes(points[list(body_vertices)])[:, 2].min()])
     deltas = np.stack([axes(unit[used]) for unit in units])
     unit_index, unit_vertex = np.nonzero(np.abs(deltas).max(-1) > 1e-6)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from ..errors import HiSTalkError
 from ..runtime import children
+from ..runtime.pins import BPY
 
 PATIENCE = 900.0  # seconds that Blender may read one file, where it is a child; an hour of speech takes ten
 
@@ -29,7 +30,7 @@ def check(called: str) -> None:
         HiSTalkError: it cannot.
     """
     if not is_there():
-        raise HiSTalkError(f"{called} is of a kind that Blender reads: pip install bpy==4.5.15, or convert it to wav.")
+        raise HiSTalkError(f"{called} is of a kind that Blender reads: pip install bpy=={BPY}, or convert it to wav.")
 
 
 class Converted:

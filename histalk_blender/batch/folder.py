@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..audio import conversion
+from ..runtime.pins import BPY
 
 SOUNDS = (
     ".wav",
@@ -92,7 +93,7 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
     blenders = [name for name in blenders if name not in set(twins)]
     left_out = []
     if blenders and not conversion.is_there():
-        left_out.append(f"{_listed(blenders, 'sound')} that Blender reads: pip install bpy==4.5.15, or convert to wav")
+        left_out.append(f"{_listed(blenders, 'sound')} that Blender reads: pip install bpy=={BPY}, or convert to wav")
         blenders = []
     if twins:
         left_out.append(f"{_listed(twins, 'file')} beside a sound of the same name")

@@ -16,6 +16,7 @@ from ..files import put_back
 from ..motion.style import Style
 from ..runtime.endings import command_process, exit_code, signals_held
 from ..runtime.output import print_anything
+from ..runtime.pins import BPY
 from .batch import DISCARD_EDITS, batch, channel_option, style_options
 
 AUDIO = click.Path(path_type=Path)
@@ -219,7 +220,7 @@ def need_blender() -> None:
             from ..bake import scene  # noqa: F401
     except ImportError as error:
         raise HiSTalkError(
-            f"Blender's module does not load ({error}): pip install bpy==4.5.15, and on a machine without a desktop "
+            f"Blender's module does not load ({error}): pip install bpy=={BPY}, and on a machine without a desktop "
             "apt-get install libxi6 libxkbcommon0 libsm6 libgl1."
         ) from error
 

@@ -3,6 +3,10 @@
 torch itself names the exact versions of what it needs for CUDA.
 """
 
+TORCH = "2.13.0"
+TRANSFORMERS = "5.23.0"
+BPY = "4.5.15"  # Blender as a module, for the command line outside of Blender
+
 PINS = """\
 annotated-doc==0.0.7
 anyio==4.16.0

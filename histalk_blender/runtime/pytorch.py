@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 from ..errors import HiSTalkError
-from .pins import PINS
+from .pins import PINS, TORCH, TRANSFORMERS
 from .pip_child import find_pip, start_install, start_trial, user_settings
 from .survey import (
     INSTALL,
@@ -84,7 +84,7 @@ def requirements(build: str, platform: str = sys.platform) -> list[str]:
 
     chosen = BUILDS["PIP" if platform == "darwin" else build]
     index = ["--extra-index-url", chosen.index] if chosen.index else []
-    return [*index, f"torch==2.13.0{chosen.tag}", "transformers==5.23.0", f"numpy=={numpy.__version__}"]
+    return [*index, f"torch=={TORCH}{chosen.tag}", f"transformers=={TRANSFORMERS}", f"numpy=={numpy.__version__}"]
 
 
 def sources(build: str, platform: str = sys.platform) -> str:

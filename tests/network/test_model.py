@@ -71,7 +71,13 @@ def test_group_norm_of_the_base_preset_ignores_padding_too(clips):
 
 
 def test_base_reads_a_local_folder_of_wav2vec2_weights(tmp_path, clips):
-    sizes = dict(conv_dim=(16,) * 7, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=32)
+    sizes = {
+        "conv_dim": (16,) * 7,
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "intermediate_size": 32,
+    }
     torch.manual_seed(0)
     theirs = Wav2Vec2Model(Wav2Vec2Config(**sizes)).eval()
     theirs.save_pretrained(tmp_path)

@@ -13,7 +13,7 @@ from histalk_blender.network.config import whisper_tiny
 from histalk_blender.network.whisper import MARGIN, WhisperExtractor
 from histalk_blender.training.pretraining.whisper import USUAL, Original, read_encoder, take_over
 
-SIZES = dict(acoustic_width=32, acoustic_layers=2, acoustic_heads=4, acoustic_feed_forward=64)
+SIZES = {"acoustic_width": 32, "acoustic_layers": 2, "acoustic_heads": 4, "acoustic_feed_forward": 64}
 
 
 @pytest.fixture(scope="module")

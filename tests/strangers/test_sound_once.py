@@ -96,7 +96,7 @@ def test_a_second_take_comes_in_place_of_the_first_that_we_added_and_the_animato
     add_sound(takes[0], 101, obj)
     assert len(strips()) == 3, "the same take again"
     add_sound(takes[1], 101, obj)
-    sounds = [strip for strip in bpy.context.scene.sequence_editor.strips_all]
+    sounds = list(bpy.context.scene.sequence_editor.strips_all)
     files = sorted((bpy.path.abspath(strip.sound.filepath).rsplit("/", 2)[-2]) for strip in sounds)
     assert files == ["0", "1", "data"], "the other head keeps its take, the animator her strip"
 

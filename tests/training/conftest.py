@@ -83,7 +83,7 @@ def vocaset_files(speech, flame_face, speaking, tmp_path_factory):
     root = tmp_path_factory.mktemp("vocaset")
     (root / "vertices_npy").mkdir()
     templates = {}
-    for split, (subjects, sentences) in vocaset.SPLITS.items():
+    for _split, (subjects, sentences) in vocaset.SPLITS.items():
         for i, name in enumerate(subjects):
             subject = f"FaceTalk_{name}_TA"
             templates[subject] = flame_face * (1 + 0.01 * i)

@@ -25,6 +25,7 @@ STOPS = (
 )
 
 
+@pytest.mark.window
 def test_an_animator_walks_through_a_real_window(tmp_path):
     if "HISTALK_WINDOW" not in os.environ:
         pytest.skip("needs a Blender with a screen: tests/window/make_chroot.sh FOLDER, then HISTALK_WINDOW=FOLDER")
