@@ -1,4 +1,4 @@
-"""From one second to an hour: the time of a mesh cache, sound in and file out, and the memory that it takes.
+"""From one second to an hour: the time of a mesh cache, from sound to file, and its peak memory.
 
 .venv/bin/python benchmarks/length.py --plot docs/length.png
 """
@@ -25,25 +25,28 @@ BYTES = 30 * 5123 * 12  # of a second of the cache
 
 
 def rows() -> Iterator[Row]:
-    """Hearing's share of real time against that of a minute, and peak memory against that of a minute."""
+    """Synthesis' share of real time, and peak memory, each against that of a minute."""
     found = measure()
     minute = found[60]
     for seconds, one in found.items():
         bar = "<= 1.2" if seconds >= 60 else ""
-        absolute = f"opened in {one['open']:.2f} s, heard in {one['hear']:.2f} s, written in {one['write']:.2f} s"
+        absolute = (
+            f"opened in {one['open']:.2f} s, synthesised in {one['synthesis']:.2f} s, written in {one['write']:.2f} s"
+        )
         yield Row(
-            f"{seconds} s: hearing a second of it",
-            one["hear"] / seconds / minute["hear"] * 60,
+            f"{seconds} s: synthesis of a second of it",
+            one["synthesis"] / seconds / minute["synthesis"] * 60,
             "x a minute's",
             bar,
             absolute,
         )
-        absolute = f"{one['peak']:.0f} MB, {one['base']:.0f} of it before any speech; the cache has {seconds * BYTES / 1e6:.0f} MB"
-        yield Row(f"{seconds} s: most memory", one["peak"] / minute["peak"], "x a minute's", bar, absolute)
+        cache = f"the cache has {seconds * BYTES / 1e6:.0f} MB"
+        absolute = f"{one['peak']:.0f} MB, {one['base']:.0f} of it before any speech; {cache}"
+        yield Row(f"{seconds} s: peak memory", one["peak"] / minute["peak"], "x a minute's", bar, absolute)
 
 
 def measure() -> dict[int, dict[str, float]]:
-    """Seconds of speech -> what `child` found; lengths for which the disk has no room are left out."""
+    """Seconds of speech -> what `child` measured; lengths that the disk has no room for are left out."""
     found = {}
     for seconds in LENGTHS:
         with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -74,7 +77,7 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
         for first in range(0, seconds * RATE, len(speech)):
             file.write(speech[: seconds * RATE - first])
     listen(Sound.of(speech), None, "cpu", lambda *_: None)
-    base, times = _most_memory(), [time.perf_counter()]
+    base, times = _peak_memory(), [time.perf_counter()]
     sound = open_sound(path)
     times.append(time.perf_counter())
     take = listen(sound, None, "cpu", lambda *_: None)
@@ -83,11 +86,11 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     assert np.ptp(motion.weights, axis=0).max() > 0
     write_pc2(folder / "speech.pc2", head.vertices, motion)
     times.append(time.perf_counter())
-    steps = dict(zip(("open", "hear", "write"), (b - a for a, b in zip(times, times[1:]))))
-    return steps | {"base": base, "peak": _most_memory()}
+    steps = dict(zip(("open", "synthesis", "write"), (b - a for a, b in zip(times, times[1:]))))
+    return steps | {"base": base, "peak": _peak_memory()}
 
 
-def _most_memory() -> float:
+def _peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -102,14 +105,14 @@ def plot(path: Path) -> None:
     lengths, names = list(found), ["1 s", "10 s", "1 min", "5 min", "20 min", "1 h"]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
     for step, colour, label in (
-        ("hear", "tab:blue", "network"),
+        ("synthesis", "tab:blue", "network"),
         ("write", "tab:orange", "writing the mesh cache"),
         ("open", "tab:green", "decoding"),
     ):
         left.plot(lengths, [1000 * found[s][step] / s for s in lengths], "o-", color=colour, label=label)
     left.set_ylabel("milliseconds a second of speech")
     left.legend(frameon=False)
-    right.plot(lengths, [found[s]["peak"] for s in lengths], "o-", color="tab:blue", label="most memory")
+    right.plot(lengths, [found[s]["peak"] for s in lengths], "o-", color="tab:blue", label="peak memory")
     right.plot(
         lengths, [found[s]["base"] for s in lengths], "--", color="0.5", label="PyTorch, weights, a first sentence"
     )

@@ -1,4 +1,6 @@
-"""Many clips of mixed lengths heard at once: clips a minute, and what padding wastes, by the size of a batch."""
+"""Many clips of mixed lengths in one batch: clips a minute, and the share of padding, by the size of a batch."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from histalk_blender.synthesis.windows import together
 
 TITLE = "Batches of 128 clips of mixed lengths, 0.6 to 20 s"
 SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
+SIZES = (1, 8, 32, 128)
 
 
 def clips() -> list[np.ndarray]:
@@ -30,21 +33,29 @@ def clips() -> list[np.ndarray]:
 
 def rows() -> Iterator[Row]:
     """Clips a minute at each batch size against one at a time, and the padding."""
-    heard, head = clips(), load_head()
-    lengths = sorted((len(clip) for clip in heard), reverse=True)
-    for device in ("cpu", "cuda"):
-        if device == "cuda" and not torch.cuda.is_available():
-            yield Row("clips a minute on a GPU", None, "", "", "no CUDA device here")
-            continue
-        model = load_checkpoint(WEIGHTS, device)
-        alone = None
-        for size in (1, 8, 32, 128):
-            seconds = best(lambda: synthesize_many(heard, model, head, rows=size, device=device), 3)
-            alone = alone or seconds
-            rate = len(heard) / seconds * 60
-            absolute = f"{rate:.0f} clips a minute, {seconds / sum(lengths) * RATE:.4f} of real time"
-            yield Row(f"{device}, up to {size} at once", alone / seconds, "x one at a time", "", absolute)
-            parts = [lengths[part] for part in together(lengths, size)]
-            padded = sum(len(part) * part[0] for part in parts)
-            waste, absolute = 100 * (1 - sum(lengths) / padded), f"{len(parts)} batches"
-            yield Row(f"{device}, up to {size} at once: padding", waste, "% of what is heard", "<= 10", absolute)
+    sounds = clips()
+    yield from _rows_on("cpu", sounds)
+    if torch.cuda.is_available():
+        yield from _rows_on("cuda", sounds)
+    else:
+        yield Row("clips a minute on a GPU", None, "", "", "no CUDA device here")
+
+
+def _rows_on(device: str, sounds: list[np.ndarray]) -> Iterator[Row]:
+    model, head = load_checkpoint(WEIGHTS, device), load_head()
+    lengths = sorted((len(sound) for sound in sounds), reverse=True)
+
+    def seconds_of(size: int) -> float:
+        return best(lambda: synthesize_many(sounds, model, head, rows=size, device=device), 3)
+
+    alone = None
+    for size in SIZES:
+        seconds = seconds_of(size)
+        alone = alone or seconds
+        rate = len(sounds) / seconds * 60
+        absolute = f"{rate:.0f} clips a minute, {seconds / sum(lengths) * RATE:.4f} of real time"
+        yield Row(f"{device}, up to {size} at once", alone / seconds, "x one at a time", "", absolute)
+        parts = [lengths[part] for part in together(lengths, size)]
+        padded = sum(len(part) * part[0] for part in parts)
+        waste, absolute = 100 * (1 - sum(lengths) / padded), f"{len(parts)} batches"
+        yield Row(f"{device}, up to {size} at once: padding", waste, "% of the samples", "<= 10", absolute)

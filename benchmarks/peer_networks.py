@@ -1,4 +1,4 @@
-"""Two older designs at their published sizes, of our own writing and with random weights: only their time is compared."""
+"""Two older designs at their published sizes, written anew and with random weights: only their time is compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERIOD = 30  # frames after which FaceFormer's positions and biases come again
 
 
 class Wav2Vec2Base(nn.Module):
-    """wav2vec2-base, its features at frame rate: what FaceFormer hears with, and stands in for VOCA's DeepSpeech."""
+    """wav2vec2-base, its features at frame rate: FaceFormer's encoder, and a stand-in for VOCA's DeepSpeech."""
 
     def __init__(self):
         super().__init__()
@@ -35,19 +35,19 @@ class FaceFormerDecoder(nn.Module):
     def __init__(self, width: int = 64, heads: int = 4):
         super().__init__()
         self.width, self.heads = width, heads
-        self.hear = nn.Linear(768, width)
+        self.speech = nn.Linear(768, width)
         self.style = nn.Linear(8, width, bias=False)
-        self.see = nn.Linear(3 * VERTICES, width)
+        self.motion = nn.Linear(3 * VERTICES, width)
         layer = nn.TransformerDecoderLayer(width, heads, 2 * width, batch_first=True)
         self.decoder = nn.TransformerDecoder(layer, 1)
-        self.make = nn.Linear(width, 3 * VERTICES)
+        self.vertices = nn.Linear(width, 3 * VERTICES)
         place = torch.arange(PERIOD)[:, None] * torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
         self.register_buffer("places", torch.stack([place.sin(), place.cos()], 2).flatten(1))
 
     def forward(self, features: Tensor) -> Tensor:
         """[1, T, 768] -> [1, T, 3 · 5023]; the published masks end at 600 frames, these are as long as the clip."""
         T, device = features.shape[1], features.device
-        memory = self.hear(features)
+        memory = self.speech(features)
         style = self.style(F.one_hot(torch.zeros(1, dtype=torch.long, device=device), 8).float())[:, None]
         far = (torch.arange(T, device=device)[:, None] - torch.arange(T, device=device)[None]).div(
             PERIOD, rounding_mode="floor"
@@ -60,9 +60,11 @@ class FaceFormerDecoder(nn.Module):
         given = style
         for t in range(T):
             x = given + self.places[torch.arange(t + 1, device=device) % PERIOD]
-            found = self.make(self.decoder(x, memory, tgt_mask=bias[:, : t + 1, : t + 1], memory_mask=others[: t + 1]))
+            found = self.vertices(
+                self.decoder(x, memory, tgt_mask=bias[:, : t + 1, : t + 1], memory_mask=others[: t + 1])
+            )
             if t + 1 < T:
-                given = torch.cat([given, self.see(found[:, -1:]) + style], 1)
+                given = torch.cat([given, self.motion(found[:, -1:]) + style], 1)
         return found
 
 
@@ -78,9 +80,9 @@ class VocaDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[1, T, 768] -> [T, 3 · 5023], all frames as one batch."""
-        heard = F.pad(self.characters(features)[0], (0, 0, 8, 7)).unfold(0, 16, 1)  # [T, 29, 16]
-        who = F.one_hot(torch.zeros(len(heard), dtype=torch.long, device=heard.device), 8).float()
-        x = torch.cat([heard, who[..., None].expand(-1, -1, 16)], 1)
+        windows = F.pad(self.characters(features)[0], (0, 0, 8, 7)).unfold(0, 16, 1)  # [T, 29, 16]
+        subject = F.one_hot(torch.zeros(len(windows), dtype=torch.long, device=windows.device), 8).float()
+        x = torch.cat([windows, subject[..., None].expand(-1, -1, 16)], 1)
         for layer in self.windows:
             x = layer(x).relu()
-        return self.full(torch.cat([x[..., 0], who], 1))
+        return self.full(torch.cat([x[..., 0], subject], 1))
