@@ -80,9 +80,9 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     base, times = _peak_memory(), [time.perf_counter()]
     sound = open_sound(path)
     times.append(time.perf_counter())
-    take = listen(sound, None, "cpu", lambda *_: None)
+    performance = listen(sound, None, "cpu", lambda *_: None)
     times.append(time.perf_counter())
-    motion = take.motion_on("histalk", head.vertices, Style())
+    motion = performance.retarget("histalk", head.vertices, Style())
     assert np.ptp(motion.weights, axis=0).max() > 0
     write_pc2(folder / "speech.pc2", head.vertices, motion)
     times.append(time.perf_counter())

@@ -69,12 +69,11 @@ def performance(speech, model, head):
 
 
 @pytest.fixture(scope="session")
-def stored_take(spoken, head):
+def stored_performance(spoken, head):
     """What the network makes of the bundled sentence, without the network."""
     from histalk_blender.synthesis import WEIGHTS, Performance
-    from histalk_blender.synthesis.engine import Take
 
     with safe_open(WEIGHTS, "np") as file:
         outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype(np.float32) for name in ("histalk", "flame")}
     shapes = head.landmarks(outputs["histalk"])
-    return Take(Performance(spoken, outputs, head.vertices, head.landmarks(head.vertices), shapes, "histalk"))
+    return Performance(spoken, outputs, head.vertices, head.landmarks(head.vertices), shapes, "histalk")

@@ -16,10 +16,10 @@ from histalk_blender.head.flame import load_flame_map
 
 
 @pytest.fixture
-def blender(monkeypatch, stored_take):
+def blender(monkeypatch, stored_performance):
     """Blender with the add-on, and an empty scene at 24 frames a second."""
     if importlib.util.find_spec("torch") is None:  # Blender 5.2's Python here
-        monkeypatch.setattr(job, "listen", lambda samples, weights, device, say: stored_take)
+        monkeypatch.setattr(job, "listen", lambda samples, weights, device, say: stored_performance)
         monkeypatch.setattr(operators, "why_no_pytorch", lambda context: "")
         monkeypatch.setattr(operators, "prepare_environment", lambda context: None)
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -27,7 +27,7 @@ def blender(monkeypatch, stored_take):
     addon.register()
     yield Stage()
     addon.unregister()
-    job.takes.clear()
+    job.performances.clear()
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 

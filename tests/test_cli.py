@@ -178,8 +178,8 @@ import os, signal, sys
 from histalk_blender import files
 from histalk_blender.cli import main as cli
 from histalk_blender.audio import clip as sound
-from histalk_blender.synthesis import engine as take
-moment, heard = sys.argv.pop(1), take.synthesize_many
+from histalk_blender.synthesis import engine
+moment, heard = sys.argv.pop(1), engine.synthesize_many
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born deaf to it
 
@@ -192,7 +192,7 @@ def listening(*arguments, **options):
 if moment == "decoding":
     sound.open_sound = strike
 elif moment == "listening":
-    take.synthesize_many = listening
+    engine.synthesize_many = listening
 elif moment == "saving":
     files.commit_file = strike
 cli.main()

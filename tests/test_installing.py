@@ -187,11 +187,11 @@ def _outputs(package: str) -> dict:
 def _stand_in_for_the_network(module: str, motion) -> None:
     """What the network made of the sentence, stored."""
     package = f"{module}.{ID}"
-    loaded = {name: sys.modules[f"{package}.{name}"] for name in ("motion", "synthesis", "take")}
+    loaded = {name: sys.modules[f"{package}.{name}"] for name in ("motion", "synthesis")}
     outputs = _outputs(package)
     spoken = loaded["motion"].Motion(motion, outputs["histalk"], 30.0)
-    take = loaded["take"].Take(loaded["synthesis"].Performance(spoken, outputs, *[None] * 3, "histalk"))
-    sys.modules[f"{package}.addon.job"].listen = lambda *_: take
+    performance = loaded["synthesis"].Performance(spoken, outputs, *[None] * 3, "histalk")
+    sys.modules[f"{package}.addon.job"].listen = lambda *_: performance
     operators = sys.modules[f"{package}.addon.operators"]
     operators.why_no_pytorch, operators.prepare_environment = lambda context: "", lambda context: None
 

@@ -19,12 +19,12 @@ from ..bake.bakes import report
 from ..bake.plan import check_object
 from ..errors import HiSTalkError, sentence_of
 from ..motion.style import Style
-from ..synthesis import Cancelled
-from ..synthesis.engine import Take, listen
+from ..synthesis import Cancelled, Performance
+from ..synthesis.engine import listen
 from .strips import Recording
 
 SLICE = 0.02  # seconds of a tick that the scene may take
-KEPT_TAKES = 4
+KEPT_PERFORMANCES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,11 @@ class Order:
     device: str
     style: Style
     frames: tuple[int, int] | None = None  # first and last scene frame to bake
-    take: Take | None = None  # when it has been heard already
+    performance: Performance | None = None  # when it has been heard already
 
 
 # What has been heard lately, so that other sliders, heads and kinds of bake need no network; newest last.
-takes: OrderedDict[tuple, Take] = OrderedDict()
+performances: OrderedDict[tuple, Performance] = OrderedDict()
 
 
 class BakeJob:
@@ -59,7 +59,7 @@ class BakeJob:
         self.stage, self.share = "Decoding", 0.0
         self.error = ""
         self.report: BakeReport | None = None
-        self.take: Take | None = None
+        self.performance: Performance | None = None
         self._said: queue.SimpleQueue = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
@@ -134,7 +134,7 @@ class BakeJob:
                 self.fail(values[0])  # not raised: a SystemExit of the worker's would end Blender
                 return
             else:
-                self.take, self._made = values
+                self.performance, self._made = values
                 self.state = "ready"
                 return
         if not alive and self._thread.ident is not None:
@@ -207,18 +207,18 @@ class BakeJob:
     def _work(self) -> None:
         order = self.order
         try:
-            take = order.take or self._take()
+            performance = order.performance or self._perform()
             self._say("Sculpting", 0.0)
             made = compute_bake(
                 order.plan,
-                take,
+                performance,
                 order.topology,
                 order.style,
                 rest=True,
                 frames=order.frames,
                 step=lambda share: self._say("Sculpting", share),
             )
-            self._said.put(("made", take, made))
+            self._said.put(("made", performance, made))
             if self._stop.is_set():  # asked last: whoever stopped it may have looked before there was anything
                 made.discard()
         except Cancelled:
@@ -226,23 +226,23 @@ class BakeJob:
         except BaseException as error:  # a worker's error would vanish with it, and the job never end
             self._said.put(("failed", error))
 
-    def _take(self) -> Take:
+    def _perform(self) -> Performance:
         from ..audio.clip import open_sound  # its wheels are not needed to register
 
         order, recording = self.order, self.order.recording
         try:
             weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
             key = (*_fingerprint(recording), weights)
-            if key not in takes:
+            if key not in performances:
                 sound = open_sound(
                     recording.source, recording.start, recording.duration, recording.name, recording.channel
                 )
                 with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
-                    takes[key] = listen(sound, order.weights, order.device, self._say)
-            takes.move_to_end(key)
-            while len(takes) > KEPT_TAKES:
-                takes.popitem(last=False)
-            return takes[key]
+                    performances[key] = listen(sound, order.weights, order.device, self._say)
+            performances.move_to_end(key)
+            while len(performances) > KEPT_PERFORMANCES:
+                performances.popitem(last=False)
+            return performances[key]
         finally:
             if recording.temporary:
                 recording.source.unlink(missing_ok=True)

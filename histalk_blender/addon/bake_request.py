@@ -11,7 +11,7 @@ from ..bake.edits import check_edits
 from ..bake.plan import cache_place, check_object, plan_bake, rest_positions, scene_fps
 from ..bake.savable import check_savable
 from ..errors import HiSTalkError
-from ..synthesis.engine import recognise, topology_with
+from ..motion.retarget import recognise, topology_with
 from .bake_job import Order
 from .strips import Recording, proposed_strip, record_strip, record_timeline, sound_strips, why_unheard
 

@@ -183,7 +183,7 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
             if self._job.state != "done":
                 self.report({"ERROR"} if self._job.error else {"INFO"}, sentence)
                 return {"CANCELLED"}
-            for warning in (*self._job.take.remarks, *self._job.report.warnings):
+            for warning in (*self._job.performance.remarks, *self._job.report.warnings):
                 self.report({"WARNING"}, warning)
             self.report({"INFO"}, f"'{obj.name}' speaks: {sentence}.")
             return {"FINISHED"}

@@ -8,7 +8,7 @@ import bpy
 
 from ..bake.checks import what_drifts, why_nothing_moves
 from ..errors import HiSTalkError
-from .bake_job import BakeJob, Order, takes
+from .bake_job import BakeJob, Order, performances
 
 current: BakeJob | None = None
 # The last order baked on each head, by session_uid, with its take: sliders start from it.
@@ -60,8 +60,8 @@ def _store(obj, job: BakeJob) -> str:
     # What hides a bake may be mended at any time: the panel looks for it by itself.
     passing = [*why_nothing_moves(obj), *what_drifts(bpy.context.scene)]
     lasting = [warning for warning in job.report.warnings if warning not in passing]
-    obj.histalk.warnings = "\n".join([*job.take.remarks, *lasting])
-    baked[job.order.uid] = replace(job.order, take=job.take)
+    obj.histalk.warnings = "\n".join([*job.performance.remarks, *lasting])
+    baked[job.order.uid] = replace(job.order, performance=job.performance)
     return obj.histalk.report
 
 
@@ -90,5 +90,5 @@ def clean_up() -> None:
 
     stop_current(wait=5.0)
     baked.clear()
-    takes.clear()
+    performances.clear()
     forget()

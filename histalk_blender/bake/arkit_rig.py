@@ -12,7 +12,7 @@ from ..errors import HiSTalkError
 from ..head.arkit import ARKIT_UNITS
 from ..head.arkit_names import match_names
 from ..head.head import load_head
-from ..synthesis.engine import bundled_pose
+from ..motion.retarget import bundled_pose
 from .actions import own_bag
 from .make import ArkitRig, Made
 from .ownership import key_path, our_paths

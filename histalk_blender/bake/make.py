@@ -16,8 +16,9 @@ from ..motion.arkit_fit import playable
 from ..motion.motion import CHUNK, Motion
 from ..motion.placing import place
 from ..motion.point_cache import write_pc2
+from ..motion.retarget import size_of
 from ..motion.style import Style
-from ..synthesis.engine import Take, size_of
+from ..synthesis import Performance
 
 KINDS = ("cache", "keys", "basis", "arkit")
 MOST_KEYS = 3000  # one a frame; twice as many hold the window for seconds, and Blender is slow with them for good
@@ -80,7 +81,7 @@ class Made:
 
 def compute_bake(
     plan: Plan,
-    take: Take,
+    performance: Performance,
     topology: str,
     style: Style,
     *,
@@ -88,11 +89,11 @@ def compute_bake(
     frames: tuple[int, int] | None = None,
     step: Callable[[float], None] = lambda share: None,
 ) -> Made:
-    """From a take to what `apply` puts into the scene: the one way of the panel, the command line and batches.
+    """From a performance to what `apply` puts into the scene: the one way of the panel, the command line and batches.
 
     Args:
         plan: from `plan_bake`; its start frame is that of the sound.
-        take: what was heard.
+        performance: what was predicted.
         topology: "histalk" or "flame"; of no account for "arkit".
         style: how it speaks, and how long after the sound.
         rest, frames: see `place`.
@@ -103,9 +104,9 @@ def compute_bake(
     """
     over = None
     if plan.kind == "arkit":
-        motion, over = take.units_in(style, plan.rig.limits, plan.rig.head)
+        motion, over = performance.arkit_motion(style, plan.rig.limits, plan.rig.head)
     else:
-        motion = take.motion_on(topology, plan.rest, style)
+        motion = performance.retarget(topology, plan.rest, style)
     motion, start = place(motion, plan.fps, plan.start_frame, style.delay, rest, frames)
     return make(replace(plan, start_frame=start), motion, None if over is None else (motion.weights, over), step)
 

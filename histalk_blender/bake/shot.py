@@ -1,4 +1,4 @@
-"""A take put on a head in a .blend, the user's or a new one, as the command line and a batch do it."""
+"""A performance put on a head in a .blend, the user's or a new one, as the command line and a batch do it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
 from ..head.head import load_head
 from ..motion.placing import from_sound_on
+from ..motion.retarget import recognise
 from ..motion.style import Style
 from ..runtime.silence import quiet
-from ..synthesis.engine import Take, recognise
+from ..synthesis import Performance
 from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
 from .exporters import export
@@ -40,14 +41,14 @@ __all__ = [
 ]
 
 
-def new_shot(take: Take, audio: Path, start: int, fps: float, units: bool, delay: float = 0.0):
+def new_shot(performance: Performance, audio: Path, start: int, fps: float, units: bool, delay: float = 0.0):
     """A scene of its own for the bundled head, as long as sound and motion; see `build_scene`."""
-    return build_scene(load_head(), audio, frames_of(take, fps, delay), start, fps, units)
+    return build_scene(load_head(), audio, frames_of(performance, fps, delay), start, fps, units)
 
 
-def frames_of(take: Take, fps: float, delay: float = 0.0) -> int:
+def frames_of(performance: Performance, fps: float, delay: float = 0.0) -> int:
     """Scene frames from the sound's first to the last of sound and motion."""
-    return len(from_sound_on(take.performance.motion, fps, delay))
+    return len(from_sound_on(performance.motion, fps, delay))
 
 
 def open_shot(blend: Path, name: str):
@@ -142,7 +143,7 @@ def check_camera() -> None:
 
 def speak(
     obj,
-    take: Take,
+    performance: Performance,
     *,
     kind: str,
     start: float,
@@ -152,7 +153,7 @@ def speak(
     rest: bool,
     discard_edits: bool = False,
 ) -> BakeReport:
-    """Bake a take on an object of the open file.
+    """Bake a performance on an object of the open file.
 
     Args:
         kind: "cache", "keys", "basis" or "arkit".
@@ -168,7 +169,7 @@ def speak(
     plan, topology = check_head(
         obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm, discard_edits=discard_edits
     )
-    made = compute_bake(plan, take, topology, style, rest=rest)
+    made = compute_bake(plan, performance, topology, style, rest=rest)
     for _ in apply(obj, made):
         pass
     return report(obj, made)

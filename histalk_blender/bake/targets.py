@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import bpy
 
 from ..head.arkit_names import match_names
-from ..synthesis.engine import topology_with
+from ..motion.retarget import topology_with
 from .arkit_rig import key_names, listed
 
 NAMED = 3  # heads in a sentence

@@ -13,8 +13,8 @@ from ..head.head import load_head
 from ..motion.arkit_files import write_units
 from ..motion.placing import from_sound_on
 from ..motion.point_cache import write_mdd, write_pc2
+from ..motion.retarget import recognise
 from ..synthesis import Performance, save_motion
-from ..synthesis.engine import Take, recognise
 from .ledger import sha256
 from .manifest import IN_BLENDER, Job
 from .names import place_in
@@ -37,7 +37,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
         HiSTalkError: anything of it cannot be made.
     """
     paths = {kind: place_in(folder, file) for kind, file in job.files().items()}
-    take, remarks = Take(performance), list(performance.remarks)
+    remarks = list(performance.remarks)
     rest = shown = load_head().vertices
     fps, spoken, cache = job.fps or FPS, False, paths.get("pc2")
     if job.blend or IN_BLENDER & set(paths):
@@ -51,12 +51,12 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
                 shot.check_camera()
             remarks += filter(None, [shot.add_sound(job.audio, job.start, obj)])
         else:
-            obj = shot.new_shot(take, job.audio, job.start, fps, job.bake == "arkit", job.style.delay)
+            obj = shot.new_shot(performance, job.audio, job.start, fps, job.bake == "arkit", job.style.delay)
         rest, shown, fps = shot.seat(obj)
         if spoken := bool(IN_BLENDER & set(paths)):
             report = shot.speak(
                 obj,
-                take,
+                performance,
                 kind=job.bake,
                 start=job.start,
                 cache=cache,
@@ -66,16 +66,18 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
                 discard_edits=job.discard_edits,
             )
             remarks += report.warnings
-            frames = shot.frames_of(take, fps, job.style.delay)
+            frames = shot.frames_of(performance, fps, job.style.delay)
             shot.write(obj, {kind: path for kind, path in paths.items() if kind in IN_BLENDER}, job.start, frames)
     points = {kind: path for kind, path in paths.items() if kind not in IN_BLENDER}
     if spoken and job.bake == "cache":
         points.pop("pc2", None)  # written by the bake
     if path := points.pop("livelink", None):
-        units = replace(performance.motion, weights=job.style.apply_to_units(take.units, performance.fps))
+        units = replace(
+            performance.motion, weights=job.style.apply_to_units(performance.arkit_weights, performance.fps)
+        )
         write_units(path, from_sound_on(units, fps, job.style.delay).weights, fps, "livelink")
     if points:
-        _write_points(job, take, points, rest, shown, fps)
+        _write_points(job, performance, points, rest, shown, fps)
     outputs = tuple(
         {"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)}
         for _, path in sorted(paths.items())
@@ -84,7 +86,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
 
 
 def _write_points(
-    job: Job, take: Take, paths: dict[str, Path], rest: np.ndarray, shown: np.ndarray, fps: float
+    job: Job, performance: Performance, paths: dict[str, Path], rest: np.ndarray, shown: np.ndarray, fps: float
 ) -> None:
     """What needs no Blender: every vertex of every frame.
 
@@ -95,7 +97,7 @@ def _write_points(
     topology = recognise(rest)
     if not topology:
         raise HiSTalkError(f"The object is no FLAME head nor the bundled one: leave {' and '.join(sorted(paths))} out.")
-    motion = from_sound_on(take.motion_on(topology, rest, job.style), fps, job.style.delay)
+    motion = from_sound_on(performance.retarget(topology, rest, job.style), fps, job.style.delay)
     for kind, write in (("pc2", write_pc2), ("mdd", write_mdd)):
         if kind in paths:
             try:

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..head.head import Head, lip_opening, load_head
 from ..synthesis import Performance
-from ..synthesis.engine import Take
 
 SIZE, FINER = 128, 2  # pixels a side; samples of a pixel a side
 TURN = 0.26  # radians that the viewer stands to its left
@@ -40,9 +39,8 @@ LOOK = """text{font:9px sans-serif;fill:#555}.k{fill:none;stroke:#8886}
 .c0{--c:#56b4e9}.c1{--c:#f0b63c}.c2{--c:#1cc796}.c3{--c:#e39ac4}}"""
 
 
-def thumbnail(take: Take | Performance) -> bytes:
+def thumbnail(performance: Performance) -> bytes:
     """The bundled head where its lips are widest open, as the network moved it: a PNG, the same bytes every time."""
-    performance = take.performance if isinstance(take, Take) else take
     head, motion = load_head(), performance.motion
     widest = int(lip_opening(performance.landmark_positions).argmax())
     shapes = performance.outputs[head.topology]

@@ -60,7 +60,7 @@ def _progress(name: str):
 
 
 def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False, channel: str = MIX):
-    """Audio file -> take."""
+    """Audio file -> performance."""
     from ..audio.clip import open_sound
     from ..runtime.silence import quiet
     from ..synthesis.engine import listen
@@ -68,10 +68,10 @@ def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False
     with quiet(2):  # libmpg123 has remarks of its own on many an mp3
         sound = open_sound(audio, channel=channel)
     with _progress(audio.name) as progress:
-        take = listen(sound, weights, device, lambda _, share: progress(share), levels)
-    for remark in take.remarks:
+        performance = listen(sound, weights, device, lambda _, share: progress(share), levels)
+    for remark in performance.remarks:
         click.echo(f"histalk: {remark}", err=True)
-    return take
+    return performance
 
 
 def _writable(path: Path, *suffixes: str) -> None:
@@ -108,12 +108,14 @@ def synthesize(
         _writable(arkit, ".csv", *([".json"] if layout == "histalk" else []))
     elif layout != "histalk":
         raise HiSTalkError("--arkit-layout goes with --arkit: name the file to write.")
-    take = _listen(audio, weights, device, levels=True, channel=channel)
-    take.performance.save(out)
+    performance = _listen(audio, weights, device, levels=True, channel=channel)
+    performance.save(out)
     click.echo(out)
     if arkit:
-        write_units(arkit, take.units, take.performance.fps, layout)
-        click.echo(f"{arkit}  (52 units, {take.over.max() * 1000:.2f} mm root mean square off in the worst frame)")
+        write_units(arkit, performance.arkit_weights, performance.fps, layout)
+        click.echo(
+            f"{arkit}  (52 units, {performance.residual.max() * 1000:.2f} mm root mean square off in the worst frame)"
+        )
 
 
 @main.command()
@@ -178,17 +180,20 @@ def bake(
         shots.check_head(obj, kind=kind, cache=cache, discard_edits=discard_edits)
         if preview:
             shots.check_camera()
-    take, style = _listen(audio, weights, device, channel=channel), Style(lips, jaw, upper_face, smoothing, delay)
+    performance, style = (
+        _listen(audio, weights, device, channel=channel),
+        Style(lips, jaw, upper_face, smoothing, delay),
+    )
     if shot:
         remark = shots.add_sound(audio, start, obj)
         if remark:
             click.echo(f"histalk: {remark}", err=True)
     else:
-        obj = shots.new_shot(take, audio, start, fps or 30.0, kind == "arkit", delay)
+        obj = shots.new_shot(performance, audio, start, fps or 30.0, kind == "arkit", delay)
     with put_back(cache):  # which is of no use without the .blend that plays it
         report = shots.speak(
             obj,
-            take,
+            performance,
             kind=kind,
             start=start,
             cache=cache,
@@ -197,7 +202,7 @@ def bake(
             rest=bool(shot),
             discard_edits=discard_edits,
         )
-        frames = shots.frames_of(take, shots.seat(obj)[2], delay)
+        frames = shots.frames_of(performance, shots.seat(obj)[2], delay)
         shots.write(obj, {"blend": blend}, start, frames)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)

@@ -1,22 +1,17 @@
-"""A take: what the network made of one recording, kept so that style, head and bake may change without it."""
+"""Speech to performances on a device: the network kept from one to the next, and what to do when memory is full."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import HiSTalkError
-from ..head import flame
-from ..head.head import Head, load_head
-from ..motion.arkit_fit import fit_units, playable
-from ..motion.motion import Motion
-from ..motion.style import Style
+from ..head.head import load_head
 from ..runtime.imports import load_network, uncollected
 from . import WEIGHTS, Performance, synthesize_many
 from .checks import check_outputs
@@ -26,123 +21,6 @@ if TYPE_CHECKING:
     from ..audio.clip import Sound
 
 WINDOWS = ((50.4, 7.2), (16.8, 7.2), (9.6, 4.8))  # seconds of a window and its overlap, each for less memory
-SAME_SIZE, SAME_TURN = 0.05, 0.1  # of a bundled head that was sculpted on: neither scaled nor turned on purpose
-
-
-@dataclass(frozen=True, eq=False)
-class Take:
-    """One recording, heard."""
-
-    performance: Performance  # on the bundled head
-
-    @cached_property
-    def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Worked out when a style or a bake first asks for units: it takes longer than hearing."""
-        return fit_units(self.performance.motion, load_head())
-
-    @property
-    def units(self) -> np.ndarray:
-        """[T, 52] ARKit weights nearest to it."""
-        return self._fitted[0]
-
-    @property
-    def over(self) -> np.ndarray:
-        """[T] metres that the units leave over."""
-        return self._fitted[1]
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What the user should know of how it was made."""
-        return self.performance.remarks
-
-    def motion_on(self, topology: str, rest: np.ndarray, style: Style) -> Motion:
-        """The styled motion for one head's own vertices, unit and axes.
-
-        Args:
-            topology: "histalk" or "flame".
-            rest: [V, 3] the head's neutral positions.
-            style: how it speaks.
-
-        Raises:
-            HiSTalkError: the vertices are not that topology's, or not in its order.
-        """
-        head = load_head()
-        if topology == "flame":
-            scale, rotation = flame.pose_of(rest, head)
-            shapes = self.performance.outputs["flame"]
-        else:
-            scale, rotation = bundled_pose(rest, head)
-            shapes = self.performance.motion.shapes
-        motion = self.performance.motion.on(shapes)
-        if style.scales:
-            units = head.unit_deltas()
-            motion = style.scaled(
-                motion, self.units, flame.load_flame_map().move(units) if topology == "flame" else units
-            )
-        motion = motion.smoothed(style.smoothing)
-        if scale == 1.0:
-            return motion
-        return motion.on(motion.shapes @ (scale * rotation).T.astype(np.float32))
-
-    def units_in(
-        self, style: Style, limits: np.ndarray | None = None, own: Head | None = None
-    ) -> tuple[Motion, np.ndarray]:
-        """The styled motion as the ARKit weights that a rig plays.
-
-        Args:
-            style: how it speaks.
-            limits: [52, 2] of the rig's weights, see `arkit.fit_units`; None = it has all, from 0 to 1.
-            own: the bundled head with the rig's units where they are others; the limits are then given.
-
-        Returns:
-            The weights as a motion without vertices, and what they leave over [T] of the styled motion, in metres.
-        """
-        head, motion = load_head(), self.performance.motion
-        if style.scales:
-            motion = style.scaled(motion, self.units, head.unit_deltas())
-        motion = motion.smoothed(style.smoothing)
-        weights, over = playable(motion, own or head, limits, style.apply_to_units(self.units, motion.fps))
-        return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps), over
-
-
-def bundled_pose(rest: np.ndarray, head: Head) -> tuple[float, np.ndarray]:
-    """How a bundled head was scaled and turned since it was added: scale, rotation [3, 3]; 1.0 when it was not.
-
-    Raises:
-        HiSTalkError: its landmarks are not where the bundled head's vertex order has them.
-    """
-    theirs, ours = head.landmarks(rest.astype(np.float64)), head.landmarks(head.vertices.astype(np.float64))
-    scale, rotation = flame.pose_by_landmarks(theirs, ours, "the bundled head's")
-    turn = np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))
-    return (1.0, np.eye(3)) if abs(scale - 1) < SAME_SIZE and turn < SAME_TURN else (scale, rotation)
-
-
-def size_of(rest: np.ndarray) -> float:
-    """How many times larger than the bundled head, which is human-sized, a head [V, 3] is modelled; 1 if unknown."""
-    try:
-        topology = topology_with(len(rest))
-        pose = {"flame": flame.pose_of, "histalk": bundled_pose}.get(topology)
-        return pose(rest, load_head())[0] if pose else 1.0
-    except HiSTalkError:  # so many vertices by chance
-        return 1.0
-
-
-def topology_with(vertices: int) -> str:
-    """The topology that has so many vertices: "flame", "histalk" or ""."""
-    return {flame.VERTICES: "flame", len(load_head().vertices): "histalk"}.get(vertices, "")
-
-
-def recognise(rest: np.ndarray) -> str:
-    """ "flame", "histalk" or "" by the number of vertices [V, 3] and where their landmarks lie.
-
-    Raises:
-        HiSTalkError: the number is right and the order is not.
-    """
-    topology = topology_with(len(rest))
-    if topology:
-        pose = flame.pose_of if topology == "flame" else bundled_pose
-        pose(rest, load_head())
-    return topology
 
 
 def listen(
@@ -151,8 +29,8 @@ def listen(
     device: str,
     say: Callable[[str, float], None],
     levels: bool = False,
-) -> Take:
-    """A sound to a take, on a device that has the memory for it.
+) -> Performance:
+    """One sound to a performance, on a device that has the memory for it.
 
     Args:
         sound: or its samples, [N] float32 at 16 kHz.
@@ -167,7 +45,7 @@ def listen(
     say("Listening", 0.0)
     load_network()
     device = pick_device(device)
-    return Take(*perform([sound], weights, device, levels=levels, progress=lambda share: say("Listening", share)))
+    return perform([sound], weights, device, levels=levels, progress=lambda share: say("Listening", share))[0]
 
 
 def pick_device(name: str) -> str:
@@ -194,7 +72,7 @@ _models: dict[tuple, object] = {}
 
 
 def _model(path: Path, device: str):
-    """The checkpoint, kept for the next take; one at a time."""
+    """The checkpoint, kept for the next recording; one at a time."""
     from ..network import load_checkpoint
 
     with uncollected():
@@ -216,7 +94,7 @@ def check_weights(weights: Path | None, device: str) -> None:
 
 
 def warm_up(weights: Path | None, device: str) -> None:
-    """Let the first take find PyTorch imported, the weights read and the device at work.
+    """Let the first recording find PyTorch imported, the weights read and the device at work.
 
     Args:
         weights, device: as for `listen`.

@@ -1,8 +1,9 @@
-"""What the network made of one clip, and its file."""
+"""The predicted motion of one clip: kept so that style, head and bake may change without the network; and its file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -10,7 +11,11 @@ import numpy as np
 
 from ..errors import HiSTalkError
 from ..files import atomic_open
+from ..head.head import Head, load_head
+from ..motion.arkit_fit import fit_units
 from ..motion.motion import Motion
+from ..motion.retarget import to_arkit, to_vertices
+from ..motion.style import Style
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,31 @@ class Performance:
     def landmark_positions(self) -> np.ndarray:
         """[T, 68, 3], read off the dense mesh."""
         return self.neutral_landmarks + self.motion.on(self.landmark_shapes).displacements()
+
+    @property
+    def arkit_weights(self) -> np.ndarray:
+        """[T, 52] weights of ARKit's blendshapes whose face is nearest to it, in ARKIT_UNITS' order."""
+        return self._fitted[0]
+
+    @property
+    def residual(self) -> np.ndarray:
+        """[T] metres between the blendshapes' face and it, see `arkit_fit.left_over`."""
+        return self._fitted[1]
+
+    @cached_property
+    def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Worked out when a style or a bake first asks for it: it takes longer than the network."""
+        return fit_units(self.motion, load_head())
+
+    def retarget(self, topology: str, rest: np.ndarray, style: Style) -> Motion:
+        """The styled motion for one head's own vertices, see `retarget.to_vertices`; of the bundled head alone."""
+        return to_vertices(self.motion, self.outputs, lambda: self.arkit_weights, topology, rest, style)
+
+    def arkit_motion(
+        self, style: Style, limits: np.ndarray | None = None, own: Head | None = None
+    ) -> tuple[Motion, np.ndarray]:
+        """The styled motion as a rig's ARKit weights, and its residual, see `retarget.to_arkit`."""
+        return to_arkit(self.motion, self.arkit_weights, style, limits, own)
 
     def save(self, path: Path) -> None:
         """Write all of it to one .npz: see `save_motion`."""

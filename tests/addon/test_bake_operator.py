@@ -40,14 +40,14 @@ def test_a_flame_head_speaks(blender, head, spoken):
     np.testing.assert_allclose(blender.vertices(obj, 61), expected, atol=3e-4)
 
 
-def test_a_creature_with_arkit_keys_speaks_and_forgets_it_again(blender, stored_take):
+def test_a_creature_with_arkit_keys_speaks_and_forgets_it_again(blender, stored_performance):
     blender.add_strip(frame=1)
     obj = blender.add_creature(lambda unit: unit.replace("Left", "_L").replace("Right", "_R"))
     before = blender.state()
     blender.bake(kind="arkit")
     bpy.context.scene.frame_set(49)
     jaw = obj.data.shape_keys.key_blocks["jawOpen"].value
-    assert abs(jaw - stored_take.units[60, ARKIT_UNITS.index("jawOpen")]) < 0.01
+    assert abs(jaw - stored_performance.arkit_weights[60, ARKIT_UNITS.index("jawOpen")]) < 0.01
     assert bpy.ops.histalk.remove_bake() == {"FINISHED"}
     assert blender.state() == before and obj.histalk.report == ""
 

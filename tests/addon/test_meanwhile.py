@@ -17,7 +17,7 @@ from histalk_blender.addon import bake_job as jobs
 from histalk_blender.addon import bake_request as orders
 from histalk_blender.addon import running
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.synthesis import engine as take
+from histalk_blender.synthesis import engine
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="no torch for this Python here")
 
@@ -33,14 +33,14 @@ def ordered(blender, tmp_path):
 
 
 @pytest.fixture
-def slow(monkeypatch, stored_take):
+def slow(monkeypatch, stored_performance):
     """A network that listens until it is let go."""
     go = threading.Event()
 
     def listen(samples, weights, device, say):
         while not go.wait(0.01):
             say("Listening", 0.5)
-        return stored_take
+        return stored_performance
 
     monkeypatch.setattr(jobs, "listen", listen)
     yield go
@@ -185,15 +185,15 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
             raise torch.OutOfMemoryError
         return real(samples, model, head, **rest)
 
-    real = take.synthesize_many
-    monkeypatch.setattr(take, "synthesize_many", full)
-    monkeypatch.setattr(take, "_model", lambda path, device: model)
+    real = engine.synthesize_many
+    monkeypatch.setattr(engine, "synthesize_many", full)
+    monkeypatch.setattr(engine, "_model", lambda path, device: model)
     limit = 9.6
-    (done,) = take.perform([speech], None, "cuda")
+    (done,) = engine.perform([speech], None, "cuda")
     assert [window for _, window in asked] == [50.4, 16.8, 9.6] and "windows of 9.6 s" in done.remarks[0]
     asked.clear()
     limit = 1.0
-    (done,) = take.perform([speech], None, "cuda")
+    (done,) = engine.perform([speech], None, "cuda")
     assert asked[-1] == ("cpu", 50.4) and "the CPU did the work" in done.remarks[0]
 
 
@@ -203,8 +203,8 @@ def test_cuda_where_there_is_none_is_refused(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(HiSTalkError, match="No CUDA device"):
-        take.pick_device("cuda")
-    assert take.pick_device("auto") == "cpu"
+        engine.pick_device("cuda")
+    assert engine.pick_device("auto") == "cpu"
 
 
 def test_blender_quits(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from histalk_blender.addon import panel, running
 from histalk_blender.addon import preload as warmth
-from histalk_blender.synthesis import engine as take
+from histalk_blender.synthesis import engine
 
 pytest.importorskip("torch")
 
@@ -19,10 +19,10 @@ pytest.importorskip("torch")
 @pytest.fixture
 def cold(blender):
     """Blender as it was just started."""
-    take.forget()
+    engine.forget()
     yield blender
     warmth.clean_up()
-    take.forget()
+    engine.forget()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A take in somebody's own .blend: the head is found, speaks where it is told to, and rests around it."""
+"""A performance in somebody's own .blend: the head is found, speaks where it is told to, and rests around it."""
 
 import bpy
 import numpy as np
@@ -26,16 +26,16 @@ def shot(tmp_path, head):
 
 
 @pytest.mark.parametrize("kind", ["cache", "basis"])
-def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored_take, head, tmp_path, kind):
+def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored_performance, head, tmp_path, kind):
     obj = open_shot(shot, "")
     style = Style(delay=0.08)
-    report = speak(obj, stored_take, kind=kind, start=101, cache=tmp_path / "a.pc2", style=style, rest=True)
+    report = speak(obj, stored_performance, kind=kind, start=101, cache=tmp_path / "a.pc2", style=style, rest=True)
     add_sound(SPEECH, 101)
     out = tmp_path / "out.blend"
     write(obj, {"blend": out}, 101, report.frames)
     bpy.ops.wm.open_mainfile(filepath=str(out))
     obj = bpy.data.objects["HiSTalk Head"]
-    motion = stored_take.performance.motion.at_fps(25)
+    motion = stored_performance.motion.at_fps(25)
     for i in (10, 70, len(motion) - 5):
         told = evaluated(obj, 101 + 2 + i) - head.vertices - motion.displacements(i, i + 1)[0]
         assert np.linalg.norm(told, axis=1).max() < 0.0003
@@ -47,10 +47,10 @@ def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored
     assert bpy.context.scene.render.fps == 25
 
 
-def test_a_new_shot_is_as_long_as_the_sound(stored_take, tmp_path):
-    obj = new_shot(stored_take, SPEECH, 11, 24.0, units=True)
-    report = speak(obj, stored_take, kind="arkit", start=11, cache=tmp_path / "a.pc2", rest=False)
-    assert report.frames == bpy.context.scene.frame_end - 10 == round(len(stored_take.performance.motion) * 24 / 30)
+def test_a_new_shot_is_as_long_as_the_sound(stored_performance, tmp_path):
+    obj = new_shot(stored_performance, SPEECH, 11, 24.0, units=True)
+    report = speak(obj, stored_performance, kind="arkit", start=11, cache=tmp_path / "a.pc2", rest=False)
+    assert report.frames == bpy.context.scene.frame_end - 10 == round(len(stored_performance.motion) * 24 / 30)
 
 
 def test_a_head_that_is_not_there_or_one_of_two_is_asked_for(shot, head, tmp_path):
@@ -75,12 +75,12 @@ def test_the_shot_itself_is_not_written_over(shot):
     assert shot.read_bytes() == before
 
 
-def test_what_is_no_blend_or_no_head_is_refused(shot, stored_take, tmp_path):
+def test_what_is_no_blend_or_no_head_is_refused(shot, stored_performance, tmp_path):
     (tmp_path / "text.blend").write_text("no blend")
     with pytest.raises(HiSTalkError, match="is it a .blend"):
         open_shot(tmp_path / "text.blend", "")
     cube = open_shot(shot, "Cube")
     with pytest.raises(HiSTalkError, match="no FLAME head"):
-        speak(cube, stored_take, kind="basis", start=1, cache=tmp_path / "a.pc2", rest=True)
+        speak(cube, stored_performance, kind="basis", start=1, cache=tmp_path / "a.pc2", rest=True)
     with pytest.raises(HiSTalkError, match="no camera"):
         write(cube, {"mp4": tmp_path / "a.mp4"}, 1, 5)

@@ -145,7 +145,7 @@ KILLED = """
 import os, pathlib, random, signal, sys, time
 import torch, transformers, numpy
 from histalk_blender.cli import main as cli
-from histalk_blender.synthesis import engine as take
+from histalk_blender.synthesis import engine
 from histalk_blender.batch import run
 random.seed(sys.argv[1])
 out = pathlib.Path(sys.argv[2])

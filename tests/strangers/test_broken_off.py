@@ -12,14 +12,14 @@ from histalk_blender.addon import bake_job as jobs
 from histalk_blender.addon import live_style as restyle
 from histalk_blender.addon import operators, running
 from histalk_blender.bake.ownership import has_bake
-from histalk_blender.synthesis.engine import Take
 
 
 @pytest.fixture
-def ordered(blender, tmp_path, monkeypatch, stored_take):
-    performance = replace(stored_take.performance, motion=stored_take.performance.motion.between(20, 100))
-    take = Take(performance)  # the network is not what breaks here
-    monkeypatch.setattr(jobs, "listen", lambda *_: take)
+def ordered(blender, tmp_path, monkeypatch, stored_performance):
+    performance = replace(  # the network is not what breaks here
+        stored_performance, motion=stored_performance.motion.between(20, 100)
+    )
+    monkeypatch.setattr(jobs, "listen", lambda *_: performance)
     blender.add_strip()
     obj = blender.add_head()
     folder = tmp_path / "caches"
@@ -180,7 +180,7 @@ def test_a_worker_that_is_torn_down_is_told(blender, ordered, monkeypatch, error
         patch.setattr(jobs, "listen", torn)
         with pytest.raises(RuntimeError, match=type(error).__name__):
             bpy.ops.histalk.bake()
-    jobs.takes.clear()
+    jobs.performances.clear()
     free(blender, ordered)
 
 

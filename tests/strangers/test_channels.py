@@ -110,13 +110,13 @@ def test_a_manifest_has_a_channel_a_row_and_the_ledger_knows_it(stereo):
     assert by_default.channel == "right"
 
 
-def test_two_heads_of_the_panel_speak_a_channel_each(blender, stereo, tracks, stored_take, monkeypatch):
+def test_two_heads_of_the_panel_speak_a_channel_each(blender, stereo, tracks, stored_performance, monkeypatch):
     """By file, by strip and by timeline, one after the other: nobody gets what another channel made."""
     heard = []
 
     def listen(sound, weights, device, say):
         heard.append(sound.between(0, len(sound)) / sound.gain)
-        return stored_take
+        return stored_performance
 
     monkeypatch.setattr(job, "listen", listen)
     blender.add_head()

@@ -21,23 +21,22 @@ def last_key(obj):
     return max(curve.keyframe_points[-1].co.x for bag in bags for curve in bag.fcurves)
 
 
-def short(take, frames=60):
-    """Two seconds of a take."""
+def short(performance, frames=60):
+    """Two seconds of it."""
     from dataclasses import replace
 
-    performance = take.performance
-    return type(take)(replace(performance, motion=performance.motion.between(0, frames)))
+    return replace(performance, motion=performance.motion.between(0, frames))
 
 
 @pytest.mark.parametrize("kind", ["basis", "keys", "arkit"])
 @pytest.mark.parametrize("delay, last", [(0.2, 72), (0.0, 66), (-0.2, 60)])
-def test_panel_and_shot_end_at_the_same_frame(blender, stored_take, monkeypatch, tmp_path, kind, delay, last):
+def test_panel_and_shot_end_at_the_same_frame(blender, stored_performance, monkeypatch, tmp_path, kind, delay, last):
     from histalk_blender.addon import bake_job as job
 
-    take = short(stored_take)
+    performance = short(stored_performance)
     bpy.context.scene.render.fps = FPS
-    monkeypatch.setattr(job, "listen", lambda *_: take)
-    monkeypatch.setattr(job, "KEPT_TAKES", 1)
+    monkeypatch.setattr(job, "listen", lambda *_: performance)
+    monkeypatch.setattr(job, "KEPT_PERFORMANCES", 1)
     blender.add_strip(frame=1)
     obj = blender.add_head(units=kind == "arkit")
     blender.bake(kind=kind, delay=delay * 1000)
@@ -45,7 +44,7 @@ def test_panel_and_shot_end_at_the_same_frame(blender, stored_take, monkeypatch,
     from_panel = blender.vertices(obj, 40)
 
     bpy.ops.histalk.remove_bake()
-    speak(obj, take, kind=kind, start=1, cache=tmp_path / "a.pc2", style=Style(delay=delay), rest=True)
+    speak(obj, performance, kind=kind, start=1, cache=tmp_path / "a.pc2", style=Style(delay=delay), rest=True)
     assert last_key(obj) == pytest.approx(last, abs=1e-3)
     np.testing.assert_allclose(blender.vertices(obj, 40), from_panel, atol=2e-4)
 
@@ -73,11 +72,11 @@ def test_a_file_s_frame_0_is_the_sound_s_and_its_end_is_whole(spoken):
 
 
 @pytest.mark.parametrize("delay", [0.2, -0.2])
-def test_a_batch_s_point_file_and_blend_play_what_the_panel_plays(stored_take, tmp_path, delay):
-    take = short(stored_take)
+def test_a_batch_s_point_file_and_blend_play_what_the_panel_plays(stored_performance, tmp_path, delay):
+    performance = short(stored_performance)
     style = Style(delay=delay)
     job = Job(audio=SPEECH, name="line", outputs=("pc2", "npz", "blend"), bake="keys", style=style, start=11)
-    write_outputs(job, take.performance, tmp_path)
+    write_outputs(job, performance, tmp_path)
     with np.load(tmp_path / "line.npz") as data:
         file = data["neutral_vertices"] + data["displacements"]
     assert len(file) == (66 if delay > 0 else 60)
@@ -93,11 +92,11 @@ def test_a_batch_s_point_file_and_blend_play_what_the_panel_plays(stored_take, t
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
-def test_alembic_is_as_long_as_the_delayed_motion(stored_take, tmp_path):
-    take = short(stored_take, 20)
-    obj = new_shot(take, SPEECH, 1, 30.0, False, 0.2)
-    speak(obj, take, kind="basis", start=1, cache=tmp_path / "a.pc2", style=Style(delay=0.2), rest=False)
-    write(obj, {"abc": tmp_path / "a.abc"}, 1, frames_of(take, 30.0, 0.2))
+def test_alembic_is_as_long_as_the_delayed_motion(stored_performance, tmp_path):
+    performance = short(stored_performance, 20)
+    obj = new_shot(performance, SPEECH, 1, 30.0, False, 0.2)
+    speak(obj, performance, kind="basis", start=1, cache=tmp_path / "a.pc2", style=Style(delay=0.2), rest=False)
+    write(obj, {"abc": tmp_path / "a.abc"}, 1, frames_of(performance, 30.0, 0.2))
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.scene.render.fps = FPS
     bpy.ops.wm.alembic_import(filepath=str(tmp_path / "a.abc"), as_background_job=False)

@@ -347,13 +347,15 @@ def test_the_command_line_refuses_what_would_be_lost_before_it_listens(library, 
     assert left.value.code == 2 and "bake as a mesh cache" in capsys.readouterr().err and not out.exists()
 
 
-def test_a_batch_row_on_an_overridden_head_fails_with_keys_and_moves_with_a_cache(library, tmp_path, stored_take):
+def test_a_batch_row_on_an_overridden_head_fails_with_keys_and_moves_with_a_cache(
+    library, tmp_path, stored_performance
+):
     link(library, "object and mesh")
     bpy.ops.wm.save_mainfile()
     job = Job(audio=SPEECH, name="line", blend=library.with_name("shot.blend"), outputs=("abc",), bake="basis")
     with pytest.raises(HiSTalkError, match="bake as a mesh cache"):
-        write_outputs(job, stored_take.performance, tmp_path)
-    write_outputs(replace(job, bake="cache"), stored_take.performance, tmp_path)
+        write_outputs(job, stored_performance, tmp_path)
+    write_outputs(replace(job, bake="cache"), stored_performance, tmp_path)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.wm.alembic_import(filepath=str(tmp_path / "line.abc"), as_background_job=False)
     (obj,) = [obj for obj in bpy.data.objects if obj.type == "MESH"]

@@ -22,7 +22,7 @@ RUN = "from histalk_blender.cli.main import main; main()"
 STRUCK = """
 import os, sys
 from histalk_blender.cli import main as cli
-from histalk_blender.synthesis import engine as take
+from histalk_blender.synthesis import engine
 from histalk_blender.batch import worker as work
 moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
 
@@ -37,7 +37,7 @@ def before(owner, name, times=[]):
 if moment == "decoding":
     before(work, "open_sound")
 elif moment == "hearing":
-    before(take, "synthesize_many")
+    before(engine, "synthesize_many")
 elif moment == "writing":
     before(work, "write_outputs")
 elif moment == "drawing a film":

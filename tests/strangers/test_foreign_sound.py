@@ -103,12 +103,12 @@ def test_what_blender_cannot_read_either_is_refused_by_name(spoken_files, tmp_pa
         read_audio(tmp_path / "pipe.m4a")
 
 
-def test_the_panels_file_may_be_an_m4a(blender, spoken_files, stored_take, monkeypatch):
+def test_the_panels_file_may_be_an_m4a(blender, spoken_files, stored_performance, monkeypatch):
     heard = []
 
     def listen(sound, weights, device, say):
         heard.append(sound.between(0, len(sound)))
-        return stored_take
+        return stored_performance
 
     monkeypatch.setattr(job, "listen", listen)
     blender.add_head()

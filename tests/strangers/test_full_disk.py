@@ -49,17 +49,17 @@ def disk(tmp_path):
         ("npz", "basis", "1m"),
     ],
 )
-def test_a_full_disk_is_no_fault_of_the_clip(stored_take, disk, kind, bake, size):
-    performance = replace(stored_take.performance, motion=stored_take.performance.motion.between(0, 40))
+def test_a_full_disk_is_no_fault_of_the_clip(stored_performance, disk, kind, bake, size):
+    performance = replace(stored_performance, motion=stored_performance.motion.between(0, 40))
     place, job = disk(size), Job(row=1, name="line", audio=SPEECH, bake=bake, outputs=(kind,))
     with pytest.raises(work.Halt, match="make room"):
         work._write(work.Setup(place, None, "cpu"), work._Heard(job, performance=performance))
     assert {path.suffix for path in place.rglob("*")} <= {".pc2"}
 
 
-def test_a_bake_that_cannot_be_saved_leaves_no_cache(disk, monkeypatch, stored_take, head):
-    place, cache = disk("8m"), 12 * len(head.vertices) * len(stored_take.performance.motion.at_fps(10))
-    monkeypatch.setattr("histalk_blender.cli.main._listen", lambda *arguments, **options: stored_take)
+def test_a_bake_that_cannot_be_saved_leaves_no_cache(disk, monkeypatch, stored_performance, head):
+    place, cache = disk("8m"), 12 * len(head.vertices) * len(stored_performance.motion.at_fps(10))
+    monkeypatch.setattr("histalk_blender.cli.main._listen", lambda *arguments, **options: stored_performance)
     arguments = ["bake", str(SPEECH), "--blend", str(place / "out.blend"), "--bake", "cache", "--fps", "10"]
     (place / "ballast").write_bytes(bytes((8 << 20) - cache - 500_000))
     with pytest.raises(HiSTalkError, match="out.blend' cannot be written"):

@@ -76,16 +76,16 @@ def test_only_csv_is_such_a_recording(tmp_path):
     assert said.exit_code == 2 and "must end in .csv" in said.output and not list(tmp_path.iterdir())
 
 
-def test_the_command_line_and_a_batch_write_one(tmp_path, stored_take, monkeypatch):
-    monkeypatch.setattr(cli, "_listen", lambda *_, **__: stored_take)
+def test_the_command_line_and_a_batch_write_one(tmp_path, stored_performance, monkeypatch):
+    monkeypatch.setattr(cli, "_listen", lambda *_, **__: stored_performance)
     arguments = ["--arkit", str(tmp_path / "take.csv"), "--arkit-layout", "livelink"]
     said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
     assert said.exit_code == 0, said.output
     jaw = np.array([float(row["JawOpen"]) for row in read(tmp_path / "take.csv")])
-    np.testing.assert_allclose(jaw, stored_take.units[:, ARKIT_UNITS.index("jawOpen")], atol=1e-5)
+    np.testing.assert_allclose(jaw, stored_performance.arkit_weights[:, ARKIT_UNITS.index("jawOpen")], atol=1e-5)
     (tmp_path / "jobs.csv").write_text(f"audio,name,outputs,fps,delay,jaw\n{SPEECH},hero,livelink,60,0.1,0.5\n")
     (job,) = read_manifest(tmp_path / "jobs.csv", Job())
-    written = write_outputs(job, stored_take.performance, tmp_path)
+    written = write_outputs(job, stored_performance, tmp_path)
     assert not job.problems and [output["path"] for output in written.outputs] == ["hero.csv"]
     at_60 = np.array([float(row["JawOpen"]) for row in read(tmp_path / "hero.csv")])
     assert len(at_60) == 2 * len(jaw) + 6  # the face begins 0.1 s after the sound

@@ -30,10 +30,10 @@ def test_the_head_with_52_keys_is_the_neutral_head(blender, head):
 
 @pytest.mark.parametrize("kind", ["arkit", "basis", "keys"])
 def test_a_head_with_52_keys_rests_before_and_after_it_speaks_and_when_the_bake_is_removed(
-    scene, stored_take, head, tmp_path, kind
+    scene, stored_performance, head, tmp_path, kind
 ):
     obj = add_head(head, units=True)
-    report = speak(obj, stored_take, kind=kind, start=20, cache=tmp_path / "a.pc2", rest=True)
+    report = speak(obj, stored_performance, kind=kind, start=20, cache=tmp_path / "a.pc2", rest=True)
     after = 20 + report.frames + 10
     for still in (0, after):
         assert np.abs(seen(obj, still) - head.vertices).max() < 1.2e-4
@@ -42,21 +42,21 @@ def test_a_head_with_52_keys_rests_before_and_after_it_speaks_and_when_the_bake_
     np.testing.assert_allclose(seen(obj, 40), head.vertices, atol=1e-6)
 
 
-def test_the_command_line_s_arkit_head_moves_as_its_units_say(stored_take, head, tmp_path):
-    obj = new_shot(stored_take, SPEECH, 1, 30.0, True)
-    speak(obj, stored_take, kind="arkit", start=1, cache=tmp_path / "a.pc2", rest=False)
+def test_the_command_line_s_arkit_head_moves_as_its_units_say(stored_performance, head, tmp_path):
+    obj = new_shot(stored_performance, SPEECH, 1, 30.0, True)
+    speak(obj, stored_performance, kind="arkit", start=1, cache=tmp_path / "a.pc2", rest=False)
     for i in (0, 20, 50):
-        expected = head.vertices + np.tensordot(stored_take.units[i], head.unit_deltas(), 1)
+        expected = head.vertices + np.tensordot(stored_performance.arkit_weights[i], head.unit_deltas(), 1)
         np.testing.assert_allclose(seen(obj, 1 + i), expected, atol=1e-4)
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
-def test_a_batch_s_glb_rests_where_the_voice_does(stored_take, head, tmp_path):
+def test_a_batch_s_glb_rests_where_the_voice_does(stored_performance, head, tmp_path):
     job = Job(audio=SPEECH, name="line", outputs=("glb", "blend"), bake="arkit")
-    write_outputs(job, stored_take.performance, tmp_path)
+    write_outputs(job, stored_performance, tmp_path)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "line.blend"))
     obj = bpy.data.objects["HiSTalk Head"]
-    expected = head.vertices + np.tensordot(stored_take.units[0], head.unit_deltas(), 1)
+    expected = head.vertices + np.tensordot(stored_performance.arkit_weights[0], head.unit_deltas(), 1)
     np.testing.assert_allclose(seen(obj, 1), expected, atol=1e-4)
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
@@ -84,7 +84,7 @@ def test_a_bake_s_curves_hold_their_ends_and_go_straight(scene, spoken, head):
             assert {point.interpolation for point in curve.keyframe_points} == {"LINEAR"}
 
 
-def test_a_saved_head_still_rests_when_it_is_opened(scene, stored_take, head, tmp_path):
+def test_a_saved_head_still_rests_when_it_is_opened(scene, stored_performance, head, tmp_path):
     add_head(head, units=True)
     save_blend(tmp_path / "head.blend")
     obj = open_shot(tmp_path / "head.blend", "")

@@ -26,16 +26,18 @@ def head_of(stage, head, topology, size):
 
 @pytest.fixture(scope="module")
 def keys_when_human():
-    """Topology -> basis keys that the take needs on a head of our size, filled by the first test that asks."""
+    """Topology -> basis keys that the performance needs on a head of our size, filled by the first test that asks."""
     return {}
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("topology", ["histalk", "flame"])
-def test_a_head_of_any_size_takes_as_many_basis_keys(blender, head, stored_take, keys_when_human, topology, size):
+def test_a_head_of_any_size_takes_as_many_basis_keys(
+    blender, head, stored_performance, keys_when_human, topology, size
+):
     def made(size):
         plan = plan_bake(head_of(blender, head, topology, size), kind="basis")
-        return compute_bake(plan, stored_take, topology, Style(), rest=False)
+        return compute_bake(plan, stored_performance, topology, Style(), rest=False)
 
     if topology not in keys_when_human:
         keys_when_human[topology] = len(made(1.0).motion.shapes)
@@ -45,10 +47,12 @@ def test_a_head_of_any_size_takes_as_many_basis_keys(blender, head, stored_take,
 
 
 @pytest.mark.parametrize("tolerance", [0.5, 0.1])
-def test_what_is_seen_on_a_large_head_is_off_by_the_scaled_tolerance(blender, head, stored_take, tmp_path, tolerance):
+def test_what_is_seen_on_a_large_head_is_off_by_the_scaled_tolerance(
+    blender, head, stored_performance, tmp_path, tolerance
+):
     obj = head_of(blender, head, "histalk", 100.0)
-    report = speak(obj, stored_take, kind="basis", start=1, cache=tmp_path, tolerance_mm=tolerance, rest=False)
-    motion = stored_take.performance.motion.at_fps(24)
+    report = speak(obj, stored_performance, kind="basis", start=1, cache=tmp_path, tolerance_mm=tolerance, rest=False)
+    motion = stored_performance.motion.at_fps(24)
     frames = np.argsort(-np.linalg.norm(motion.displacements(), axis=2).max(1))[:8]
     off = max(
         np.linalg.norm(
@@ -61,8 +65,8 @@ def test_what_is_seen_on_a_large_head_is_off_by_the_scaled_tolerance(blender, he
     assert report.accuracy == f"at most {report.max_error_mm:.2f} mm off"
 
 
-def test_the_panel_s_tolerance_is_that_of_a_human_sized_head(blender, head, stored_take, monkeypatch):
-    monkeypatch.setattr(job, "listen", lambda samples, weights, device, say: stored_take)
+def test_the_panel_s_tolerance_is_that_of_a_human_sized_head(blender, head, stored_performance, monkeypatch):
+    monkeypatch.setattr(job, "listen", lambda samples, weights, device, say: stored_performance)
     blender.add_strip()
     counts = []
     for size in (1.0, 100.0):
@@ -111,12 +115,12 @@ def test_a_collection_instance_names_the_head_in_it_and_the_way_to_it(blender):
     assert "'Props', which holds no head" in why(add("Lamp", shows=collection_of(add("L"), name="Props")))
 
 
-def test_the_way_that_a_collection_instance_is_told_works(blender, stored_take, tmp_path):
+def test_the_way_that_a_collection_instance_is_told_works(blender, stored_performance, tmp_path):
     shown = add("Hero", shows=collection_of(blender.add_head()))
     shown.select_set(True)
     bpy.ops.object.duplicates_make_real()
     obj = next(one for one in bpy.context.scene.objects if one.type == "MESH")
-    assert speak(obj, stored_take, kind="basis", start=1, cache=tmp_path, rest=False).keys > 4
+    assert speak(obj, stored_performance, kind="basis", start=1, cache=tmp_path, rest=False).keys > 4
 
 
 def test_an_instance_of_a_collection_in_the_scene_sends_to_the_head_itself(blender):
@@ -203,9 +207,9 @@ def test_the_panel_says_it(blender, monkeypatch):
     assert said == [why(rig), why(None)]
 
 
-def test_a_bake_on_a_mesh_that_was_emptied_since_can_be_removed(blender, stored_take, tmp_path):
+def test_a_bake_on_a_mesh_that_was_emptied_since_can_be_removed(blender, stored_performance, tmp_path):
     obj = blender.add_head()
-    speak(obj, stored_take, kind="cache", start=1, cache=tmp_path / "a.pc2", rest=False)
+    speak(obj, stored_performance, kind="cache", start=1, cache=tmp_path / "a.pc2", rest=False)
     obj.data.clear_geometry()
     assert "without vertices" in blender.why_grey()
     assert bpy.ops.histalk.remove_bake() == {"FINISHED"} and not obj.modifiers

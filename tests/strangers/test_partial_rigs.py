@@ -145,16 +145,16 @@ def test_lips_close_without_the_key_that_closes_them(rig, head, lines, closures,
 
 
 @pytest.mark.parametrize("style", [Style(jaw=1.6, lips=1.4, smoothing=0.04), Style(jaw=0.4, lips=0.5)])
-def test_lips_close_in_any_style(rig, head, stored_take, style):
+def test_lips_close_in_any_style(rig, head, stored_performance, style):
     """The jaw is scaled in the motion, and what is there follows it."""
-    motion = style.scaled(stored_take.performance.motion, stored_take.units, head.unit_deltas()).smoothed(
+    motion = style.scaled(stored_performance.motion, stored_performance.arkit_weights, head.unit_deltas()).smoothed(
         style.smoothing
     )
     wanted = lip_opening(head.landmarks(head.vertices + motion.displacements())) * 1000
     shut = np.argsort(wanted)[:12:2]
     for keep in (lambda unit: unit != "mouthClose", lambda unit: unit in ("jawOpen", "mouthPucker", "mouthClose")):
         obj = rig(keep)
-        made = compute_bake(plan_bake(obj, kind="arkit"), stored_take, "", style, rest=False)
+        made = compute_bake(plan_bake(obj, kind="arkit"), stored_performance, "", style, rest=False)
         list(apply(obj, made))
         np.testing.assert_allclose(gaps(obj, head, 1 + shut), wanted[shut], atol=0.2)
         assert worst_frame(obj, head, motion, range(0, len(motion), 12)) <= made.max_error_mm * 1.01
@@ -268,8 +268,8 @@ def test_units_that_rest_get_no_curve_and_keep_what_the_user_set(rig, lines):
     assert keys["jawOpen"].value == pytest.approx(0.3)
 
 
-def test_a_unit_is_left_out_by_hand_and_in_the_map_s_file(blender, stored_take, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "listen", lambda *_: stored_take)
+def test_a_unit_is_left_out_by_hand_and_in_the_map_s_file(blender, stored_performance, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "listen", lambda *_: stored_performance)
     blender.add_strip(frame=1)
     obj = blender.add_head(units=True)
     keys = obj.data.shape_keys.key_blocks

@@ -29,19 +29,19 @@ def enable():
     addon_utils.enable(MODULE, default_set=True)
 
 
-def stored_take(package):
+def stored_performance(package):
     """This Blender has no PyTorch: what the network made of the sentence, listened to slowly, stands in for it."""
     import numpy as np
     from safetensors import safe_open
 
-    synthesis, take, motion = (
+    synthesis, motion = (
         sys.modules.get(f"{package}.{name}") or __import__(f"{package}.{name}", fromlist=["x"])
-        for name in ("synthesis", "take", "motion")
+        for name in ("synthesis", "motion")
     )
     with safe_open(synthesis.WEIGHTS, "np") as file:
         outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype("f4") for name in ("histalk", "flame")}
     spoken = motion.Motion(np.load(PROJECT / "tests/data/speech_motion.npy"), outputs["histalk"], 30.0)
-    return take.Take(synthesis.Performance(spoken, outputs, *[None] * 3, "histalk"))
+    return synthesis.Performance(spoken, outputs, *[None] * 3, "histalk")
 
 
 def show_sidebar(area):
@@ -104,13 +104,13 @@ def steps():
     panel, job = sys.modules[f"{package}.addon.panel"], sys.modules[f"{package}.addon.job"]
     operators.why_no_pytorch = panel.why_no_pytorch = lambda context: ""
     operators.prepare_environment = lambda context: None
-    take = stored_take(package)
+    performance = stored_performance(package)
 
     def listen(samples, weights, device, say):
         for i in range(120):
             say("Listening", i / 120)
             time.sleep(0.05)
-        return take
+        return performance
 
     job.listen = listen
     view.tag_redraw()
