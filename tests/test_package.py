@@ -24,7 +24,7 @@ def test_each_program_that_is_pinned_has_one_version_everywhere():
     named += pins.PINS.splitlines()
     named += [f"torch=={pins.TORCH}", f"transformers=={pins.TRANSFORMERS}", f"bpy=={pins.BPY}"]
     exact = {}
-    for name, version in (re.fullmatch(r"([\w.-]+)==(\S+)", one).groups() for one in named if "==" in one):
+    for name, version in (re.fullmatch(r"([\w.-]+)(?:\[\w+\])?==(\S+)", one).groups() for one in named if "==" in one):
         exact.setdefault(name.replace("_", "-"), set()).add(version)
     assert {"torch", "bpy", "soundfile", "safetensors", "ray"} <= set(exact)
     assert {name: versions for name, versions in exact.items() if len(versions) > 1} == {}
