@@ -33,6 +33,11 @@ class Setting:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def label_with_unit(self) -> str:
+        """As the panel writes it beside a number without a unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
     def allowed(self) -> str:
         """What may be given, in words."""
         return f"a number from {self.minimum:g} to {self.maximum:g}{UNITS[self.unit]}"

@@ -7,7 +7,7 @@ import atexit
 import bpy
 
 from ..runtime.endings import leave_if_busy
-from . import command, live_style, operators, panel, preferences, preload, properties, running
+from . import command, live_style, operators, panel, preferences, preload, properties, running, upgrade
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 
@@ -28,6 +28,7 @@ def register() -> None:
     bpy.types.Object.histalk = bpy.props.PointerProperty(type=properties.HiSTalkSettings)
     bpy.types.VIEW3D_MT_mesh_add.append(_menu)
     bpy.app.handlers.load_pre.append(running.before_load)
+    upgrade.register()
     _commands.append(bpy.utils.register_cli_command("histalk", command.run))
 
 
@@ -38,6 +39,7 @@ def unregister() -> None:
     running.clean_up()
     preferences.clean_up()
     bpy.utils.unregister_cli_command(_commands.pop())
+    upgrade.unregister()
     bpy.app.handlers.load_pre.remove(running.before_load)
     bpy.types.VIEW3D_MT_mesh_add.remove(_menu)
     del bpy.types.Object.histalk

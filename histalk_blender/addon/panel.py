@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from itertools import groupby
 
 import bpy
 
@@ -13,6 +14,8 @@ from ..bake.targets import why_no_mesh
 from ..errors import HiSTalkError
 from ..head.arkit import ARKIT_UNITS
 from ..head.arkit_names import match_names
+from ..motion.style import Style
+from ..settings import settings_of
 from . import preload, running
 from .bake_request import chosen_strip, recognised, sound_scene
 from .devices import gpu_names
@@ -127,11 +130,10 @@ class _Style(_Settings):
         """Sliders that a finished bake follows."""
         layout, settings = self.layout, context.object.histalk
         layout.use_property_split, layout.use_property_decorate = True, False
-        for names in (("lips", "jaw", "upper_face"), ("smoothing", "delay")):
+        for _, alike in groupby(settings_of(Style), key=lambda setting: setting.unit):
             column = layout.column(align=True)
-            for name in names:
-                label = {"smoothing": "Smoothing (ms)", "delay": "Delay (ms)"}.get(name)
-                column.prop(settings, name, text=label)
+            for setting in alike:
+                column.prop(settings, setting.name)
         if has_bake(context.object) and context.object.session_uid not in running.baked:
             sentence(layout, context, "Sliders take effect with the next Bake.", "INFO")
 

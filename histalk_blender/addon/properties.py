@@ -17,12 +17,47 @@ from ..audio.channels import MIX, MOST, read_channel
 from ..bake.kinds import KINDS
 from ..head.arkit import ARKIT_UNITS
 from ..motion.style import Style
+from ..settings import Setting, settings_of
+from . import upgrade
 
 
-def _style_changed(self, context) -> None:
-    from .live_style import schedule
+def number_property(setting: Setting, update=None):
+    """A setting as a property of the panel. Not to be animated: a bake reads it once, at no frame."""
+    low, high = setting.usual or (setting.minimum, setting.maximum)
+    return FloatProperty(
+        name=setting.label_with_unit,
+        description=setting.description,
+        default=setting.default,
+        min=setting.minimum,
+        max=setting.maximum,
+        soft_min=low,
+        soft_max=high,
+        subtype="NONE" if setting.unit else "FACTOR",
+        precision=3 if setting.unit else 2,
+        step=1,
+        options=set(),
+        update=update,
+    )
 
-    schedule(self.id_data)
+
+def _style_property(setting: Setting):
+    def changed(self, context) -> None:
+        from .live_style import schedule
+
+        upgrade.upgrade(self, written=setting.name)
+        schedule(self.id_data)
+
+    return number_property(setting, changed)
+
+
+class StyleProperties:
+    """The fields of `Style` as sliders."""
+
+    __annotations__ = {item.name: _style_property(item) for item in settings_of(Style)}
+
+    def style(self) -> Style:
+        """The sliders as the pipeline takes them."""
+        return Style(**{item.name: upgrade.read(self, item.name) for item in settings_of(Style)})
 
 
 def _is_mesh_scene(self, scene) -> bool:
@@ -39,7 +74,7 @@ class HiSTalkUnitKey(bpy.types.PropertyGroup):
     key: StringProperty(name="Shape Key", description="Shape key that shows this unit; empty = the one of its name")
 
 
-class HiSTalkSettings(bpy.types.PropertyGroup):
+class HiSTalkSettings(StyleProperties, bpy.types.PropertyGroup):
     """How one head speaks, and how that is baked."""
 
     audio: EnumProperty(
@@ -77,59 +112,7 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
     )
     channel_number: IntProperty(name="Number", default=1, min=1, max=MOST, description="Channel to speak, from 1")
 
-    lips: FloatProperty(
-        name="Lips",
-        default=1.0,
-        min=0.0,
-        soft_max=2.0,
-        max=3.0,
-        subtype="FACTOR",
-        update=_style_changed,
-        description="How far lips and cheeks move; 1 is what the network says",
-    )
-    jaw: FloatProperty(
-        name="Jaw",
-        default=1.0,
-        min=0.0,
-        soft_max=2.0,
-        max=3.0,
-        subtype="FACTOR",
-        update=_style_changed,
-        description="How far the jaw opens, the lips closing over it as before; 1 is what the network says",
-    )
-    upper_face: FloatProperty(
-        name="Upper Face",
-        default=1.0,
-        min=0.0,
-        soft_max=2.0,
-        max=3.0,
-        subtype="FACTOR",
-        update=_style_changed,
-        description="How far brows, eyelids and nose move; 1 is what the network says",
-    )
-    smoothing: FloatProperty(
-        name="Smoothing",
-        default=0.0,
-        min=0.0,
-        soft_max=200.0,
-        max=1000.0,
-        precision=0,
-        step=500,
-        update=_style_changed,
-        description="Milliseconds over which motion is averaged; above 60, lips begin to miss closures",
-    )
-    delay: FloatProperty(
-        name="Delay",
-        default=0.0,
-        soft_min=-200.0,
-        soft_max=200.0,
-        min=-5000.0,
-        max=5000.0,
-        precision=0,
-        step=500,
-        update=_style_changed,
-        description="Milliseconds by which the face moves after the sound; negative = before it",
-    )
+    in_seconds: BoolProperty(options={"HIDDEN"}, description="The style's times are seconds; see upgrade.py")
 
     device: EnumProperty(
         name="Device",
@@ -168,10 +151,6 @@ class HiSTalkSettings(bpy.types.PropertyGroup):
 
     report: StringProperty(name="Last Bake")
     warnings: StringProperty(name="Warnings", description="One a line")
-
-    def style(self) -> Style:
-        """The sliders as the pipeline takes them."""
-        return Style(self.lips, self.jaw, self.upper_face, self.smoothing / 1000, self.delay / 1000)
 
     def spoken_channel(self) -> str:
         """As `channels.read_channel` writes it."""

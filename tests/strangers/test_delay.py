@@ -39,7 +39,7 @@ def test_panel_and_shot_end_at_the_same_frame(blender, stored_performance, monke
     monkeypatch.setattr(job, "KEPT_PERFORMANCES", 1)
     blender.add_strip(frame=1)
     obj = blender.add_head(units=kind == "arkit")
-    blender.bake(kind=kind, delay=delay * 1000)
+    blender.bake(kind=kind, delay=delay)
     assert last_key(obj) == pytest.approx(last, abs=1e-3)
     from_panel = blender.vertices(obj, 40)
 
