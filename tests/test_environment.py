@@ -329,7 +329,7 @@ def test_a_folder_that_changes_is_looked_at_again(bare, tmp_path):
 
 
 def test_asking_imports_neither():
-    code = "import sys; from histalk_blender import environment; environment.missing(); environment.versions(); "
+    code = "import sys; from histalk_blender.runtime import pytorch; pytorch.missing(); pytorch.versions(); "
     code += "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.stdout.strip() == "set()", done.stderr

@@ -84,7 +84,9 @@ def test_what_ships_does_without_what_does_not(archive):
     """The training code stays out, and `histalk` asks whether it is there before it offers its commands."""
     with zipfile.ZipFile(archive) as shipped:
         code = {name: shipped.read(name).decode() for name in shipped.namelist() if name.endswith(".py")}
-    assert {name for name, text in code.items() if re.search(r"(from|import) .*\btraining\b", text)} <= {f"{ID}/cli.py"}
+    assert {name for name, text in code.items() if re.search(r"(from|import) .*\btraining\b", text)} <= {
+        f"{ID}/cli/main.py"
+    }
 
 
 def test_blenders_tool_accepts_the_folder_and_the_zip(tool, archive):
@@ -191,7 +193,7 @@ def _stand_in_for_the_network(module: str, motion) -> None:
     outputs = _outputs(package)
     spoken = loaded["motion"].Motion(motion, outputs["histalk"], 30.0)
     performance = loaded["synthesis"].Performance(spoken, outputs, *[None] * 3, "histalk")
-    sys.modules[f"{package}.addon.job"].listen = lambda *_: performance
+    sys.modules[f"{package}.addon.bake_job"].listen = lambda *_: performance
     operators = sys.modules[f"{package}.addon.operators"]
     operators.why_no_pytorch, operators.prepare_environment = lambda context: "", lambda context: None
 

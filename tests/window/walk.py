@@ -101,7 +101,7 @@ def steps():
 
     package = f"{MODULE}.histalk_blender"
     operators = sys.modules[f"{package}.addon.operators"]
-    panel, job = sys.modules[f"{package}.addon.panel"], sys.modules[f"{package}.addon.job"]
+    panel, job = sys.modules[f"{package}.addon.panel"], sys.modules[f"{package}.addon.bake_job"]
     operators.why_no_pytorch = panel.why_no_pytorch = lambda context: ""
     operators.prepare_environment = lambda context: None
     performance = stored_performance(package)
