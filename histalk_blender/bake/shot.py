@@ -18,7 +18,6 @@ from ..runtime.silence import quiet
 from ..synthesis import Performance
 from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
-from .exporters import export
 from .film import render_preview
 from .make import Plan, compute_bake
 from .plan import plan_bake, rest_positions, scene_fps, shown_positions
@@ -30,14 +29,16 @@ from .untrusted import simulations_held_on_load
 __all__ = [
     "add_sound",
     "begun_with",
+    "check_camera",
     "check_head",
     "find_head",
     "frames_of",
     "new_shot",
     "open_shot",
+    "render_film",
+    "save_shot",
     "seat",
     "speak",
-    "write",
 ]
 
 
@@ -180,28 +181,28 @@ def seat(obj) -> tuple[np.ndarray, np.ndarray, float]:
     return rest_positions(obj), shown_positions(obj), scene_fps(bpy.context.scene)
 
 
-def write(
-    obj, paths: dict[str, Path], start: int, frames: int, progress: Callable[[float], None] = lambda share: None
-) -> None:
-    """Write what the open file has to give of a speaking object.
-
-    Args:
-        paths: "blend", "abc", "usd", "glb", "fbx" and "mp4" -> where to; those that are wanted.
-        start, frames: the sound's first scene frame, and how many are written: see `frames_of`.
-        progress: called with the share of the film that is done.
+def save_shot(path: Path) -> None:
+    """Save the open file to another place.
 
     Raises:
-        HiSTalkError: one cannot be written.
+        HiSTalkError: it is the shot's own, or cannot be written.
     """
+    if bpy.data.filepath and path.resolve() == Path(bpy.data.filepath):
+        raise HiSTalkError(f"'{path}' is the shot itself, which is left as it is: name another place.")
+    save_blend(path)
+
+
+def render_film(path: Path, first: int, last: int, progress: Callable[[float], None] = lambda share: None) -> None:
+    """Render frames of the open scene; see `render_preview`.
+
+    Args:
+        first, last: scene frames, both rendered.
+        progress: called with the share that is done.
+
+    Raises:
+        HiSTalkError: the scene has no camera, or the film cannot be written.
+    """
+    check_camera()
     scene = bpy.context.scene
-    if "blend" in paths:
-        if bpy.data.filepath and paths["blend"].resolve() == Path(bpy.data.filepath):
-            raise HiSTalkError(f"'{paths['blend']}' is the shot itself, which is left as it is: name another place.")
-        save_blend(paths["blend"])
-    for kind in ("abc", "usd", "glb", "fbx"):
-        if kind in paths:
-            export(obj, paths[kind], start, start + frames - 1)
-    if "mp4" in paths:
-        check_camera()
-        scene.frame_start, scene.frame_end, scene.frame_step = start, start + frames - 1, 1
-        render_preview(paths["mp4"], progress=progress)
+    scene.frame_start, scene.frame_end, scene.frame_step = first, last, 1
+    render_preview(path, progress=progress)

@@ -5,26 +5,23 @@ from __future__ import annotations
 import difflib
 import math
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 
 from ..audio.channels import FORM, MIX, read_channel
+from ..bake.kinds import kind_named
 from ..errors import HiSTalkError
 from ..files import key_of, open_regular
 from ..motion.style import Style
 from ..runtime.output import printable
 from .names import Claims, clean_name, label, real_path
+from .output_kinds import output_kind, output_names, read_outputs
 from .tables import SURPLUS, Row, Unreadable, read_folder, read_table
 
-OUTPUTS = ("blend", "pc2", "mdd", "abc", "usd", "glb", "fbx", "livelink", "npz", "mp4")
-MORPHS = ("glb", "fbx")  # which play ARKit curves
 BAKES = ("cache", "keys", "basis", "arkit")
 STYLE = tuple(item.name for item in fields(Style))
 TEXTS = ("audio", "name", "blend", "object")
-SUFFIXES = {"usd": ".usdc", "livelink": ".csv"}  # where a kind's name is not its suffix
-IN_BLENDER = {"blend", "abc", "usd", "glb", "fbx", "mp4"}
 
 
 @dataclass(frozen=True)
@@ -50,12 +47,25 @@ class Job:
     discard_edits: bool = False  # replace an earlier bake of the .blend's though it was changed by hand
     problems: tuple[str, ...] = field(default=(), compare=False)  # what is wrong with the row; then nothing is done
 
+    @property
+    def is_baked(self) -> bool:
+        """Whether an output is made of a baked head, and not of the motion alone."""
+        return any(output_kind(name).needs_blender for name in self.outputs)
+
+    @property
+    def baked_output(self) -> str:
+        """The kind of output that the bake itself writes; "" for none."""
+        return kind_named(self.bake).output if self.bake and self.is_baked else ""
+
+    @property
+    def needs_blender(self) -> bool:
+        """Whether Blender's module must be there."""
+        return self.is_baked or self.blend is not None
+
     def files(self) -> dict[str, str]:
         """Kind -> the file of it, below the output folder; also the cache that a .blend or an export plays."""
-        kinds = list(self.outputs)
-        if self.bake == "cache" and IN_BLENDER & set(kinds) and "pc2" not in kinds:
-            kinds.append("pc2")
-        return {kind: self.name + SUFFIXES.get(kind, f".{kind}") for kind in kinds}
+        names = dict.fromkeys([*self.outputs, *filter(None, [self.baked_output])])
+        return {name: self.name + output_kind(name).suffix for name in names}
 
     def pictures(self) -> tuple[str, str]:
         """The report's two of this clip, below the folder of pictures."""
@@ -102,27 +112,13 @@ def _frame(text: object) -> int:
     return int(value)
 
 
-def read_outputs(text: object) -> tuple[str, ...]:
-    """Kinds of output in `OUTPUTS`' order, from a list or from words with blanks, commas, semicolons or plus signs between.
-
-    Raises:
-        ValueError: there are none, or one is unknown.
-    """
-    names = {
-        str(word).lower() for word in (text if isinstance(text, list) else re.split(r"[\s,;+]+", str(text))) if word
-    }
-    if not names or not names <= set(OUTPUTS):
-        raise ValueError
-    return tuple(name for name in OUTPUTS if name in names)
-
-
 # Column -> what reads a cell, and what it should have been.
 COLUMNS = {
     "start": (_frame, "a whole frame number"),
     "fps": _ranged(1, 240, " frames a second"),
     "bake": (_choice, f"one of {', '.join(BAKES)}"),
     "tolerance": _ranged(0.001, 10, " mm"),
-    "outputs": (read_outputs, f"some of {', '.join(OUTPUTS)}"),
+    "outputs": (read_outputs, f"some of {', '.join(output_names())}"),
     "channel": (read_channel, FORM),
     "lips": _ranged(0, 2),
     "jaw": _ranged(0, 2),
@@ -263,12 +259,12 @@ def _job(number: int, row: dict, base: Path, defaults: Job, exists: _Seen) -> Jo
         problems.append("'fps' does not go with 'blend', which has a rate of its own: leave it out.")
     if not blend and given.get("object"):
         problems.append(f"'{printable(given['object'], 80)}' is in no .blend: fill in 'blend'.")
-    morphs = [name for name in MORPHS if name in job.outputs]
-    kind = job.bake or ("arkit" if morphs else "basis")
-    if morphs and kind != "arkit":
-        formats = " and ".join({"glb": "glTF", "fbx": "FBX"}[name] for name in morphs)
-        plays = f"{formats} play{'s' if len(morphs) == 1 else ''} ARKit curves"
-        problems.append(f"{plays}: {' and '.join(map(repr, morphs))} needs 'bake' to be arkit, or left out.")
+    arkit_only = [name for name in job.outputs if output_kind(name).arkit_format]
+    kind = job.bake or ("arkit" if arkit_only else "basis")
+    if arkit_only and kind != "arkit":
+        formats = " and ".join(output_kind(name).arkit_format for name in arkit_only)
+        plays = f"{formats} play{'s' if len(arkit_only) == 1 else ''} ARKit curves"
+        problems.append(f"{plays}: {' and '.join(map(repr, arkit_only))} needs 'bake' to be arkit, or left out.")
     return replace(job, bake=kind, problems=tuple(problems))
 
 

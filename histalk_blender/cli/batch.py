@@ -12,8 +12,9 @@ import click
 
 from ..audio.channels import FORM, MIX, read_channel
 from ..batch.folder import search_folder
-from ..batch.manifest import BAKES, OUTPUTS, Job, read_manifest, read_outputs
+from ..batch.manifest import BAKES, Job, read_manifest
 from ..batch.names import LEDGER
+from ..batch.output_kinds import output_names, read_outputs
 from ..errors import HiSTalkError
 from ..motion.style import Style
 from ..runtime.output import printable
@@ -59,7 +60,7 @@ class _Outputs(click.ParamType):
         try:
             return value if isinstance(value, tuple) else read_outputs(value)
         except ValueError:
-            self.fail(f"'{value}': write some of {','.join(OUTPUTS)}.", param, ctx)
+            self.fail(f"'{value}': write some of {','.join(output_names())}.", param, ctx)
 
 
 DISCARD_EDITS = click.option(
@@ -86,7 +87,9 @@ def style_options(command):
 @click.command()
 @click.argument("manifest", type=FILE, required=False)
 @click.option("--out", type=FILE, required=True, help="Folder of the outputs, the ledger and the report.")
-@click.option("--outputs", type=_Outputs(), default="pc2", show_default=True, help=f"Some of {','.join(OUTPUTS)}.")
+@click.option(
+    "--outputs", type=_Outputs(), default="pc2", show_default=True, help=f"Some of {','.join(output_names())}."
+)
 @click.option(
     "--bake", "kind", type=click.Choice(BAKES), help="How a .blend speaks; basis when not given, arkit for glb and fbx."
 )
@@ -190,7 +193,7 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
     from ..batch.run import Batch, run
     from ..synthesis.engine import pick_device
 
-    if any(set(job.outputs) - {"pc2", "mdd", "npz", "livelink"} or job.blend for job in jobs if not job.problems):
+    if any(job.needs_blender for job in jobs if not job.problems):
         from .main import need_blender
 
         need_blender()

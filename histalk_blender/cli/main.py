@@ -202,15 +202,15 @@ def bake(
             rest=bool(shot),
             discard_edits=discard_edits,
         )
-        frames = shots.frames_of(performance, shots.seat(obj)[2], delay)
-        shots.write(obj, {"blend": blend}, start, frames)
+        shots.save_shot(blend)
     for warning in report.warnings:
         click.echo(f"histalk: {warning}", err=True)
     accuracy = report.accuracy and f", {report.accuracy}"
     click.echo(f"{blend}  ({report.frames} frames, {report.keys} keys{accuracy})")
     if preview:
         with _progress(preview.name) as progress:
-            shots.write(obj, {"mp4": preview}, start, frames, progress)
+            last = start + shots.frames_of(performance, shots.seat(obj)[2], delay) - 1
+            shots.render_film(preview, start, last, progress)
         click.echo(preview)
 
 

@@ -8,7 +8,8 @@ import dukpy
 import pytest
 
 import histalk_blender
-from histalk_blender.batch.manifest import BAKES, OUTPUTS
+from histalk_blender.batch.manifest import BAKES
+from histalk_blender.batch.output_kinds import output_names
 from histalk_blender.cli.batch import batch
 
 SCRIPT = (Path(histalk_blender.__file__).parent / "data" / "histalk_dialogue.js").read_text()
@@ -107,7 +108,7 @@ def test_commands_are_those_of_the_command_line_and_a_path_with_spaces_is_one_ar
 
 
 def test_the_command_line_takes_what_tasks_call_it_with():
-    assert tuple(run("OUTPUTS")) == OUTPUTS and set(run("BAKES")) - {"automatic"} == set(BAKES)
+    assert tuple(run("OUTPUTS")) == output_names() and set(run("BAKES")) - {"automatic"} == set(BAKES)
     for task in compiled(outputs="abc,glb", fps=25)["tasks"]:
         arguments = task["commands"][0]["parameters"]["args"]
         assert arguments[:4] == ["--background", "--command", "histalk", "batch"]

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from assets import SPEECH
 
+from histalk_blender.bake.exporters import export
 from histalk_blender.bake.ownership import curve_bags
-from histalk_blender.bake.shot import frames_of, new_shot, speak, write
+from histalk_blender.bake.shot import frames_of, new_shot, speak
 from histalk_blender.batch.manifest import Job
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.motion.placing import REST, from_sound_on, place
@@ -96,7 +97,7 @@ def test_alembic_is_as_long_as_the_delayed_motion(stored_performance, tmp_path):
     performance = short(stored_performance, 20)
     obj = new_shot(performance, SPEECH, 1, 30.0, False, 0.2)
     speak(obj, performance, kind="basis", start=1, cache=tmp_path / "a.pc2", style=Style(delay=0.2), rest=False)
-    write(obj, {"abc": tmp_path / "a.abc"}, 1, frames_of(performance, 30.0, 0.2))
+    export(obj, tmp_path / "a.abc", 1, frames_of(performance, 30.0, 0.2))
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.scene.render.fps = FPS
     bpy.ops.wm.alembic_import(filepath=str(tmp_path / "a.abc"), as_background_job=False)

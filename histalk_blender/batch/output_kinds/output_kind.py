@@ -1,0 +1,107 @@
+"""The class that every kind of output extends, and the clip that it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import HiSTalkError
+from ...motion.motion import Motion
+from ...motion.placing import from_sound_on
+from ...motion.retarget import recognise
+
+if TYPE_CHECKING:
+    from ...synthesis import Performance
+    from ..manifest import Job
+
+
+@dataclass(frozen=True, eq=False)
+class ClipResult:
+    """One clip's animation and the head that it is for.
+
+    performance: what the network predicted.
+    fps: frames a second of what is written.
+    basis_positions, shown_positions: [V, 3] the head's vertices in metres, without and with the user's own shape keys.
+    obj: the baked head in Blender's open scene; None where no output needs Blender.
+    """
+
+    job: Job
+    performance: Performance
+    fps: float
+    basis_positions: np.ndarray
+    shown_positions: np.ndarray
+    obj: object = None
+
+    @property
+    def last_frame(self) -> int:
+        """The scene frame at which both sound and motion have ended."""
+        motion = from_sound_on(self.performance.motion, self.fps, self.job.style.delay)
+        return self.job.start + len(motion) - 1
+
+    @property
+    def topology(self) -> str:
+        """Of the head.
+
+        Raises:
+            HiSTalkError: it has none that dense motion can be made for.
+        """
+        if topology := recognise(self.basis_positions):
+            return topology
+        raise HiSTalkError(
+            "The object is neither a FLAME head nor the bundled one, so point caches and .npz cannot be made of it: leave "
+            "pc2, mdd and npz out."
+        )
+
+    @cached_property
+    def motion(self) -> Motion:
+        """Displacements of the head's vertices, frame 0 where the sound begins.
+
+        Raises:
+            HiSTalkError: see `topology`.
+        """
+        motion = self.performance.retarget(self.topology, self.basis_positions, self.job.style)
+        return from_sound_on(motion, self.fps, self.job.style.delay)
+
+    @cached_property
+    def arkit_weights(self) -> np.ndarray:
+        """[T, 52] weights of the ARKit blendshapes, frame 0 where the sound begins."""
+        motion, style = self.performance.motion, self.job.style
+        weights = style.apply_to_units(self.performance.arkit_weights, motion.fps)
+        return from_sound_on(replace(motion, weights=weights), self.fps, style.delay).weights
+
+
+class OutputKind:
+    """One file of a clip.
+
+    name: in `--outputs` and in a manifest.
+    needs_blender: written from the baked head in Blender's open scene, and not from the motion alone.
+    arkit_format: name of a file format whose animation can only be ARKit curves; "" for any bake.
+    """
+
+    name: str
+    needs_blender = False
+    arkit_format = ""
+
+    @property
+    def suffix(self) -> str:
+        """Of its file."""
+        return f".{self.name}"
+
+    def check_scene(self) -> None:
+        """Refuse the user's open scene before anything is baked in it.
+
+        Raises:
+            HiSTalkError: this cannot be written from it.
+        """
+
+    def write(self, clip: ClipResult, path: Path) -> None:
+        """Make the file, which must be whole when it has its name (see `files`).
+
+        Raises:
+            HiSTalkError: it cannot be made.
+        """
+        raise NotImplementedError
