@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .runtime.endings import command_process
+from .runtime.process_exit import run_and_exit
 
 
 def _command() -> None:
@@ -15,7 +15,7 @@ def _command() -> None:
 
 def main() -> None:
     """Run the command line as this process's only purpose."""
-    command_process(_command)
+    run_and_exit(_command)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from PIL import Image
 
 from histalk_blender.bake.scene import add_head
 from histalk_blender.head.head import Head
-from histalk_blender.runtime.silence import quiet
+from histalk_blender.runtime.output import silence_fd
 
 
 class Stage:
@@ -45,7 +45,7 @@ class Stage:
         self.eye.rotation_euler = (math.pi / 2, 0, angle)
         scene, path = bpy.context.scene, Path(self.folder.name, "tile.png")
         scene.render.filepath = str(path)
-        with quiet(1):
+        with silence_fd(1):
             bpy.ops.render.render(write_still=True)
         return Image.open(path).convert("RGB")
 

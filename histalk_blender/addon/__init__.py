@@ -6,7 +6,7 @@ import atexit
 
 import bpy
 
-from ..runtime.endings import leave_if_busy
+from ..runtime.process_exit import exit_if_busy
 from . import command, live_style, operators, panel, preferences, preload, properties, running, upgrade
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
@@ -18,7 +18,7 @@ def _menu(self, context) -> None:
 
 _commands: list = []
 # Not taken back with the rest: Blender unregisters add-ons before it ends.
-atexit.register(leave_if_busy)
+atexit.register(exit_if_busy)
 
 
 def register() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..runtime.endings import command_process, exit_code
+from ..runtime.process_exit import exit_code_of, run_and_exit
 from . import preferences
 
 
@@ -18,5 +18,5 @@ def run(arguments: list[str]) -> int:
         main.main(args=arguments, prog_name="blender --command histalk")
 
     if bpy.app.binary_path:
-        command_process(command)
-    return exit_code(command)
+        run_and_exit(command)
+    return exit_code_of(command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 
-from ..runtime import children
+from ..runtime import processes
 
 _names: list[str] | None = None
 
@@ -22,7 +22,7 @@ def _ask() -> None:
     global _names
     try:
         query = "--query-gpu=name", "--format=csv,noheader"
-        found = children.run_tool("nvidia-smi", *query, text=True, timeout=20).stdout
+        found = processes.run_tool("nvidia-smi", *query, text=True, timeout=20).stdout
     except (OSError, subprocess.TimeoutExpired):
         found = ""
     _names = [line.strip() for line in found.splitlines() if line.strip()]

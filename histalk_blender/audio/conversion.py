@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import HiSTalkError
-from ..runtime import children
+from ..runtime import processes
 from ..runtime.pins import BPY
 
 PATIENCE = 900.0  # seconds that Blender may read one file, where it is a child; an hour of speech takes ten
@@ -78,9 +78,9 @@ def _write(source: Path, path: Path, called: str, longest: float) -> None:
 
 def _write_by_child(source: Path, path: Path, called: str, longest: float) -> None:
     """Blender's module may be loaded by the main thread alone, and keeps a process from ending: so in one of its own."""
-    command = children.module_command("bake.aud_child", str(source), str(path), called, str(longest))
+    command = processes.module_command("bake.aud_child", str(source), str(path), called, str(longest))
     try:
-        done = children.run(command, timeout=PATIENCE)
+        done = processes.run(command, timeout=PATIENCE)
         told = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired as error:
         raise HiSTalkError(f"Blender still reads {called} after {PATIENCE:.0f} s: convert it to wav.") from error

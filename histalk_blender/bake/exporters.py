@@ -15,7 +15,7 @@ import bpy  # before addon_utils, which it brings
 
 from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
-from ..runtime.silence import quiet
+from ..runtime.output import silence_fd
 from .actions import curve_bags
 from .arkit_rig import key_names
 from .checks import why_nothing_moves
@@ -59,7 +59,7 @@ def export(obj, path: Path, first: int, last: int) -> None:
         _check_space(obj, path, last - first + 1)
     with blender_output(path) as temporary:
         # Alembic's writer ends the process where it fails, so that its last words are all there is.
-        with _alone(obj, first, last), quiet(1), nullcontext() if suffix == ".abc" else quiet(2):
+        with _alone(obj, first, last), silence_fd(1), nullcontext() if suffix == ".abc" else silence_fd(2):
             done = WRITERS[suffix](str(temporary), first, last)
         if done != {"FINISHED"} or not _is_whole(temporary):
             raise RuntimeError("Blender stopped before its end; the disk may be full")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import bpy
 
-from ..runtime import children
-from ..runtime.endings import signals_held, stop_if_asked
-from ..runtime.silence import quiet
+from ..runtime import processes
+from ..runtime.output import silence_fd
+from ..runtime.process_exit import raise_if_stopped, signals_deferred
 from .untrusted import changed, curves_muted
 from .writing import blender_output
 
@@ -26,7 +26,7 @@ SET = ("sequence_editor", "render", "cycles", "display")  # what no curve of the
 def workbench_renders() -> bool:
     """Whether this machine can draw without a screen; asked in a child, as Blender ends the process if it cannot."""
     try:
-        return children.run(children.script_command(CAN_DRAW), timeout=120).returncode == 0
+        return processes.run(processes.script_command(CAN_DRAW), timeout=120).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -49,7 +49,7 @@ def render_preview(path: Path, size: int = 512, progress: Callable[[float], None
     with (
         blender_output(path, "rendered") as temporary,
         tempfile.TemporaryDirectory(prefix="histalk-") as scratch,
-        quiet(1),
+        silence_fd(1),
         changed(scene, use_preview_range=False, frame_step=1),
     ):
         sound = _mix(scene, Path(scratch, "sound.wav"))
@@ -137,14 +137,14 @@ def _render(scene, progress: Callable[[float], None]) -> None:
     def frame_done(scene, *_) -> None:
         try:
             progress((scene.frame_current - scene.frame_start + 1) / frames)
-            stop_if_asked()
+            raise_if_stopped()
         except BaseException as error:  # Blender would print it and go on
             raised.append(error)
             scene.camera = None  # the one thing that ends the rendering of an animation
 
     bpy.app.handlers.render_post.append(frame_done)
     try:
-        with signals_held():
+        with signals_deferred():
             bpy.ops.render.render(animation=True)
     finally:
         bpy.app.handlers.render_post.remove(frame_done)

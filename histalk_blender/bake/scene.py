@@ -9,7 +9,7 @@ import bpy
 
 from ..head.arkit import ARKIT_UNITS
 from ..head.head import Head
-from ..runtime.silence import quiet
+from ..runtime.output import silence_fd
 from .shape_keys import add_key
 from .shot_sound import add_sound
 from .untrusted import simulations_saved_as_they_were
@@ -98,7 +98,7 @@ def save_blend(path: Path) -> None:
         HiSTalkError: the file cannot be written.
     """
     bpy.context.preferences.filepaths.save_version = 0
-    with blender_output(path, needs=2 * _size_foretold()) as temporary, simulations_saved_as_they_were(), quiet(1):
+    with blender_output(path, needs=2 * _size_foretold()) as temporary, simulations_saved_as_they_were(), silence_fd(1):
         # Only a saved file has a place that paths can be relative to.
         bpy.ops.wm.save_as_mainfile(filepath=str(temporary))
         bpy.ops.file.make_paths_relative()

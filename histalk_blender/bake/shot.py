@@ -14,7 +14,7 @@ from ..head.head import load_head
 from ..motion.placing import from_sound_on
 from ..motion.retarget import recognise
 from ..motion.style import Style
-from ..runtime.silence import quiet
+from ..runtime.output import silence_fd
 from ..synthesis import Performance
 from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
@@ -62,7 +62,7 @@ def open_shot(blend: Path, name: str):
         HiSTalkError: it cannot be opened, or has no such object, or none or several that can speak.
     """
     try:
-        with simulations_held_on_load(), quiet(1):  # which belongs to what the command prints
+        with simulations_held_on_load(), silence_fd(1):  # which belongs to what the command prints
             bpy.ops.wm.open_mainfile(filepath=str(Path(blend).resolve()), load_ui=False, use_scripts=False)
     except RuntimeError as error:
         raise HiSTalkError(f"'{blend}' cannot be opened ({str(error).strip()}): is it a .blend?") from error

@@ -1,6 +1,6 @@
 """A worker that `crew` started in a Python of its own."""
 
-from ..runtime.endings import command_process
+from ..runtime.process_exit import run_and_exit
 from .worker_pool import serve
 
-command_process(serve)
+run_and_exit(serve)

@@ -11,7 +11,7 @@ from contextlib import chdir
 from dataclasses import replace
 
 from ..errors import HiSTalkError
-from ..runtime.endings import listen_again
+from ..runtime.process_exit import restore_signal_handlers
 from .ledger import ATTEMPTS, Outcome
 from .worker import Group, Halt, Setup, work
 
@@ -53,7 +53,7 @@ def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callab
     try:
         with chdir(sys.prefix):  # Ray lets its workers import from the folder that we are in
             ray.init(address=address or None, ignore_reinit_error=True, log_to_driver=False, include_dashboard=False)
-        listen_again()
+        restore_signal_handlers()
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise HiSTalkError(f"No Ray cluster at '{address}' ({error}): start one, or give --ray alone.") from error
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..audio.clip import Sound, open_sound
 from ..errors import HiSTalkError
 from ..files import atomic_write, has_room
-from ..runtime.endings import stop_if_asked
+from ..runtime.process_exit import raise_if_stopped
 from ..synthesis import Performance
 from ..synthesis.engine import perform
 from .ledger import Outcome
@@ -92,7 +92,7 @@ def work(
                 for one in heard:
                     started(one.job.name)
                     yield _write(setup, one)
-                    stop_if_asked()
+                    raise_if_stopped()
         finally:
             stop.set()
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from threading import Event, Lock
 
 from ..errors import HiSTalkError
-from ..runtime import children
-from ..runtime.child_start import end_with_parent
+from ..runtime import processes
+from ..runtime.process_start import end_with_parent
 from .ledger import ATTEMPTS, Outcome
 from .worker import Group, Halt, Setup, work
 
@@ -129,8 +129,8 @@ def _hire(listener: Listener, key: bytes, setup: Setup, device: str, count: int)
     told = {"address": listener.address, "key": key.hex(), "device": device, "parent": os.getpid()}
     told |= {"folder": str(setup.folder), "weights": str(setup.weights or "")}
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    env = {"OMP_NUM_THREADS": threads} | children.clean_environment({ADDRESS: json.dumps(told)})
-    process = children.start(_command(), env=env)
+    env = {"OMP_NUM_THREADS": threads} | processes.clean_environment({ADDRESS: json.dumps(told)})
+    process = processes.start(_command(), env=env)
     with ThreadPoolExecutor(1) as pool:
         call, waited = pool.submit(listener.accept), 0.0
         try:
@@ -152,7 +152,7 @@ def _command() -> list[str]:
     """What starts a worker: Blender again inside Blender, else Python."""
     if blender := _blender():
         return [blender, "--background", "--disable-autoexec", "--command", "histalk", "worker"]
-    return children.module_command("batch.pool_child")
+    return processes.module_command("batch.pool_child")
 
 
 def _blender() -> str:

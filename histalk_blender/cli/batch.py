@@ -218,14 +218,14 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
 
 def _tell(jobs: list[Job]) -> Counter:
     from ..audio.reading import check_header
-    from ..runtime.silence import quiet
+    from ..runtime.output import silence_fd
 
     counts = Counter()
     for job in jobs:
         problems = list(job.problems)
         if not problems:
             try:
-                with quiet(2):  # libmpg123 has remarks of its own
+                with silence_fd(2):  # libmpg123 has remarks of its own
                     check_header(job.audio, job.channel)
             except Exception as error:  # whatever is wrong with one sound, the others are told of all the same
                 said = isinstance(error, HiSTalkError) and str(error)

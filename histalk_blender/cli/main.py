@@ -14,9 +14,9 @@ from ..audio.channels import MIX
 from ..errors import HiSTalkError
 from ..files import put_back
 from ..motion.style import Style
-from ..runtime.endings import command_process, exit_code, signals_held
-from ..runtime.output import print_anything
+from ..runtime.output import escape_unencodable
 from ..runtime.pins import BPY
+from ..runtime.process_exit import exit_code_of, run_and_exit, signals_deferred
 from .batch import DISCARD_EDITS, batch, channel_option, style_options
 
 AUDIO = click.Path(path_type=Path)
@@ -24,11 +24,11 @@ WEIGHTS_HELP = "A .safetensors checkpoint; the bundled one when not given."
 
 
 class _Group(click.Group):
-    """Its exit codes are those of `endings`, and where it is a process's only purpose, it ends that process."""
+    """Its exit codes are those of `process_exit`, and where it is a process's only purpose, it ends that process."""
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         def command():
-            print_anything()
+            escape_unencodable()
             try:
                 return super(_Group, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
             except click.ClickException as error:
@@ -40,8 +40,8 @@ class _Group(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         if args is None:
-            command_process(command)
-        sys.exit(exit_code(command))
+            run_and_exit(command)
+        sys.exit(exit_code_of(command))
 
 
 @click.group(cls=_Group)
@@ -62,10 +62,10 @@ def _progress(name: str):
 def _listen(audio: Path, weights: Path | None, device: str, levels: bool = False, channel: str = MIX):
     """Audio file -> performance."""
     from ..audio.clip import open_sound
-    from ..runtime.silence import quiet
+    from ..runtime.output import silence_fd
     from ..synthesis.engine import listen
 
-    with quiet(2):  # libmpg123 has remarks of its own on many an mp3
+    with silence_fd(2):  # libmpg123 has remarks of its own on many an mp3
         sound = open_sound(audio, channel=channel)
     with _progress(audio.name) as progress:
         performance = listen(sound, weights, device, lambda _, share: progress(share), levels)
@@ -221,7 +221,7 @@ def need_blender() -> None:
         HiSTalkError: it is not there, or does not load.
     """
     try:
-        with signals_held():  # what a signal raises in Blender's own start would be printed and lost
+        with signals_deferred():  # what a signal raises in Blender's own start would be printed and lost
             from ..bake import scene  # noqa: F401
     except ImportError as error:
         raise HiSTalkError(

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from ..errors import HiSTalkError
-from . import children
+from . import processes
 from .survey import numbers, version_of
 
 # What pip needs to run and to reach an index. Anything else that is set may send packages elsewhere, or nowhere.
@@ -90,16 +90,16 @@ def start_install(pip: Path, requirements: list[str], target: Path, cache: Path,
     command += ["--target", str(target), "--cache-dir", str(cache), "--progress-bar", bar]
     command += ["--only-binary", ":all:", "--no-input", "--no-compile", "--disable-pip-version-check"]
     env = _environment(scratch) | HERE | {"PIP_CONFIG_FILE": os.devnull}
-    return children.start(children.script_command(pip, *command, ours=False), cwd=target, env=env, **SPOKEN)
+    return processes.start(processes.script_command(pip, *command, ours=False), cwd=target, env=env, **SPOKEN)
 
 
 def user_settings(pip: Path, scratch: Path) -> list[str]:
     """Those of `SETTINGS` that the user has made, in pip's files or by PIP_ variables, as pip's options."""
     names = {"PIP_" + name.upper().replace("-", "_") for name in SETTINGS} | {"PIP_CONFIG_FILE"}
     env = _environment(scratch) | HERE | {name: os.environ[name] for name in names if os.environ.get(name)}
-    command = children.script_command(pip, "config", "list", "--log", os.devnull, ours=False)
+    command = processes.script_command(pip, "config", "list", "--log", os.devnull, ours=False)
     try:
-        said = children.run(
+        said = processes.run(
             command, timeout=60, env=env, cwd=scratch, text=True, encoding="utf-8", errors="replace"
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -129,5 +129,5 @@ def start_trial(folder: Path) -> subprocess.Popen:
     Raises:
         OSError: it cannot be started.
     """
-    command = children.script_command(Path(__file__).with_name("try_pytorch.py"), str(folder), paths=[folder])
-    return children.start(command, **SPOKEN)
+    command = processes.script_command(Path(__file__).with_name("try_pytorch.py"), str(folder), paths=[folder])
+    return processes.start(command, **SPOKEN)

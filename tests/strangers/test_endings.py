@@ -42,7 +42,7 @@ elif moment == "writing":
     before(work, "write_outputs")
 elif moment == "drawing a film":
     from histalk_blender.bake import film
-    before(film, "stop_if_asked")  # in Blender's own callback
+    before(film, "raise_if_stopped")  # in Blender's own callback
 cli.main()
 """
 
@@ -129,14 +129,14 @@ def test_workers_end_with_the_one_who_started_them(clips, tmp_path, number, code
 DRIVEN = """
 import sys, bpy
 from histalk_blender.bake import add_head, save_blend
-from histalk_blender.runtime.endings import leave
+from histalk_blender.runtime.process_exit import exit_process
 from histalk_blender.head.head import load_head
 bpy.ops.wm.read_factory_settings(use_empty=True)
 head = add_head(load_head())
 head.driver_add("location", 0).driver.expression = f"[0.0, open({sys.argv[2]!r}, 'w')][0]"
 head.driver_add("location", 1).driver.expression = "max(x for x in (frame, 2))"
 save_blend(sys.argv[1])
-leave(0)
+exit_process(0)
 """
 
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.runtime import children
+from histalk_blender.runtime import processes
 
 NAMES = (
     "signal",
@@ -75,10 +75,10 @@ def test_a_child_finds_its_parents_modules_and_none_of_the_folders(folder, tmp_p
     monkeypatch.syspath_prepend(str(ours))
     script = tmp_path / "script.py"
     script.write_text(f"import {', '.join(NAMES[:6])}, os, sys, of_a_path_entry\nprint(os.getcwd(), sys.path)\n")
-    done = children.run(children.script_command(script), timeout=60, text=True)
+    done = processes.run(processes.script_command(script), timeout=60, text=True)
     assert done.returncode == 0 and ran(folder) == "", done.stderr
     assert str(folder) not in done.stdout and "''" not in done.stdout
-    done = children.run(children.module_command("errors"), timeout=60, text=True)
+    done = processes.run(processes.module_command("errors"), timeout=60, text=True)
     assert done.returncode == 0 and ran(folder) == "", done.stderr
 
 
@@ -92,10 +92,10 @@ def test_a_film_asks_whether_this_machine_draws_without_the_folder(folder):
 
 
 def test_programs_are_not_looked_for_in_the_folder(folder, monkeypatch):
-    found = children.find_tool("sh")
-    assert found and os.path.isabs(found) and children.find_tool("nvidia-smi") != str(folder / "nvidia-smi")
+    found = processes.find_tool("sh")
+    assert found and os.path.isabs(found) and processes.find_tool("nvidia-smi") != str(folder / "nvidia-smi")
     monkeypatch.setenv("PATH", os.pathsep.join(["", "."]))
-    assert children.find_tool("nvidia-smi") is None
+    assert processes.find_tool("nvidia-smi") is None
     with pytest.raises(FileNotFoundError, match="nvidia-smi is not installed"):
-        children.run_tool("nvidia-smi")
+        processes.run_tool("nvidia-smi")
     assert ran(folder) == ""

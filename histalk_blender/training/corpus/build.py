@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from ...runtime.children import find_tool
+from ...runtime.processes import find_tool
 from . import espeak, festival, flite, languages, prompts, readers, real
 from .shards import write_shard, write_splits
 from .texts import sentences

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import soundfile
 
-from ...runtime.children import run_tool
+from ...runtime.processes import run_tool
 from .shards import Utterance, at_16k
 from .symbols import US, to_arpabet
 

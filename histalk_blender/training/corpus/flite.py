@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...runtime.children import run_tool
+from ...runtime.processes import run_tool
 from .shards import Utterance, at_16k, shifted
 from .symbols import US, to_arpabet
 

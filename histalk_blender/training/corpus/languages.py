@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...runtime.children import run_tool
+from ...runtime.processes import run_tool
 from ..teacher.phones import BILABIALS
 from .align import Aligner
 from .prompts import NOT_SPEECH

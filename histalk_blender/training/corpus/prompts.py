@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.children import run_tool
+from ...runtime.processes import run_tool
 from .align import Aligner, words_of
 from .shards import Utterance, at_16k, sentence_split
 
