@@ -12,7 +12,8 @@ import bpy
 import numpy as np
 from table import Row, best
 
-from histalk_blender.audio.reading import RATE, read_audio
+from histalk_blender.audio import RATE
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.bake import bake
 from histalk_blender.bake.make import basis_of
 from histalk_blender.bake.scene import add_head

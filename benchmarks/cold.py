@@ -46,7 +46,8 @@ def parts() -> dict[str, float]:
     """Seconds of each part, in this process."""
     import numpy as np
 
-    from histalk_blender.audio.reading import RATE, read_audio
+    from histalk_blender.audio import RATE
+    from histalk_blender.audio.reading import read_audio
     from histalk_blender.head.head import load_head
     from histalk_blender.runtime.imports import load_network
 

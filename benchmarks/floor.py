@@ -14,7 +14,9 @@ from ceilings import timed
 from stages import network_rows
 from table import Row, best
 
-from histalk_blender.audio.reading import RATE, normalise_level, read_audio
+from histalk_blender.audio import RATE
+from histalk_blender.audio.loudness import normalise_level
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.head.head import load_head
 from histalk_blender.motion.point_cache import write_pc2
 from histalk_blender.network import load_checkpoint

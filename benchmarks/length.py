@@ -65,8 +65,9 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     import numpy as np
     import soundfile
 
+    from histalk_blender.audio import RATE
     from histalk_blender.audio.clip import Sound, open_sound
-    from histalk_blender.audio.reading import RATE, read_audio
+    from histalk_blender.audio.reading import read_audio
     from histalk_blender.head.head import load_head
     from histalk_blender.motion.point_cache import write_pc2
     from histalk_blender.motion.style import Style

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from table import Row, best
 
-from histalk_blender.audio.reading import RATE, read_audio
+from histalk_blender.audio import RATE
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.head.head import load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize_many

@@ -15,7 +15,9 @@ import torch
 from peer_networks import FaceFormerDecoder, VocaDecoder, Wav2Vec2Base
 from table import Row, best
 
-from histalk_blender.audio.reading import RATE, normalise_level, read_audio
+from histalk_blender.audio import RATE
+from histalk_blender.audio.loudness import normalise_level
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.head.head import load_head
 from histalk_blender.network import HiSTalk, load_checkpoint, wav2vec2_base
 from histalk_blender.synthesis import WEIGHTS, synthesize

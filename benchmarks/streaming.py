@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from table import Row
 
-from histalk_blender.audio.reading import RATE, read_audio
+from histalk_blender.audio import RATE
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.motion.motion import Motion
 from histalk_blender.network import load_checkpoint

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.audio.reading import RATE, is_lossless, is_silent, normalise_level, read_audio
+from histalk_blender.audio import RATE
+from histalk_blender.audio.loudness import is_silent, normalise_level
+from histalk_blender.audio.reading import is_lossless, read_audio
 from histalk_blender.errors import HiSTalkError
 
 

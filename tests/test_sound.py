@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from histalk_blender.audio import RATE
 from histalk_blender.audio import clip as sounds
 from histalk_blender.audio.clip import Sound, open_sound
-from histalk_blender.audio.reading import RATE, is_silent, normalise_level, read_audio
+from histalk_blender.audio.loudness import is_silent, normalise_level
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.errors import HiSTalkError
 
 

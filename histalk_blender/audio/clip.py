@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import HiSTalkError
+from . import RATE
 from .channels import MIX
-from .decoding import LOUDEST, RATE, Stretch
-from .reading import gain_for, levels_of, silent_levels
+from .loudness import LOUDEST, gain_for, levels_of, silent_levels
+
+if TYPE_CHECKING:
+    from .decoding import Stretch
 
 KEPT = (
     300 * RATE
@@ -96,6 +100,8 @@ def open_sound(
     Raises:
         HiSTalkError: the file cannot be read, or does not hold what is asked for.
     """
+    from .decoding import Stretch  # needs soundfile, which samples in memory do not
+
     stretch = Stretch(source, start, duration, name, channel)
     while True:
         length, rest, levels, kept = 0, np.zeros(0, np.float32), [], []

@@ -11,9 +11,10 @@ import soundfile as sf
 import soxr
 
 from ..errors import HiSTalkError
-from . import conversion
+from . import RATE, conversion
 from .channels import MIX, pick_channel
 from .headers import Contents
+from .loudness import LOUDEST
 from .opening import (
     HEADER_BYTES,
     LONGEST,
@@ -29,12 +30,10 @@ from .opening import (
 )
 from .views import View
 
-RATE = 16_000  # samples a second that come out
 CANCELLED = 0.03  # of the energy that the mean of unlike channels has; below, they work against each other
 BLOCK = 1 << 18  # frames of the file decoded at once
 BLOCK_SAMPLES = 1 << 20  # of all channels, where there are more than four
 HOT = 32.0  # 30 dB above full scale; what is beyond it was scaled as whole numbers, or is damage
-LOUDEST = 2.0**32  # beyond what whole numbers of 32 bits can be
 FEW = 0.01  # share of samples beyond `HOT` below which they are damage
 
 

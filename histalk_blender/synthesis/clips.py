@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..audio import RATE
+from ..audio.clip import Sound
 from ..head.head import Head
 from ..motion.motion import Motion
 from .checks import check_motion, check_outputs, check_sound
 from .performance import Performance
 from .windows import together, windows
-
-if TYPE_CHECKING:
-    from ..audio.clip import Sound
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "model_weights" / "histalk-small.safetensors"
 # Samples of which what the network hears has a multiple: kernels are made and kept for each length that occurs, and
@@ -74,9 +72,6 @@ def synthesize_many(
             network makes of one is no motion.
         ValueError: landmark offsets are not finite numbers [T, 68, 3] of their clip.
     """
-    from ..audio.clip import Sound
-    from ..audio.reading import RATE  # its wheels are not needed to register
-
     check_outputs(model, head.topology, len(head.vertices))
     config = model.config
     sounds = [clip if isinstance(clip, Sound) else Sound.of(clip) for clip in clips]

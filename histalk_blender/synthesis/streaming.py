@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..audio.loudness import LEVEL, MOST_GAIN
 from ..head.head import Head
 from ..motion.motion import Motion
 from .checks import check_outputs, check_sound
@@ -140,8 +141,6 @@ class _RunningLevel:
     @property
     def gain(self) -> np.float32:
         """The factor that brings speech to the network's level."""
-        from ..audio.reading import LEVEL, MOST_GAIN
-
         loudest = int(np.flatnonzero(self._counts)[0])
         loud = slice(loudest, min(60, loudest + 30))
         count = self._counts[loud].sum()

@@ -10,7 +10,8 @@ import soundfile as sf
 from timeline import LEFT, NEW_NAMES, TRIM, add, add_meta, handles, mixdown, place, retime
 
 from histalk_blender.addon.strips import record_strip, record_timeline, why_unheard
-from histalk_blender.audio.reading import RATE, read_audio
+from histalk_blender.audio import RATE
+from histalk_blender.audio.reading import read_audio
 from histalk_blender.errors import HiSTalkError
 
 

@@ -12,7 +12,8 @@ import soundfile as sf
 from assets import SPEECH
 
 from histalk_blender.audio.clip import Sound, open_sound
-from histalk_blender.audio.reading import check_header, normalise_level, read_audio
+from histalk_blender.audio.loudness import normalise_level
+from histalk_blender.audio.reading import check_header, read_audio
 from histalk_blender.errors import HiSTalkError
 
 RATE = 16_000

@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from histalk_blender.audio.reading import normalise_level
+from histalk_blender.audio.loudness import normalise_level
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import load_head
