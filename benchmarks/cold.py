@@ -82,8 +82,7 @@ def bake(warm: bool) -> dict[str, float]:
 
     from histalk_blender import addon
     from histalk_blender.addon import bake_request as orders
-    from histalk_blender.addon import preload as warmth
-    from histalk_blender.addon import running
+    from histalk_blender.addon.session import get_session
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon.register()
@@ -95,15 +94,15 @@ def bake(warm: bool) -> dict[str, float]:
         obj = bpy.context.object
         obj.histalk.audio, obj.histalk.file, obj.histalk.kind = "FILE", str(path), "basis"
         if warm:
-            warmth.start(None, obj.histalk.device).join()
+            get_session().preloader.start(None, obj.histalk.device).join()
         began = time.perf_counter()
-        job = running.begin(orders.order_for(bpy.context, obj))
+        job = get_session().start_bake(orders.order_for(bpy.context, obj))
         while not job.ended:
             job.advance()
             time.sleep(0.002)
         seconds = time.perf_counter() - began
         assert job.state == "done", job.error
-        running.finish(obj)
+        get_session().finish_bake(obj)
     addon.unregister()
     return {"bake": seconds}
 

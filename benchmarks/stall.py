@@ -34,7 +34,7 @@ def child(kind: str, seconds: int) -> None:
 
     from histalk_blender import addon
     from histalk_blender.addon import bake_request as orders
-    from histalk_blender.addon import running
+    from histalk_blender.addon.session import get_session
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon.register()
@@ -47,7 +47,7 @@ def child(kind: str, seconds: int) -> None:
         settings = obj.histalk
         settings.audio, settings.file, settings.kind, settings.cache_folder = "FILE", str(path), kind, folder
         bpy.context.scene.render.fps = 30
-        job = running.begin(orders.order_for(bpy.context, obj))
+        job = get_session().start_bake(orders.order_for(bpy.context, obj))
         longest = dict.fromkeys(("loading", "Listening", "Sculpting", "Baking"), 0.0)
         last = time.perf_counter()
         while not job.ended:
@@ -58,7 +58,7 @@ def child(kind: str, seconds: int) -> None:
             last = now
             time.sleep(0.005)
         assert job.state == "done", job.error
-        running.finish(obj)
+        get_session().finish_bake(obj)
     addon.unregister()
     gaps = [f"{1000 * gap:.0f}" for gap in longest.values()]
     print(f"{kind:8} {gaps[0]:>8} {gaps[1]:>10} {gaps[2]:>10} {gaps[3]:>8} {job.seconds:>14.1f}")

@@ -10,7 +10,9 @@ from assets import SPEECH
 
 from histalk_blender import addon
 from histalk_blender.addon import bake_job as job
-from histalk_blender.addon import operators, running
+from histalk_blender.addon import operators
+from histalk_blender.addon.environment import Environment
+from histalk_blender.addon.session import get_session
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import load_flame_map
 
@@ -20,14 +22,13 @@ def blender(monkeypatch, stored_performance):
     """Blender with the add-on, and an empty scene at 24 frames a second."""
     if importlib.util.find_spec("torch") is None:  # Blender 5.2's Python here
         monkeypatch.setattr(job, "listen", lambda samples, weights, device, say: stored_performance)
-        monkeypatch.setattr(operators, "why_no_pytorch", lambda context: "")
-        monkeypatch.setattr(operators, "prepare_environment", lambda context: None)
+        monkeypatch.setattr(Environment, "blocking_reason", lambda self, context: "")
+        monkeypatch.setattr(Environment, "activate", lambda self, context: None)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.scene.render.fps = 24
     addon.register()
     yield Stage()
     addon.unregister()
-    job.performances.clear()
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
@@ -79,7 +80,7 @@ class Stage:
 
         for name, value in settings.items():
             setattr(bpy.context.object.histalk, name, value)
-        return running.begin(order_for(bpy.context, bpy.context.object))
+        return get_session().start_bake(order_for(bpy.context, bpy.context.object))
 
     def drive(self, job, until=("done", "failed", "cancelled")):
         import time

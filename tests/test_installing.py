@@ -189,13 +189,13 @@ def _outputs(package: str) -> dict:
 def _stand_in_for_the_network(module: str, motion) -> None:
     """What the network made of the sentence, stored."""
     package = f"{module}.{ID}"
-    loaded = {name: sys.modules[f"{package}.{name}"] for name in ("motion", "synthesis")}
+    loaded = {name: sys.modules[f"{package}.{name}"] for name in ("motion.motion", "synthesis")}
     outputs = _outputs(package)
-    spoken = loaded["motion"].Motion(motion, outputs["histalk"], 30.0)
+    spoken = loaded["motion.motion"].Motion(motion, outputs["histalk"], 30.0)
     performance = loaded["synthesis"].Performance(spoken, outputs, *[None] * 3, "histalk")
     sys.modules[f"{package}.addon.bake_job"].listen = lambda *_: performance
-    operators = sys.modules[f"{package}.addon.operators"]
-    operators.why_no_pytorch, operators.prepare_environment = lambda context: "", lambda context: None
+    environment = sys.modules[f"{package}.addon.environment"].Environment
+    environment.blocking_reason, environment.activate = lambda self, context: "", lambda self, context: None
 
 
 def live(bpy, archive: str) -> None:

@@ -7,7 +7,7 @@ import atexit
 import bpy
 
 from ..runtime.process_exit import exit_if_busy
-from . import command, live_style, operators, panel, preferences, preload, properties, running, upgrade
+from . import command, operators, panel, preferences, properties, session, upgrade
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 
@@ -16,7 +16,6 @@ def _menu(self, context) -> None:
     self.layout.operator("histalk.add_head", text="HiSTalk Head", icon="USER")
 
 
-_commands: list = []
 # Not taken back with the rest: Blender unregisters add-ons before it ends.
 atexit.register(exit_if_busy)
 
@@ -27,20 +26,19 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Object.histalk = bpy.props.PointerProperty(type=properties.HiSTalkSettings)
     bpy.types.VIEW3D_MT_mesh_add.append(_menu)
-    bpy.app.handlers.load_pre.append(running.before_load)
+    bpy.app.handlers.load_pre.append(session.before_load)
     upgrade.register()
-    _commands.append(bpy.utils.register_cli_command("histalk", command.run))
+    opened = session.open_session()
+    opened.cli_command = bpy.utils.register_cli_command("histalk", command.run)
+    opened.start_watching()
 
 
 def unregister() -> None:
     """The exact inverse; what runs is ended first."""
-    live_style.clean_up()
-    preload.clean_up()
-    running.clean_up()
-    preferences.clean_up()
-    bpy.utils.unregister_cli_command(_commands.pop())
+    bpy.utils.unregister_cli_command(session.get_session().cli_command)
+    session.close_session()
     upgrade.unregister()
-    bpy.app.handlers.load_pre.remove(running.before_load)
+    bpy.app.handlers.load_pre.remove(session.before_load)
     bpy.types.VIEW3D_MT_mesh_add.remove(_menu)
     del bpy.types.Object.histalk
     for cls in reversed(CLASSES):

@@ -42,18 +42,18 @@ class Order:
     performance: Performance | None = None  # when it has been heard already
 
 
-# What has been heard lately, so that other sliders, heads and kinds of bake need no network; newest last.
-performances: OrderedDict[tuple, Performance] = OrderedDict()
-
-
 class BakeJob:
     """Start it, call `advance` on the main thread until it has ended, or cancel it.
 
     state: "running" (the worker works), "ready" (the scene is waited for), "applying", and one of the ends "done",
     "failed" and "cancelled".
+
+    Args:
+        order: what to bake.
+        performances: those of earlier jobs; that of this one is added.
     """
 
-    def __init__(self, order: Order):
+    def __init__(self, order: Order, performances: OrderedDict[tuple, Performance]):
         self.order = order
         self.state = "running"
         self.stage, self.share = "Decoding", 0.0
@@ -65,6 +65,7 @@ class BakeJob:
         self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
         self._began = self._stage_began = time.monotonic()
         self._made = self._slices = None
+        self._performances = performances
 
     def start(self) -> None:
         """Let the worker begin."""
@@ -230,6 +231,7 @@ class BakeJob:
         from ..audio.clip import open_sound  # its wheels are not needed to register
 
         order, recording = self.order, self.order.recording
+        performances = self._performances
         try:
             weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
             key = (*_fingerprint(recording), weights)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import bpy
 
 from ..runtime.process_exit import exit_code_of, run_and_exit
-from . import preferences
+from .session import get_session
 
 
 def run(arguments: list[str]) -> int:
     """What Blender calls. Returns the exit code; in Blender itself it does not return, but ends the process with it."""
 
     def command() -> None:
-        preferences.prepare_environment(bpy.context)
+        get_session().environment.activate(bpy.context)
         from ..cli.main import main  # click comes with PyTorch's environment
 
         main.main(args=arguments, prog_name="blender --command histalk")

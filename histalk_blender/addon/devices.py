@@ -7,22 +7,42 @@ import threading
 
 from ..runtime import processes
 
-_names: list[str] | None = None
+TIMEOUT = 20  # seconds that the driver has to answer
 
 
-def gpu_names() -> list[str] | None:
-    """CUDA GPUs as their driver names them; None until it has answered. Asks once, in the background."""
-    global _names
-    if _names is None and not any(thread.name == "HiSTalk GPU" for thread in threading.enumerate()):
-        threading.Thread(target=_ask, name="HiSTalk GPU", daemon=True).start()
-    return _names
+class GpuQuery:
+    """Asks the NVIDIA driver once, in the background.
 
+    names: CUDA GPUs; None until the driver has answered.
+    """
 
-def _ask() -> None:
-    global _names
-    try:
-        query = "--query-gpu=name", "--format=csv,noheader"
-        found = processes.run_tool("nvidia-smi", *query, text=True, timeout=20).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        found = ""
-    _names = [line.strip() for line in found.splitlines() if line.strip()]
+    def __init__(self) -> None:
+        self.names: list[str] | None = None
+        self._announced = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Ask, where that has not been done."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._ask, name="HiSTalk GPU", daemon=True)
+            self._thread.start()
+
+    def just_answered(self) -> bool:
+        """True once, after the answer came."""
+        if self._announced or self.names is None:
+            return False
+        self._announced = True
+        return True
+
+    def close(self) -> None:
+        """Wait a little for the thread."""
+        if self._thread is not None:
+            self._thread.join(2.0)
+
+    def _ask(self) -> None:
+        try:
+            query = "--query-gpu=name", "--format=csv,noheader"
+            found = processes.run_tool("nvidia-smi", *query, text=True, timeout=TIMEOUT).stdout
+        except (OSError, subprocess.TimeoutExpired):
+            found = ""
+        self.names = [line.strip() for line in found.splitlines() if line.strip()]

@@ -20,11 +20,10 @@ from ..files import atomic_write, open_regular
 from ..head.arkit import ARKIT_UNITS
 from ..head.head import load_head
 from ..runtime.output import printable
-from . import running
 from .bake_job import find_object
 from .bake_request import order_for, why_no_order
-from .preferences import prepare_environment, why_no_pytorch
-from .ui import Explained, redraw
+from .session import get_session
+from .ui import DisabledReasonMixin, redraw
 
 LARGEST_MAP = 1 << 20  # bytes of a mapping's file
 TICK = 0.03  # seconds between two looks at the worker
@@ -60,7 +59,7 @@ def _why_no_head(obj) -> str:
     return ""
 
 
-class HISTALK_OT_add_head(Explained, bpy.types.Operator):
+class HISTALK_OT_add_head(DisabledReasonMixin, bpy.types.Operator):
     """Add the bundled head at the 3D cursor, ready to speak"""
 
     bl_idname = "histalk.add_head"
@@ -87,7 +86,7 @@ class HISTALK_OT_add_head(Explained, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class HISTALK_OT_bake(Explained, bpy.types.Operator):
+class HISTALK_OT_bake(DisabledReasonMixin, bpy.types.Operator):
     """Let the selected head speak the chosen sound; replaces its earlier bake"""
 
     bl_idname = "histalk.bake"
@@ -100,9 +99,13 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context) -> str:
         """All that must be right before it can start."""
-        if running.current is not None:
+        if get_session().job is not None:
             return "A bake is running: wait for it, or cancel it."
-        return _why_no_head(context.object) or why_no_order(context, context.object) or why_no_pytorch(context)
+        return (
+            _why_no_head(context.object)
+            or why_no_order(context, context.object)
+            or get_session().environment.blocking_reason(context)
+        )
 
     def invoke(self, context, event) -> set[str]:
         """In a window: work in the background."""
@@ -153,8 +156,8 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
 
     def cancel(self, context) -> None:
         """The window or the file was closed."""
-        if running.current is self._job:
-            running.stop_current()
+        if get_session().job is self._job:
+            get_session().stop_bake()
         timer, self._timer = self._timer, None
         if timer is not None:
             context.window_manager.event_timer_remove(timer)
@@ -163,11 +166,11 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
         self._timer = self._job = None
         try:
             order = order_for(context, context.object, self.discard_edits)
-            prepare_environment(context)
-            self._job = running.begin(order)
+            get_session().environment.activate(context)
+            self._job = get_session().start_bake(order)
             return True
         except Exception as error:
-            self.tell(error)
+            self.report_error(error)
             return False
 
     def _leave(self, context, error: Exception | None = None) -> set[str]:
@@ -175,10 +178,10 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
         try:
             if error is not None:
                 self._job.fail(error)
-            if running.current is not self._job:  # cancelled, another file was opened, or the extension switched off
+            if get_session().job is not self._job:  # cancelled, another file was opened, or the extension switched off
                 return {"CANCELLED"}
             obj = find_object(self._job.order.uid)
-            sentence = running.finish(obj)
+            sentence = get_session().finish_bake(obj)
             redraw()
             if self._job.state != "done":
                 self.report({"ERROR"} if self._job.error else {"INFO"}, sentence)
@@ -188,12 +191,12 @@ class HISTALK_OT_bake(Explained, bpy.types.Operator):
             self.report({"INFO"}, f"'{obj.name}' speaks: {sentence}.")
             return {"FINISHED"}
         except Exception as found:
-            return self.tell(found)
+            return self.report_error(found)
         finally:
             self.cancel(context)
 
 
-class HISTALK_OT_cancel_bake(Explained, bpy.types.Operator):
+class HISTALK_OT_cancel_bake(DisabledReasonMixin, bpy.types.Operator):
     """Stop the bake that runs and leave the scene as it was"""
 
     bl_idname = "histalk.cancel_bake"
@@ -202,18 +205,18 @@ class HISTALK_OT_cancel_bake(Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context) -> str:
         """There must be one."""
-        return "" if running.current is not None else "No bake is running."
+        return "" if get_session().job is not None else "No bake is running."
 
     def execute(self, context) -> set[str]:
         """End it here, so that the way is free though nothing should drive the job any more."""
-        job = running.current
-        running.stop_current()
+        job = get_session().job
+        get_session().stop_bake()
         redraw()
         self.report({"WARNING"} if job.error else {"INFO"}, job.error or "Bake cancelled; the scene is as it was.")
         return {"FINISHED"}
 
 
-class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
+class HISTALK_OT_remove_bake(DisabledReasonMixin, bpy.types.Operator):
     """Take away the shape keys, curves and modifier that HiSTalk made on this head; a cache file stays on disk"""
 
     bl_idname = "histalk.remove_bake"
@@ -225,7 +228,7 @@ class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context) -> str:
         """There must be one, and none in the making."""
-        if running.current is not None:
+        if get_session().job is not None:
             return "A bake is running: wait for it, or cancel it."
         obj = context.object
         emptied = obj is not None and obj.type == "MESH" and not len(obj.data.vertices) and has_bake(obj)
@@ -243,18 +246,18 @@ class HISTALK_OT_remove_bake(Explained, bpy.types.Operator):
         try:
             sculpted = remove_bake(obj, self.discard_edits)
         except Exception as error:
-            return self.tell(error)
+            return self.report_error(error)
         if sculpted:
             self.report(
                 {"WARNING"}, f"{listed(sculpted, 3)} were sculpted since the bake, so they stay as keys of yours."
             )
-        running.baked.pop(obj.session_uid, None)
+        get_session().requests.pop(obj.session_uid, None)
         obj.histalk.report = obj.histalk.warnings = ""
         redraw()
         return {"FINISHED"}
 
 
-class HISTALK_OT_map_units(Explained, bpy.types.Operator):
+class HISTALK_OT_map_units(DisabledReasonMixin, bpy.types.Operator):
     """List the 52 units with the shape keys that show them, to mend where names differ"""
 
     bl_idname = "histalk.map_units"
@@ -276,7 +279,7 @@ class HISTALK_OT_map_units(Explained, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class HISTALK_OT_clear_map(Explained, bpy.types.Operator):
+class HISTALK_OT_clear_map(DisabledReasonMixin, bpy.types.Operator):
     """Forget the mapping and go by the shape keys' names"""
 
     bl_idname = "histalk.clear_map"
@@ -295,7 +298,7 @@ class HISTALK_OT_clear_map(Explained, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class HISTALK_OT_save_map(Explained, ExportHelper, bpy.types.Operator):
+class HISTALK_OT_save_map(DisabledReasonMixin, ExportHelper, bpy.types.Operator):
     """Save the mapping of units to shape keys as JSON, for other heads"""
 
     bl_idname = "histalk.save_map"
@@ -341,7 +344,7 @@ def _read_map(path: Path) -> dict[str, str | None]:
     return mapping
 
 
-class HISTALK_OT_load_map(Explained, ImportHelper, bpy.types.Operator):
+class HISTALK_OT_load_map(DisabledReasonMixin, ImportHelper, bpy.types.Operator):
     """Load a mapping of units to shape keys from JSON"""
 
     bl_idname = "histalk.load_map"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from itertools import groupby
 
 import bpy
@@ -16,21 +15,12 @@ from ..head.arkit import ARKIT_UNITS
 from ..head.arkit_names import match_names
 from ..motion.style import Style
 from ..settings import settings_of
-from . import preload, running
 from .bake_request import chosen_strip, recognised, sound_scene
-from .devices import gpu_names
 from .operators import HISTALK_OT_bake
-from .preferences import why_no_pytorch
+from .session import get_session
+from .ui import CATEGORY, draw_sentence
 
 NAMES = {"flame": "FLAME, 5023 vertices", "histalk": "HiSTalk head, 5123 vertices"}
-
-
-def sentence(layout, context, text: str, icon: str = "NONE") -> None:
-    """A label of as many lines as the sidebar needs: Blender cuts off what is too long."""
-    characters = int(context.region.width / context.preferences.system.ui_scale / 6.6) - 9
-    column = layout.column(align=True)
-    for i, line in enumerate(textwrap.wrap(text, max(characters, 20))):
-        column.label(text=line, icon="BLANK1" if i and icon != "NONE" else icon)
 
 
 def _clock(seconds: float) -> str:
@@ -41,7 +31,7 @@ class _Sidebar:
     """What all our panels share."""
 
     bl_region_type = "UI"
-    bl_category = "HiSTalk"
+    bl_category = CATEGORY
 
 
 class _Settings(_Sidebar):
@@ -64,7 +54,7 @@ class _Main(_Sidebar):
         layout, obj = self.layout, context.object
         reason = why_no_mesh(obj)
         if reason:
-            sentence(layout, context, reason, "INFO")
+            draw_sentence(layout, context, reason, "INFO")
         else:
             row = layout.row()
             row.label(text=obj.name, icon="OUTLINER_OB_MESH")
@@ -77,16 +67,14 @@ class _Main(_Sidebar):
         try:
             topology = recognised(obj)
         except HiSTalkError as error:
-            sentence(column, context, str(error), "ERROR")
+            draw_sentence(column, context, str(error), "ERROR")
             return
         if topology:
             column.label(text=NAMES[topology], icon="CHECKMARK")
         if count:
             column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_UNITS)}", icon="CHECKMARK")
-        if topology or count:
-            preload.begin(context, obj.histalk)
-        else:
-            sentence(
+        if not topology and not count:
+            draw_sentence(
                 column, context, f"Unknown head, {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION"
             )
 
@@ -134,8 +122,8 @@ class _Style(_Settings):
             column = layout.column(align=True)
             for setting in alike:
                 column.prop(settings, setting.name)
-        if has_bake(context.object) and context.object.session_uid not in running.baked:
-            sentence(layout, context, "Sliders take effect with the next Bake.", "INFO")
+        if has_bake(context.object) and context.object.session_uid not in get_session().requests:
+            draw_sentence(layout, context, "Sliders take effect with the next Bake.", "INFO")
 
 
 class _Output(_Settings):
@@ -175,7 +163,7 @@ class _Output(_Settings):
         found = match_names(key_names(context.object))
         missing = [unit for unit in ARKIT_UNITS if unit not in found and unit not in settings.mapping()]
         if missing:
-            sentence(layout, context, f"Missing: {collapsed(missing)}", "INFO")
+            draw_sentence(layout, context, f"Missing: {collapsed(missing)}", "INFO")
         column = layout.column(align=True)
         for item in settings.unit_keys:
             row = column.row(align=True)
@@ -194,7 +182,7 @@ class _Device(_Settings):
 
     def draw_header_preset(self, context) -> None:
         """What it comes to, though the panel be closed."""
-        names = gpu_names()
+        names = get_session().gpu.names
         cpu = context.object.histalk.device == "cpu" or names == []
         text = "CPU" if cpu else names[0] if names else "..."
         self.layout.label(text=text)
@@ -204,8 +192,10 @@ class _Device(_Settings):
         layout, settings = self.layout, context.object.histalk
         layout.use_property_split, layout.use_property_decorate = True, False
         layout.prop(settings, "device")
-        if settings.device == "cuda" and gpu_names() == []:
-            sentence(layout, context, "The NVIDIA driver names no GPU here: choose the CPU, or Automatic.", "ERROR")
+        if settings.device == "cuda" and get_session().gpu.names == []:
+            draw_sentence(
+                layout, context, "The NVIDIA driver names no GPU here: choose the CPU, or Automatic.", "ERROR"
+            )
         layout.prop(settings, "weights")
         if not settings.weights:
             layout.label(text="Bundled: histalk-small", icon="FILE_TICK")
@@ -217,7 +207,8 @@ class _Bake(_Settings):
 
     def draw(self, context) -> None:
         """The button, or the progress; and what came of the last one."""
-        layout, settings, job = self.layout, context.object.histalk, running.current
+        layout, settings, session = self.layout, context.object.histalk, get_session()
+        job = session.job
         if job is not None:
             left = job.seconds_left
             text = f"{job.stage} {job.share:.0%}" + ("" if left is None else f", {_clock(left)} left")
@@ -231,19 +222,19 @@ class _Bake(_Settings):
             button.operator("histalk.bake", icon="OUTLINER_DATA_SPEAKER")
             reason = HISTALK_OT_bake.disabled_reason(context)
             if reason:
-                sentence(layout, context, reason, "ERROR")
-            if reason and reason == why_no_pytorch(context):
+                draw_sentence(layout, context, reason, "ERROR")
+            if reason and reason == session.environment.blocking_reason(context):
                 layout.operator("histalk.open_preferences", icon="PREFERENCES")
         for warning in what_drifts(context.scene):
-            sentence(layout, context, warning, "ERROR")
-        if running.remembered is not None and running.remembered.error:
-            sentence(layout, context, running.remembered.error, "CANCEL")
+            draw_sentence(layout, context, warning, "ERROR")
+        if session.failed_job is not None and session.failed_job.error:
+            draw_sentence(layout, context, session.failed_job.error, "CANCEL")
         if settings.report or has_bake(context.object):  # one that does not move has no report
             box = layout.box().column()
             if settings.report:
-                sentence(box, context, settings.report, "CHECKMARK")
+                draw_sentence(box, context, settings.report, "CHECKMARK")
             for warning in [*filter(None, settings.warnings.split("\n")), *why_nothing_moves(context.object)]:
-                sentence(box, context, warning, "ERROR")
+                draw_sentence(box, context, warning, "ERROR")
             box.operator("histalk.remove_bake", icon="TRASH")
 
 

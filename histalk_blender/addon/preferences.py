@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from pathlib import Path
 
@@ -10,71 +9,9 @@ import bpy
 
 from ..errors import HiSTalkError
 from ..runtime import pytorch
-from .ui import Explained
-
-# Blender knows the extension as bl_ext.REPO.histalk_blender; only under that name are there preferences.
-ROOT = __package__.removesuffix(".histalk_blender.addon")
-
-_job: pytorch.Installation | None = None  # the running install, or the last one of this session
-_activated: set[Path] = set()
-
-
-def preferences(context) -> HiSTalkPreferences | None:
-    """The extension's preferences, or None where HiSTalk is not loaded as an extension."""
-    addon = context.preferences.addons.get(ROOT)
-    return addon.preferences if addon else None
-
-
-def why_no_pytorch(context) -> str:
-    """What keeps a bake from running: a sentence with the next click, or "". Cheap enough to draw."""
-    if _running():
-        return "PyTorch is being installed: wait for its end in HiSTalk's preferences."
-    settings = preferences(context)
-    if settings is None:
-        return pytorch.missing()
-    if settings.source == "INSTALLED":
-        return pytorch.missing(settings.place, installed=True)
-    if not settings.folder:
-        return pytorch.missing() and "No environment is chosen: choose its folder in HiSTalk's preferences."
-    return pytorch.why_unfit(settings.place) or pytorch.missing(settings.place)
-
-
-def prepare_environment(context) -> None:
-    """Let torch be found by the imports to come. Call it on the main thread before a job; it imports nothing.
-
-    Raises:
-        HiSTalkError: What `why_no_pytorch` says.
-    """
-    reason = why_no_pytorch(context)
-    if reason:
-        raise HiSTalkError(reason)
-    settings = preferences(context)
-    if settings and settings.place:
-        pytorch.activate(settings.place)
-        _activated.add(settings.place)
-
-
-def clean_up() -> None:
-    """Leave no install running and no folder of ours on sys.path; call it when unregistering."""
-    if _running():
-        _job.cancel(wait=5)
-    while _activated:
-        pytorch.deactivate(_activated.pop())
-
-
-def _running() -> bool:
-    return _job is not None and _job.poll() == "running"
-
-
-def _install_folder() -> Path:
-    return Path(bpy.utils.extension_path_user(ROOT, path="pytorch"))
-
-
-def _sentence(layout, context, text: str, icon: str) -> None:
-    """A label of as many lines as the window needs: Blender cuts off what is too long."""
-    width = int(context.region.width / context.preferences.system.ui_scale / 7) - 8
-    for number, line in enumerate(textwrap.wrap(text, max(width, 40))):
-        layout.label(text=line, icon="BLANK1" if number else icon)
+from .environment import ROOT, install_folder, preferences
+from .session import get_session
+from .ui import DisabledReasonMixin, draw_sentence
 
 
 def _look_again(settings, context) -> None:
@@ -120,51 +57,52 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
     def place(self) -> Path | None:
         """The folder that would be put on sys.path."""
         if self.source == "INSTALLED":
-            return _install_folder()
+            return install_folder()
         return pytorch.site_packages(bpy.path.abspath(self.folder)) if self.folder else None
 
     def draw(self, context) -> None:
         """What is found or missing, then the choice, then the buttons of that choice."""
-        layout = self.layout
-        reason = why_no_pytorch(context)
-        if not _running():
+        layout, environment = self.layout, get_session().environment
+        reason = environment.blocking_reason(context)
+        if not environment.installing:
             found = " and ".join(f"{name} {version}" for name, version in pytorch.versions(self.place).items())
-            _sentence(layout, context, reason or f"{found} are ready.", "ERROR" if reason else "CHECKMARK")
+            draw_sentence(layout, context, reason or f"{found} are ready.", "ERROR" if reason else "CHECKMARK")
         layout.row().prop(self, "source", expand=True)
         column = layout.column()
         column.use_property_split = True
         if self.source == "FOLDER":
             column.prop(self, "folder")
         else:
-            column.enabled = not _running()
+            column.enabled = not environment.installing
             column.prop(self, "build")
             self._draw_install(context)
         layout.prop(self, "warm_up")
 
     def _draw_install(self, context) -> None:
-        row = self.layout.row()
-        if _running():
-            row.progress(factor=_job.progress, text="Installing PyTorch")
+        row, environment = self.layout.row(), get_session().environment
+        job = environment.installation
+        if environment.installing:
+            row.progress(factor=job.progress, text="Installing PyTorch")
             row.operator(HISTALK_OT_cancel_install.bl_idname, icon="X")
         else:
             row.operator(HISTALK_OT_install_pytorch.bl_idname, icon="IMPORT")
-            size = pytorch.record(_install_folder()).get("bytes")
+            size = pytorch.record(install_folder()).get("bytes")
             label = "Remove PyTorch" + (f" ({size / 1e9:.1f} GB)" if size else "")
             row.operator(HISTALK_OT_remove_pytorch.bl_idname, text=label, icon="TRASH")
-            _sentence(self.layout, context, pytorch.sources(self.build), "WORLD")
+            draw_sentence(self.layout, context, pytorch.sources(self.build), "WORLD")
             if reason := HISTALK_OT_install_pytorch.disabled_reason(context):
-                _sentence(self.layout, context, reason, "INFO")
+                draw_sentence(self.layout, context, reason, "INFO")
             if not (bpy.app.online_access or bpy.app.online_access_override):
                 self.layout.prop(context.preferences.system, "use_online_access")
-        if _job and _job.poll() != "done":
+        if job and job.poll() != "done":
             box = self.layout.box().column(align=True)
-            if _job.message:
-                _sentence(box, context, _job.message, "INFO" if _job.poll() == "cancelled" else "ERROR")
-            for line in list(_job.lines)[-8:]:
+            if job.message:
+                draw_sentence(box, context, job.message, "INFO" if job.poll() == "cancelled" else "ERROR")
+            for line in list(job.lines)[-8:]:
                 box.label(text=line)
 
 
-class HISTALK_OT_install_pytorch(Explained, bpy.types.Operator):
+class HISTALK_OT_install_pytorch(DisabledReasonMixin, bpy.types.Operator):
     """Download PyTorch and transformers into a folder of HiSTalk's own, in the background"""
 
     bl_idname = "histalk.install_pytorch"
@@ -175,28 +113,27 @@ class HISTALK_OT_install_pytorch(Explained, bpy.types.Operator):
         """It needs the network, and the user's leave to use it."""
         if preferences(context) is None:
             return "HiSTalk is not installed as an extension: install its zip in Preferences › Get Extensions."
-        if _running():
+        if get_session().environment.installing:
             return "PyTorch is being installed already: wait, or press Cancel."
         if not bpy.app.online_access:
             if bpy.app.online_access_override:
                 return "Blender was started offline: start it without --offline-mode."
             return "Blender may not go online: tick Allow Online Access below, or in Preferences › System › Network."
-        if pytorch.in_use(_install_folder()):
+        if pytorch.in_use(install_folder()):
             return "PyTorch is in use: restart Blender first."
         return ""
 
     def execute(self, context) -> set[str]:
         """Start it; without a window also wait for its end."""
-        global _job
-        job = pytorch.Installation(_install_folder(), preferences(context).build)
+        job = pytorch.Installation(install_folder(), preferences(context).build)
         try:
             job.start()
         except HiSTalkError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        _job = job
+        get_session().environment.installation = job
         if bpy.app.background:
-            while _running():
+            while get_session().environment.installing:
                 time.sleep(0.05)
             return self._finish()
         self._timer = context.window_manager.event_timer_add(0.2, window=context.window)
@@ -211,7 +148,7 @@ class HISTALK_OT_install_pytorch(Explained, bpy.types.Operator):
             for area in window.screen.areas:
                 if area.type in {"PREFERENCES", "VIEW_3D"}:
                     area.tag_redraw()
-        if _running():
+        if get_session().environment.installing:
             return {"PASS_THROUGH"}
         self.cancel(context)
         return self._finish()
@@ -221,12 +158,13 @@ class HISTALK_OT_install_pytorch(Explained, bpy.types.Operator):
         context.window_manager.event_timer_remove(self._timer)
 
     def _finish(self) -> set[str]:
-        outcome = _job.poll()
-        self.report({"ERROR"} if outcome == "failed" else {"INFO"}, _job.message)
+        job = get_session().environment.installation
+        outcome = job.poll()
+        self.report({"ERROR"} if outcome == "failed" else {"INFO"}, job.message)
         return {"FINISHED"} if outcome == "done" else {"CANCELLED"}
 
 
-class HISTALK_OT_cancel_install(Explained, bpy.types.Operator):
+class HISTALK_OT_cancel_install(DisabledReasonMixin, bpy.types.Operator):
     """Stop the install; what is downloaded is kept for the next try"""
 
     bl_idname = "histalk.cancel_install"
@@ -235,15 +173,15 @@ class HISTALK_OT_cancel_install(Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context) -> str:
         """There must be one."""
-        return "" if _running() else "No install is running."
+        return "" if get_session().environment.installing else "No install is running."
 
     def execute(self, context) -> set[str]:
         """Stop pip; its files are cleared away in the background."""
-        _job.cancel()
+        get_session().environment.installation.cancel()
         return {"FINISHED"}
 
 
-class HISTALK_OT_remove_pytorch(Explained, bpy.types.Operator):
+class HISTALK_OT_remove_pytorch(DisabledReasonMixin, bpy.types.Operator):
     """Delete the PyTorch that HiSTalk installed, and its downloads"""
 
     bl_idname = "histalk.remove_pytorch"
@@ -252,20 +190,19 @@ class HISTALK_OT_remove_pytorch(Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context) -> str:
         """Only our own folder, and only at rest."""
-        if preferences(context) is None or not pytorch.traces(_install_folder()):
+        if preferences(context) is None or not pytorch.traces(install_folder()):
             return "HiSTalk has not installed PyTorch."
-        if _running():
+        if get_session().environment.installing:
             return "PyTorch is being installed: press Cancel first."
-        if pytorch.in_use(_install_folder()):
+        if pytorch.in_use(install_folder()):
             return "PyTorch is in use: restart Blender first."
         return ""
 
     def execute(self, context) -> set[str]:
         """Remove the folder and what lies beside it."""
-        global _job
-        _job = None
+        get_session().environment.installation = None
         try:
-            pytorch.remove(_install_folder())
+            pytorch.remove(install_folder())
         except HiSTalkError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -273,7 +210,7 @@ class HISTALK_OT_remove_pytorch(Explained, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class HISTALK_OT_open_preferences(Explained, bpy.types.Operator):
+class HISTALK_OT_open_preferences(DisabledReasonMixin, bpy.types.Operator):
     """Open HiSTalk's preferences, where PyTorch is installed"""
 
     bl_idname = "histalk.open_preferences"

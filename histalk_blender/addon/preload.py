@@ -1,4 +1,4 @@
-"""The network made ready in the background while the animator still chooses: a first bake is mostly waiting for it."""
+"""PyTorch and the weights loaded in the background while the animator still chooses: a first bake starts sooner."""
 
 from __future__ import annotations
 
@@ -7,52 +7,67 @@ from pathlib import Path
 
 import bpy
 
+from ..bake.arkit_rig import key_names
+from ..errors import HiSTalkError
+from ..head.arkit_names import match_names
 from ..synthesis.engine import warm_up
-from .preferences import preferences, prepare_environment, why_no_pytorch
-
-_begun: set[tuple[Path | None, str]] = set()
-_thread: threading.Thread | None = None
+from .bake_request import recognised
+from .environment import Environment, preferences
 
 
-def begin(context, settings) -> None:
-    """Make ready what a bake with these settings would take, once; cheap enough to be called by every redraw.
+class Preloader:
+    """Loads each choice of weights and device once, one after the other.
 
-    Args:
-        settings: a `HiSTalkSettings`.
+    thread: the last one started, or None.
     """
-    weights = Path(bpy.path.abspath(settings.weights)) if settings.weights else None
-    chosen = preferences(context)
-    if (weights, settings.device) in _begun or bpy.app.background or (chosen and not chosen.warm_up):
-        return
-    if why_no_pytorch(context):
-        return
-    prepare_environment(context)
-    start(weights, settings.device)
+
+    def __init__(self, environment: Environment):
+        self.thread: threading.Thread | None = None
+        self._environment = environment
+        self._started: set[tuple[Path | None, str]] = set()
+
+    def consider(self, context, obj) -> None:
+        """Load what a bake of this object would need, where it is a head. Cheap enough to be called twice a second.
+
+        Args:
+            obj: any object, or None.
+        """
+        if obj is None or obj.type != "MESH":
+            return
+        settings, chosen = obj.histalk, preferences(context)
+        weights = Path(bpy.path.abspath(settings.weights)) if settings.weights else None
+        if (weights, settings.device) in self._started or (chosen and not chosen.warm_up):
+            return
+        if self._environment.blocking_reason(context) or not _is_head(obj):
+            return
+        self._environment.activate(context)
+        self.start(weights, settings.device)
+
+    def start(self, weights: Path | None, device: str) -> threading.Thread:
+        """Load them in a thread, after those before."""
+        self._started.add((weights, device))
+        before = self.thread
+
+        def work() -> None:
+            if before is not None:
+                before.join()
+            try:
+                warm_up(weights, device)
+            except Exception:  # the bake will raise the same, and report it
+                pass
+
+        self.thread = threading.Thread(target=work, name="HiSTalk preload", daemon=True)
+        self.thread.start()
+        return self.thread
+
+    def close(self) -> None:
+        """Wait a little for what cannot be stopped. Blender's end does not depend on it."""
+        if self.thread is not None:
+            self.thread.join(2.0)
 
 
-def start(weights: Path | None, device: str) -> threading.Thread:
-    """Begin in a thread of its own, after what was begun before it."""
-    global _thread
-    _begun.add((weights, device))
-    before = _thread
-
-    def work() -> None:
-        if before is not None:
-            before.join()
-        try:
-            warm_up(weights, device)
-        except Exception:  # whatever it is, the bake runs into it as well, and tells
-            pass
-
-    _thread = threading.Thread(target=work, name="HiSTalk warm-up", daemon=True)
-    _thread.start()
-    return _thread
-
-
-def clean_up() -> None:
-    """For unregistering: wait a little for what cannot be stopped. Blender's end does not depend on it."""
-    global _thread
-    if _thread is not None:
-        _thread.join(2.0)
-    _thread = None
-    _begun.clear()
+def _is_head(obj) -> bool:
+    try:
+        return bool(recognised(obj) or match_names(key_names(obj)))
+    except HiSTalkError:
+        return False

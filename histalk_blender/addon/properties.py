@@ -42,10 +42,10 @@ def number_property(setting: Setting, update=None):
 
 def _style_property(setting: Setting):
     def changed(self, context) -> None:
-        from .live_style import schedule
+        from .session import get_session
 
         upgrade.upgrade(self, written=setting.name)
-        schedule(self.id_data)
+        get_session().live_style.schedule(self.id_data)
 
     return number_property(setting, changed)
 

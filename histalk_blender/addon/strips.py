@@ -82,7 +82,7 @@ def record_strip(scene, strip, channel: str = MIX) -> Recording:
     plays: retimed sounds, animated volumes, whole metas, and files that decoders place differently or cannot read.
 
     Raises:
-        HiSTalkError: it is not heard, see `why_unheard`, Blender could not mix it down, or a mixdown has no such channel.
+        HiSTalkError: it is not audible (see `why_unheard`), Blender could not mix it down, or there is no such channel.
     """
     from ..audio.reading import is_lossless
 

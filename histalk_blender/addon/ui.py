@@ -1,18 +1,22 @@
-"""What all operators and panels share: a reason where one is greyed out, and a redraw."""
+"""What operators, panels and preferences share: disabled buttons with a reason, wrapped text, redraws and timers."""
 
 from __future__ import annotations
 
+import textwrap
 import traceback
+from collections.abc import Callable
 
 import bpy
 
 from ..errors import HiSTalkError, sentence_of
 
-SHOWN_IN = {"VIEW_3D", "SEQUENCE_EDITOR", "PREFERENCES"}
+CATEGORY = "HiSTalk"  # the sidebar's tab
+SIDEBARS = frozenset({"VIEW_3D", "SEQUENCE_EDITOR"})
+SHOWN_IN = SIDEBARS | {"PREFERENCES"}
 
 
-class Explained:
-    """Mix into an operator: one reason greys it out and stands in its tooltip."""
+class DisabledReasonMixin:
+    """For operators: one sentence disables the button and is shown in its tooltip."""
 
     @classmethod
     def disabled_reason(cls, context) -> str:
@@ -27,17 +31,65 @@ class Explained:
             cls.poll_message_set(reason)
         return not reason
 
-    def tell(self, error: Exception) -> set[str]:
-        """Show whatever was raised as one sentence, and end the operator."""
+    def report_error(self, error: Exception) -> set[str]:
+        """Show any exception as one sentence, and end the operator."""
         if not isinstance(error, HiSTalkError):
             traceback.print_exception(error)
         self.report({"ERROR"}, sentence_of(error))
         return {"CANCELLED"}
 
 
+class Timer:
+    """A function that Blender calls in its main loop, again after as many seconds as it returns, until it returns None.
+
+    Args:
+        step: the function.
+        persistent: it goes on when another .blend is opened.
+    """
+
+    def __init__(self, step: Callable[[], float | None], persistent: bool = False):
+        self._step = step  # one object: Blender identifies timers by it, and each access to a method makes another
+        self._persistent = persistent
+
+    @property
+    def running(self) -> bool:
+        """Whether it will be called."""
+        return bpy.app.timers.is_registered(self._step)
+
+    def start(self, seconds: float) -> None:
+        """First call it after so many seconds; a start before that counts no more."""
+        self.stop()
+        bpy.app.timers.register(self._step, first_interval=seconds, persistent=self._persistent)
+
+    def stop(self) -> None:
+        """Call it no more."""
+        if self.running:
+            bpy.app.timers.unregister(self._step)
+
+
 def redraw() -> None:
-    """Show what changed, wherever we are seen."""
+    """Draw anew all areas that may show HiSTalk."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type in SHOWN_IN:
                 area.tag_redraw()
+
+
+def shown_objects(context) -> list:
+    """The active object, or None, of each window in which a sidebar shows HiSTalk's tab."""
+    windows = context.window_manager.windows
+    return [window.view_layer.objects.active for window in windows if any(map(_shows_tab, window.screen.areas))]
+
+
+def _shows_tab(area) -> bool:
+    if area.type not in SIDEBARS or not area.spaces.active.show_region_ui:
+        return False
+    return any(region.type == "UI" and region.active_panel_category == CATEGORY for region in area.regions)
+
+
+def draw_sentence(layout, context, text: str, icon: str = "NONE") -> None:
+    """A label of as many lines as the region's width needs: Blender cuts off what is too long."""
+    characters = int(context.region.width / context.preferences.system.ui_scale / 7) - 8
+    column = layout.column(align=True)
+    for i, line in enumerate(textwrap.wrap(text, max(characters, 20))):
+        column.label(text=line, icon="BLANK1" if i and icon != "NONE" else icon)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import OrderedDict
 from pathlib import Path
 
 import bpy
@@ -15,7 +16,7 @@ from assets import SPEECH
 from histalk_blender import addon
 from histalk_blender.addon import bake_job as jobs
 from histalk_blender.addon import bake_request as orders
-from histalk_blender.addon import running
+from histalk_blender.addon.session import get_session
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.synthesis import engine
 
@@ -58,7 +59,7 @@ def test_cancel_leaves_the_scene_as_it_was(blender, ordered, slow, kind, tmp_pat
     assert job.ended and time.monotonic() - began < 0.5
     job.join(2.0)
     assert not job._thread.is_alive(), "the worker noticed"
-    assert running.finish(ordered) == "Bake cancelled; the scene is as it was."
+    assert get_session().finish_bake(ordered) == "Bake cancelled; the scene is as it was."
     assert blender.state() == before and not list(tmp_path.iterdir())
 
 
@@ -70,7 +71,7 @@ def test_cancel_between_the_slices_of_a_bake_keeps_the_old_bake(blender, ordered
     assert blender.state() != before
     job.cancel()
     assert blender.state() == before
-    running.finish(ordered)
+    get_session().finish_bake(ordered)
 
 
 def test_cancel_after_the_cache_was_written_leaves_no_file(blender, ordered, tmp_path):
@@ -81,7 +82,7 @@ def test_cancel_after_the_cache_was_written_leaves_no_file(blender, ordered, tmp
     assert [path.name[-9:] for path in tmp_path.iterdir()] == [".part.pc2"]
     job.cancel()
     assert not list(tmp_path.iterdir())
-    running.finish(ordered)
+    get_session().finish_bake(ordered)
 
 
 def test_the_head_is_deleted(blender, ordered, slow):
@@ -89,7 +90,7 @@ def test_the_head_is_deleted(blender, ordered, slow):
     bpy.data.objects.remove(ordered)
     slow.set()
     assert blender.drive(job) == "failed" and "was deleted" in job.error
-    running.finish(None)
+    get_session().finish_bake(None)
 
 
 def test_the_head_is_renamed(blender, ordered, slow):
@@ -97,7 +98,7 @@ def test_the_head_is_renamed(blender, ordered, slow):
     ordered.name = "Hero"
     slow.set()
     assert blender.drive(job) == "done"
-    assert "as" in running.finish(ordered) and ordered.data.shape_keys
+    assert "as" in get_session().finish_bake(ordered) and ordered.data.shape_keys
 
 
 def test_edit_mode_is_waited_for(blender, ordered, slow):
@@ -108,7 +109,7 @@ def test_edit_mode_is_waited_for(blender, ordered, slow):
     assert job.advance() == "ready" and job.stage == "Waiting for Object Mode"
     bpy.ops.object.mode_set(mode="OBJECT")
     assert blender.drive(job) == "done"
-    running.finish(ordered)
+    get_session().finish_bake(ordered)
 
 
 def test_the_mesh_is_edited(blender, ordered, slow, tmp_path):
@@ -116,7 +117,7 @@ def test_the_mesh_is_edited(blender, ordered, slow, tmp_path):
     ordered.data.vertices.add(1)
     slow.set()
     assert blender.drive(job) == "failed" and "5124 vertices now" in job.error
-    running.finish(ordered)
+    get_session().finish_bake(ordered)
     assert not list(tmp_path.iterdir()) and not ordered.modifiers
 
 
@@ -129,13 +130,13 @@ def test_undo_is_pressed(blender, ordered, slow, head):
     assert blender.drive(job) == "done"
     obj = bpy.data.objects["HiSTalk Head"]
     assert obj.location.x == 0 and obj.data.shape_keys
-    running.finish(obj)
+    get_session().finish_bake(obj)
 
 
 def test_another_file_is_opened(blender, ordered, slow):
     job = blender.begin()
     bpy.ops.wm.read_homefile(use_factory_startup=True)
-    assert job.state == "cancelled" and running.current is None
+    assert job.state == "cancelled" and get_session().job is None
 
 
 def test_the_extension_is_switched_off(blender, ordered, slow):
@@ -152,7 +153,7 @@ def test_a_second_bake_is_refused_with_the_reason(blender, ordered, slow):
     assert "A bake is running" in blender.why_grey()
     assert not bpy.ops.histalk.remove_bake.poll() and bpy.ops.histalk.cancel_bake.poll()
     job.cancel()
-    running.finish(ordered)
+    get_session().finish_bake(ordered)
     assert blender.why_grey() == "" and not bpy.ops.histalk.cancel_bake.poll()
 
 
@@ -160,7 +161,7 @@ def test_the_sound_file_disappears(blender, tmp_path):
     path = Path(shutil.copy(SPEECH, tmp_path / "line.flac"))
     obj = blender.add_head()
     obj.histalk.audio, obj.histalk.file = "FILE", str(path)
-    job = jobs.BakeJob(orders.order_for(bpy.context, obj))
+    job = jobs.BakeJob(orders.order_for(bpy.context, obj), OrderedDict())
     path.unlink()
     job.start()
     assert blender.drive(job) == "failed" and f"No audio file at '{path}'" in job.error
@@ -170,7 +171,7 @@ def test_a_bug_in_the_worker_is_told_and_ends_the_job(blender, ordered, monkeypa
     monkeypatch.setattr(jobs, "listen", lambda *_: 1 / 0)
     with pytest.raises(RuntimeError, match="stumbled .ZeroDivisionError"):
         bpy.ops.histalk.bake()
-    assert running.current is None and "Traceback" in capsys.readouterr().err
+    assert get_session().job is None and "Traceback" in capsys.readouterr().err
 
 
 @needs_torch
@@ -213,7 +214,7 @@ def test_blender_quits(tmp_path):
 import sys, time; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import atexit, bpy
 from histalk_blender import addon
-from histalk_blender.addon import running
+from histalk_blender.addon.session import get_session
 from histalk_blender.addon import bake_job as job
 from histalk_blender.addon import bake_request as orders
 def listen(samples, weights, device, say):
@@ -225,7 +226,7 @@ addon.register(); atexit.register(addon.unregister)
 bpy.ops.histalk.add_head()
 settings = bpy.context.object.histalk
 settings.audio, settings.file = "FILE", {str(SPEECH)!r}
-running.begin(orders.order_for(bpy.context, bpy.context.object))
+get_session().start_bake(orders.order_for(bpy.context, bpy.context.object))
 print("quitting", flush=True)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)

@@ -13,7 +13,9 @@ import pytest
 from test_environment import index, make_modules  # noqa: F401
 
 from histalk_blender.addon import preferences
-from histalk_blender.runtime import pytorch as environment
+from histalk_blender.addon.environment import Environment
+from histalk_blender.addon.session import close_session, open_session
+from histalk_blender.runtime import pytorch
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = "bl_ext.user_default.histalk_blender"
@@ -26,6 +28,7 @@ answers = {{}}
 sys.path[:] = [sys.argv[3] if path.endswith("site-packages") else path for path in sys.path]
 bpy.ops.preferences.addon_enable(module={EXTENSION!r})
 module = importlib.import_module({EXTENSION + ".histalk_blender.addon.preferences"!r})
+environment = module.get_session().environment
 context = bpy.context
 settings = module.preferences(context)
 
@@ -40,32 +43,32 @@ context.preferences.system.use_online_access = False
 for name in ("install_pytorch", "cancel_install", "remove_pytorch", "open_preferences"):
     ask(name)
     assert getattr(bpy.ops.histalk, name).poll() == (not answers[name])
-answers["before"] = module.why_no_pytorch(context)
+answers["before"] = environment.blocking_reason(context)
 try:
-    module.prepare_environment(context)
+    environment.activate(context)
 except ValueError as error:
     answers["prepare"] = str(error)
 
 context.preferences.system.use_online_access = True
 answers["install"] = list(bpy.ops.histalk.install_pytorch())
-answers["message"] = module._job.message
-answers["after"] = module.why_no_pytorch(context)
-module.prepare_environment(context)
+answers["message"] = environment.installation.message
+answers["after"] = environment.blocking_reason(context)
+environment.activate(context)
 answers["last path"] = sys.path[-1]
 answers["folder"] = str(settings.place)
 answers["imported"] = sorted({{"torch", "transformers"}} & set(sys.modules))
 answers["remove"] = list(bpy.ops.histalk.remove_pytorch())
 answers["there"] = settings.place.exists()
-answers["removed"] = module.why_no_pytorch(context)
+answers["removed"] = environment.blocking_reason(context)
 
 settings.source = "FOLDER"
-answers["none chosen"] = module.why_no_pytorch(context)
+answers["none chosen"] = environment.blocking_reason(context)
 settings.folder = sys.argv[1]
-answers["chosen"] = module.why_no_pytorch(context)
-module.prepare_environment(context)
+answers["chosen"] = environment.blocking_reason(context)
+environment.activate(context)
 answers["chosen path"] = sys.path[-1]
 settings.folder = sys.argv[2]
-answers["unfit"] = module.why_no_pytorch(context)
+answers["unfit"] = environment.blocking_reason(context)
 
 bpy.ops.preferences.addon_disable(module={EXTENSION!r})
 answers["left"] = [name for name in dir(bpy.types) if name.startswith("HISTALK_OT_") or name == "HiSTalkPreferences"]
@@ -78,16 +81,17 @@ import bpy
 
 
 def register():
-    from .histalk_blender.addon import preferences
+    from .histalk_blender.addon import preferences, session
 
+    session.open_session()
     for cls in preferences.CLASSES:
         bpy.utils.register_class(cls)
 
 
 def unregister():
-    from .histalk_blender.addon import preferences
+    from .histalk_blender.addon import preferences, session
 
-    preferences.clean_up()
+    session.close_session()
     for cls in reversed(preferences.CLASSES):
         bpy.utils.unregister_class(cls)
 """
@@ -144,19 +148,21 @@ def test_pytorch_is_installed_used_and_removed_from_the_preferences(story):
 @pytest.fixture
 def registered():
     classes = [cls for cls in preferences.CLASSES if not issubclass(cls, bpy.types.AddonPreferences)]
+    open_session()
     for cls in classes:
         bpy.utils.register_class(cls)
     yield classes
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)
+    close_session()
 
 
 def test_without_an_extension_there_are_no_preferences(registered, monkeypatch):
     assert preferences.preferences(bpy.context) is None
     for cls in registered:
         assert cls.disabled_reason(bpy.context).endswith(".")
-    monkeypatch.setattr(environment, "missing", lambda: "There is no torch.")
-    assert preferences.why_no_pytorch(bpy.context) == "There is no torch."
+    monkeypatch.setattr(pytorch, "missing", lambda: "There is no torch.")
+    assert Environment().blocking_reason(bpy.context) == "There is no torch."
 
 
 def test_class_names_and_identifiers_agree(registered):
@@ -165,7 +171,7 @@ def test_class_names_and_identifiers_agree(registered):
         assert cls.__doc__ and not cls.__doc__.endswith(".")
 
 
-def test_a_bake_waits_while_an_install_runs_and_unregistering_stops_it(monkeypatch):
+def test_a_bake_waits_while_an_install_runs_and_unregistering_stops_it():
     class Running:
         state = "running"
 
@@ -175,11 +181,11 @@ def test_a_bake_waits_while_an_install_runs_and_unregistering_stops_it(monkeypat
         def cancel(self, wait):
             self.state = "cancelled"
 
-    job = Running()
-    monkeypatch.setattr(preferences, "_job", job)
-    assert "being installed" in preferences.why_no_pytorch(bpy.context)
-    preferences.clean_up()
-    assert job.state == "cancelled"
+    environment = open_session().environment
+    environment.installation = Running()
+    assert "being installed" in environment.blocking_reason(bpy.context)
+    close_session()
+    assert environment.installation.state == "cancelled"
 
 
 def test_importing_the_preferences_loads_no_torch():

@@ -9,8 +9,8 @@ import pytest
 
 from histalk_blender import addon
 from histalk_blender.addon import bake_job as jobs
-from histalk_blender.addon import live_style as restyle
-from histalk_blender.addon import operators, running
+from histalk_blender.addon import live_style, operators, session
+from histalk_blender.addon.session import get_session
 from histalk_blender.bake.ownership import has_bake
 
 
@@ -30,7 +30,7 @@ def ordered(blender, tmp_path, monkeypatch, stored_performance):
 
 def free(blender, obj=None):
     """Nothing runs, and the next bake works."""
-    assert running.current is None and not bpy.app.timers.is_registered(restyle._tick)
+    assert get_session().job is None and not get_session().live_style.timer.running
     if obj is not None:
         bpy.context.view_layer.objects.active = obj
         assert "running" not in blender.why_grey()
@@ -52,7 +52,7 @@ def applying(blender, monkeypatch, **settings):
 def leave(blender, job, obj):
     """Drive it to its end as the operator does."""
     assert blender.drive(job) == "failed"
-    said = running.finish(obj)
+    said = get_session().finish_bake(obj)
     assert said == job.error and said.endswith((".", ",")) and "\n" not in said
     return said
 
@@ -89,7 +89,7 @@ def test_what_is_done_to_the_mesh_between_two_slices_never_sticks(blender, order
     old = ordered.data
     MEANWHILE[what](ordered)
     state = blender.drive(job)
-    running.finish(ordered)
+    get_session().finish_bake(ordered)
     assert state == job.state
     if state == "failed":
         assert job.error
@@ -106,7 +106,7 @@ def test_keys_renamed_between_two_slices_are_taken_back_when_it_is_cancelled(ble
     job = applying(blender, monkeypatch, kind="keys")
     rename_keys(ordered)
     bpy.ops.histalk.cancel_bake()
-    assert job.state == "cancelled" and running.current is None
+    assert job.state == "cancelled" and get_session().job is None
     keys = ordered.data.shape_keys
     assert keys is None or [key.name for key in keys.key_blocks] == ["Basis"]
     monkeypatch.setattr(jobs, "SLICE", 0.02)
@@ -148,7 +148,7 @@ def test_a_discard_that_raises_does_not_hold_the_way(blender, ordered, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(type(job._made), "discard", refuse)
         assert bpy.ops.histalk.cancel_bake() == {"FINISHED"}
-    assert job.state == "cancelled" and "could be taken back" in job.error and running.remembered is job
+    assert job.state == "cancelled" and "could be taken back" in job.error and get_session().failed_job is job
     free(blender, ordered)
 
 
@@ -167,7 +167,7 @@ def test_any_exception_of_any_stage_is_shown_and_nothing_runs_after_it(blender, 
         patch.setattr(jobs, stage, broken)
         with pytest.raises(RuntimeError, match="stumbled|bake again"):
             bpy.ops.histalk.bake()
-    assert ordered.histalk.report == "" and ordered.session_uid not in running.baked
+    assert ordered.histalk.report == "" and ordered.session_uid not in get_session().requests
     free(blender, ordered)
 
 
@@ -180,7 +180,7 @@ def test_a_worker_that_is_torn_down_is_told(blender, ordered, monkeypatch, error
         patch.setattr(jobs, "listen", torn)
         with pytest.raises(RuntimeError, match=type(error).__name__):
             bpy.ops.histalk.bake()
-    jobs.performances.clear()
+    get_session().performances.clear()
     free(blender, ordered)
 
 
@@ -197,7 +197,7 @@ def test_a_result_that_cannot_be_stored_is_no_success(blender, ordered, monkeypa
         raise AttributeError("'NoneType' object has no attribute 'x'")
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "why_nothing_moves", broken)
+        patch.setattr(session, "why_nothing_moves", broken)
         with pytest.raises(RuntimeError, match="AttributeError"):
             bpy.ops.histalk.bake()
     free(blender, ordered)
@@ -224,15 +224,15 @@ def test_a_slider_whose_bake_breaks_off_stops_its_timer_and_tells(blender, order
 
     for where, name in (
         (jobs, "apply"),
-        (restyle, "plan_bake"),
-        (restyle, "find_object"),
-        (running, "why_nothing_moves"),
+        (live_style, "plan_bake"),
+        (live_style, "find_object"),
+        (session, "why_nothing_moves"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, broken)
             ordered.histalk.lips = ordered.histalk.lips + 0.1
-        assert running.current is None, name
-        told = ordered.histalk.warnings + (running.remembered.error if running.remembered else "")
+        assert get_session().job is None, name
+        told = ordered.histalk.warnings + (get_session().failed_job.error if get_session().failed_job else "")
         assert "KeyError" in told or name == "find_object"
         blender.bake(kind="basis")
     free(blender, ordered)
@@ -242,9 +242,9 @@ def test_a_slider_beside_another_s_bake_does_not_wait_for_ever(blender, ordered)
     blender.bake(kind="basis")
     job = blender.begin(kind="keys")
     ordered.histalk.lips = 1.5
-    assert running.current is job
+    assert get_session().job is job
     blender.drive(job)
-    running.finish(ordered)
+    get_session().finish_bake(ordered)
     free(blender, ordered)
 
 
@@ -270,7 +270,7 @@ def test_undo_between_two_slices(blender, ordered, monkeypatch):
     bpy.ops.ed.undo()
     state = blender.drive(job)
     obj = bpy.data.objects["HiSTalk Head"]
-    running.finish(obj)
+    get_session().finish_bake(obj)
     assert state in ("failed", "done")
     if state == "failed":
         assert job.error
@@ -281,7 +281,7 @@ def test_undo_between_two_slices(blender, ordered, monkeypatch):
 def test_a_file_opened_between_two_slices(blender, ordered, monkeypatch):
     job = applying(blender, monkeypatch, kind="keys")
     bpy.ops.wm.read_homefile(use_factory_startup=True)
-    assert job.state == "cancelled" and running.current is None and running.remembered is None
+    assert job.state == "cancelled" and get_session().job is None and get_session().failed_job is None
 
 
 def test_switching_the_extension_off_between_two_slices(blender, ordered, monkeypatch):
@@ -324,7 +324,7 @@ class Operator:
 
     invoke = operators.HISTALK_OT_bake.invoke
     modal, cancel = operators.HISTALK_OT_bake.modal, operators.HISTALK_OT_bake.cancel
-    _leave, tell = operators.HISTALK_OT_bake._leave, operators.HISTALK_OT_bake.tell
+    _leave, report_error = operators.HISTALK_OT_bake._leave, operators.HISTALK_OT_bake.report_error
 
     def __init__(self, blender):
         self.said, self._stage = [], blender
@@ -340,7 +340,7 @@ class Tick:
     type = "TIMER"
 
 
-@pytest.mark.parametrize("broken", ["advance", "finish", "redraw", "find_object"])
+@pytest.mark.parametrize("broken", ["advance", "finish_bake", "redraw", "find_object"])
 def test_the_modal_leaves_no_timer_and_no_job_behind(blender, ordered, monkeypatch, broken):
     window, operator = Window(), Operator(blender)
     operator.begin(window, kind="basis")
@@ -349,7 +349,7 @@ def test_the_modal_leaves_no_timer_and_no_job_behind(blender, ordered, monkeypat
         raise KeyError(broken)
 
     with monkeypatch.context() as patch:
-        patch.setattr({"advance": jobs.BakeJob, "finish": running}.get(broken, operators), broken, fail)
+        patch.setattr({"advance": jobs.BakeJob, "finish_bake": session.Session}.get(broken, operators), broken, fail)
         result = {"PASS_THROUGH"}
         while result in ({"PASS_THROUGH"}, {"RUNNING_MODAL"}):
             result = operator.modal(window, Tick())
@@ -362,6 +362,6 @@ def test_the_modal_ends_quietly_after_cancel_was_pressed(blender, ordered):
     window, operator = Window(), Operator(blender)
     operator.begin(window, kind="basis")
     bpy.ops.histalk.cancel_bake()
-    assert running.current is None
+    assert get_session().job is None
     assert operator.modal(window, Tick()) == {"CANCELLED"} and window.timers == 0 and operator.said == []
     free(blender, ordered)

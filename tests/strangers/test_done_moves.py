@@ -96,14 +96,14 @@ def test_a_bake_that_nobody_would_see_is_an_error_with_its_reason(scene, head, m
 
 
 def test_the_panel_calls_it_no_success_and_sliders_do_not_follow_it(blender, head):
-    from histalk_blender.addon import running
+    from histalk_blender.addon.session import get_session
 
     blender.add_strip(frame=1)
     obj = blender.add_head()
     solo(obj)
     with pytest.raises(RuntimeError, match="does not move as the motion says.*Solo"):
         blender.bake(kind="basis")
-    assert running.current is None and obj.histalk.report == "" and obj.session_uid not in running.baked
+    assert get_session().job is None and obj.histalk.report == "" and obj.session_uid not in get_session().requests
     obj.show_only_shape_key = False
     blender.bake(kind="basis")
     assert "frames as" in obj.histalk.report

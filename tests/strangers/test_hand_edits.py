@@ -147,9 +147,9 @@ def test_edits_made_while_a_bake_runs_are_not_written_over(blender):
     if job.state == "ready":
         assert blender.drive(job) == "failed" and "changed by hand" in job.error
         assert curve_of(obj).keyframe_points[9].co.y == pytest.approx(0.9)
-    from histalk_blender.addon import running
+    from histalk_blender.addon.session import get_session
 
-    running.stop_current()
+    get_session().stop_bake()
 
 
 def test_a_bake_in_the_nla_is_not_restyled_unasked(blender):

@@ -3,6 +3,7 @@
 blender --factory-startup ... --python walk.py -- PROJECT OUT
 """
 
+import importlib
 import subprocess
 import sys
 import time
@@ -34,10 +35,7 @@ def stored_performance(package):
     import numpy as np
     from safetensors import safe_open
 
-    synthesis, motion = (
-        sys.modules.get(f"{package}.{name}") or __import__(f"{package}.{name}", fromlist=["x"])
-        for name in ("synthesis", "motion")
-    )
+    synthesis, motion = (importlib.import_module(f"{package}.{name}") for name in ("synthesis", "motion.motion"))
     with safe_open(synthesis.WEIGHTS, "np") as file:
         outputs = {name: file.get_tensor(f"outputs.{name}.basis").astype("f4") for name in ("histalk", "flame")}
     spoken = motion.Motion(np.load(PROJECT / "tests/data/speech_motion.npy"), outputs["histalk"], 30.0)
@@ -100,10 +98,9 @@ def steps():
     picture("no-pytorch")
 
     package = f"{MODULE}.histalk_blender"
-    operators = sys.modules[f"{package}.addon.operators"]
-    panel, job = sys.modules[f"{package}.addon.panel"], sys.modules[f"{package}.addon.bake_job"]
-    operators.why_no_pytorch = panel.why_no_pytorch = lambda context: ""
-    operators.prepare_environment = lambda context: None
+    session = sys.modules[f"{package}.addon.session"].get_session()
+    session.environment.blocking_reason = lambda context: ""
+    session.environment.activate = lambda context: None
     performance = stored_performance(package)
 
     def listen(samples, weights, device, say):
@@ -112,7 +109,7 @@ def steps():
             time.sleep(0.05)
         return performance
 
-    job.listen = listen
+    sys.modules[f"{package}.addon.bake_job"].listen = listen
     view.tag_redraw()
     yield 0.5
     picture("ready")
@@ -121,13 +118,12 @@ def steps():
         bpy.ops.histalk.bake("INVOKE_DEFAULT")
     yield 3.0
     picture("listening", "1320x960+0+30")
-    running = sys.modules[f"{package}.addon.running"]
     bpy.ops.histalk.cancel_bake()
     yield 0.5
-    assert running.current is None and not head.modifiers, "cancelled in half a second"
+    assert session.job is None and not head.modifiers, "cancelled in half a second"
     with bpy.context.temp_override(window=window, area=view, region=region):
         bpy.ops.histalk.bake("INVOKE_DEFAULT")
-    while running.current is not None:
+    while session.job is not None:
         yield 0.2
     assert head.modifiers[0].name == "HiSTalk", "the modal operator baked"
     bpy.context.scene.frame_set(61)
@@ -138,16 +134,16 @@ def steps():
     head.histalk.jaw = 1.6
     for _ in range(50):  # the bake begins a quarter of a second after the slider's last move
         yield 0.2
-        if head.histalk.report != report and running.current is None:
+        if head.histalk.report != report and session.job is None:
             break
     else:
-        raise AssertionError(f"the slider was not followed: {running.current and running.current.state}")
+        raise AssertionError(f"the slider was not followed: {session.job and session.job.state}")
     picture("restyled")
     head.histalk.kind = "basis"
     with bpy.context.temp_override(window=window, area=view, region=region):
         bpy.ops.histalk.bake("INVOKE_DEFAULT")
     yield 0.5
-    while running.current is not None:
+    while session.job is not None:
         yield 0.2
     animation = head.data.shape_keys.animation_data
     curve = animation.action.layers[0].strips[0].channelbag(animation.action_slot).fcurves[0]
@@ -164,7 +160,7 @@ def steps():
     picture("asked")
     subprocess.run(["xdotool", "key", "Escape"], check=True)
     yield 0.5
-    assert running.current is None and abs(curve.keyframe_points[20].co[1] - by_hand) < 1e-6, "the hand's key stays"
+    assert session.job is None and abs(curve.keyframe_points[20].co[1] - by_hand) < 1e-6, "the hand's key stays"
     show_sidebar(strips)
     with bpy.context.temp_override(window=window, area=strips):
         strips.spaces.active.view_type = "SEQUENCER"
