@@ -26,7 +26,7 @@ $(STAMP52): tests/blender52.txt
 
 demo: $(STAMP)
 	mkdir -p demo
-	HF_HUB_OFFLINE=1 $(VENV)/bin/histalk bake tests/data/speech.flac --blend demo/speech.blend --bake basis --preview demo/speech.mp4
+	HF_HUB_OFFLINE=1 $(VENV)/bin/histalk bake tests/data/speech.flac --out demo/speech.blend --bake basis --preview demo/speech.mp4
 
 test: $(STAMP) $(if $(PYTHON52),$(STAMP52)) lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(TWO) tests

@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from histalk_blender.batch.manifest import Job, read_manifest
+from histalk_blender.batch.job import Job
+from histalk_blender.batch.manifest import read_manifest
 
 SUMS = "SELECT COUNT(*), SUM(seconds), SUM(decode_s), SUM(network_s), SUM(write_s) FROM jobs WHERE state = 'done'"
 KINDS = ("pc2", "mdd", "npz", "abc", "usd", "glb", "blend", "mp4")

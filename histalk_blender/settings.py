@@ -48,13 +48,18 @@ class Setting:
         Raises:
             ValueError: it is not; the message says what is allowed.
         """
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
+        number = as_number(value)
         if not self.minimum <= number <= self.maximum:
             raise ValueError(self.allowed)
         return number
+
+
+def as_number(value: object) -> float:
+    """The number that a text, or a value out of JSON, stands for; NaN where it is none."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError):
+        return math.nan
 
 
 def setting(

@@ -36,7 +36,7 @@ def test_synthesize_writes_the_motion(tmp_path, performance):
 
 def test_an_arkit_bake_gives_the_head_its_units_and_their_curves(tmp_path, head, spoken):
     blend = tmp_path / "out.blend"
-    done = histalk("bake", SPEECH, "--blend", blend, "--bake", "arkit", "--fps", "30")
+    done = histalk("bake", SPEECH, "--out", blend, "--bake", "arkit", "--fps", "30")
     assert done.returncode == 0 and "52 keys" in done.stdout, done.stderr
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     bpy.context.scene.frame_set(61)
@@ -47,7 +47,7 @@ def test_an_arkit_bake_gives_the_head_its_units_and_their_curves(tmp_path, head,
 
 def test_bake_writes_a_file_in_which_the_head_speaks(tmp_path, performance):
     blend = tmp_path / "out.blend"
-    done = histalk("bake", SPEECH, "--blend", blend, "--bake", "cache", "--fps", "25", "--start", "11")
+    done = histalk("bake", SPEECH, "--out", blend, "--bake", "cache", "--fps", "25", "--start", "11")
     assert done.returncode == 0, done.stderr
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".blend", ".pc2"]
     bpy.ops.wm.open_mainfile(filepath=str(blend))
@@ -107,7 +107,7 @@ def wrong(folder, kind):
 def test_stderr_holds_our_sentence_alone_whatever_is_wrong_with_the_audio(tmp_path, capfd, kind, command):
     audio = wrong(tmp_path, kind)
     before = sorted(tmp_path.iterdir())
-    out = (tmp_path / "out.npz",) if command == "synthesize" else ("--blend", tmp_path / "out.blend")
+    out = (tmp_path / "out.npz",) if command == "synthesize" else ("--out", tmp_path / "out.blend")
     code, stdout, stderr = here(capfd, command, audio, *out)
     assert (code, stdout) == (2, "")
     assert stderr.startswith("histalk: ") and stderr.count("\n") == 1 and audio.name in stderr
@@ -133,7 +133,7 @@ def test_a_device_that_there_is_not_is_refused(tmp_path, capfd, monkeypatch, dev
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    out = (tmp_path / "out.npz",) if command == "synthesize" else ("--blend", tmp_path / "out.blend")
+    out = (tmp_path / "out.npz",) if command == "synthesize" else ("--out", tmp_path / "out.blend")
     code, stdout, stderr = here(capfd, command, SPEECH, *out, "--device", device)
     assert (code, stdout) == (2, "")
     assert stderr.count("\n") == 1 and f"no device '{device}'" in stderr
@@ -152,10 +152,10 @@ def test_ctrl_c_while_a_bake_is_saved_leaves_no_half_written_file(tmp_path, capf
 
     with monkeypatch.context() as patched:
         patched.setattr(files, "commit_file", interrupted)
-        code, _, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
+        code, _, _ = here(capfd, "bake", audio, "--out", tmp_path / "out.blend")
     assert saved and code == 130
     assert list(tmp_path.iterdir()) == [audio]
-    code, stdout, _ = here(capfd, "bake", audio, "--blend", tmp_path / "out.blend")
+    code, stdout, _ = here(capfd, "bake", audio, "--out", tmp_path / "out.blend")
     assert code == 0 and "30 frames" in stdout, "silence is baked as a face at rest"
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
@@ -207,7 +207,7 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path, command, moment):
     long = tmp_path / "long.wav"
     samples, rate = sf.read(SPEECH)
     sf.write(long, np.tile(samples, 10), rate)
-    out = "out.npz" if command == "synthesize" else "--blend=out.blend"
+    out = "out.npz" if command == "synthesize" else "--out=out.blend"
     child = [sys.executable, "-c", STRUCK, moment, command, long, out]
     done = subprocess.run(child, capture_output=True, text=True, cwd=tmp_path, env=HERE)
     assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
@@ -219,10 +219,10 @@ def test_a_preview_is_a_film_with_sound_and_stdout_holds_only_paths(tmp_path):
     samples, rate = sf.read(SPEECH)
     sf.write(short, samples[: rate // 2], rate)
     film = tmp_path / "film.mp4"
-    done = histalk("bake", short, "--blend", tmp_path / "o.blend", "--preview", film)
+    done = histalk("bake", short, "--out", tmp_path / "o.blend", "--preview", film)
     assert done.returncode == 0, done.stderr
     assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [str(tmp_path / "o.blend"), str(film)]
-    again = histalk("bake", short, "--shot", tmp_path / "o.blend", "--blend", tmp_path / "p.blend")
+    again = histalk("bake", short, "--shot", tmp_path / "o.blend", "--out", tmp_path / "p.blend")
     assert [line.split("  ")[0] for line in again.stdout.splitlines()] == [str(tmp_path / "p.blend")], again.stderr
     assert b"\xa9day" not in film.read_bytes(), "the clock would make equal films differ"
     strips = bpy.context.scene.sequence_editor_create().strips

@@ -136,7 +136,7 @@ class _Output(_Settings):
         column = layout.column()
         column.prop(settings, "kind", text="Type")
         if settings.kind == "basis":
-            column.prop(settings, "tolerance", text="Tolerance (mm)")
+            column.prop(settings, "tolerance")
         if settings.kind == "cache":
             column.prop(settings, "cache_folder")
             if not settings.cache_folder and bpy.data.filepath:

@@ -14,7 +14,7 @@ from bpy.props import (
 )
 
 from ..audio.channels import MIX, MOST, read_channel
-from ..bake.kinds import KINDS
+from ..bake.kinds import KINDS, kind_options
 from ..head.arkit import ARKIT_UNITS
 from ..motion.style import Style
 from ..settings import Setting, settings_of
@@ -50,14 +50,20 @@ def _style_property(setting: Setting):
     return number_property(setting, changed)
 
 
-class StyleProperties:
-    """The fields of `Style` as sliders."""
+class SettingProperties:
+    """A property for each field of `Style` and for each option of the kinds of bake."""
 
-    __annotations__ = {item.name: _style_property(item) for item in settings_of(Style)}
+    __annotations__ = {item.name: _style_property(item) for item in settings_of(Style)} | {
+        item.name: number_property(item) for item in kind_options()
+    }
 
     def style(self) -> Style:
         """The sliders as the pipeline takes them."""
         return Style(**{item.name: upgrade.read(self, item.name) for item in settings_of(Style)})
+
+    def options(self) -> dict[str, float]:
+        """The values of all kinds' options."""
+        return {item.name: getattr(self, item.name) for item in kind_options()}
 
 
 def _is_mesh_scene(self, scene) -> bool:
@@ -74,7 +80,7 @@ class HiSTalkUnitKey(bpy.types.PropertyGroup):
     key: StringProperty(name="Shape Key", description="Shape key that shows this unit; empty = the one of its name")
 
 
-class HiSTalkSettings(StyleProperties, bpy.types.PropertyGroup):
+class HiSTalkSettings(SettingProperties, bpy.types.PropertyGroup):
     """How one head speaks, and how that is baked."""
 
     audio: EnumProperty(
@@ -131,15 +137,6 @@ class HiSTalkSettings(StyleProperties, bpy.types.PropertyGroup):
         name="Bake As",
         items=[(kind.name, kind.label, kind.description, kind.number) for kind in KINDS],
         default=KINDS[0].name,
-    )
-    tolerance: FloatProperty(
-        name="Tolerance",
-        default=0.1,
-        min=0.001,
-        soft_max=1.0,
-        precision=3,
-        description="Millimetres on a human-sized head that any vertex may be off in any frame, scaled with larger and "
-        "smaller heads; less needs more keys",
     )
     cache_folder: StringProperty(
         name="Folder", subtype="DIR_PATH", description="Where the cache goes; empty = beside the saved .blend"

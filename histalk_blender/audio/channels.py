@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..errors import HiSTalkError
 
 MIX = "mix"
-FORM = "mix, left, right or a channel's number from 1"
 MOST = 64  # channels; multitrack recorders end there
 
 
@@ -13,14 +12,14 @@ def read_channel(text: object) -> str:
     """ "mix", "left", "right" or a number, the first two of which are left and right.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is none of these; the message says what is allowed.
     """
     word = str(text).strip().lower()
     if word in (MIX, "left", "right"):
         return word
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 4 else 0
     if not 1 <= number <= MOST:
-        raise ValueError(f"'{text}' is no channel: write {FORM}.")
+        raise ValueError("mix, left, right or a channel's number from 1")
     return {1: "left", 2: "right"}.get(number, str(number))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from ..files import open_regular
 from ..runtime.output import printable
 from .damage import clean_outputs, clean_row, explained, open_ledger, whole
-from .manifest import Job
+from .job import Job
 from .names import labelled, real_path
 
 ATTEMPTS = 3  # a clip during which the process ended so often is given up
@@ -75,10 +75,14 @@ class Ledger:
         hashes = _Hashes(self._select("SELECT * FROM files"))
         for job in jobs:
             before, settings = known.get(job.name), json.dumps(job.settings(), sort_keys=True)
-            inputs = () if job.problems else (job.audio, job.blend)
+            inputs = () if job.problems else (job.audio, job.shot)
             given = " ".join(hashes(path) for path in inputs if path)
             now = (settings, given, model)
-            same = before is not None and now == (before["settings"], before["input"], before["model"])
+            same = (
+                before is not None
+                and (given, model) == (before["input"], before["model"])
+                and job.has_settings(before["settings"])
+            )
             if job.problems:
                 state, error = "failed", " ".join(job.problems)
             elif same and before["state"] == "running" and whole(before["attempts"]) >= ATTEMPTS:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..head.head import load_head
 from ..synthesis import Performance
 from .ledger import sha256
-from .manifest import Job
+from .job import Job
 from .names import place_in
 from .output_kinds import ClipResult, output_kind
 
@@ -51,8 +51,8 @@ def _bake(job: Job, performance: Performance, paths: dict[str, Path], remarks: l
     from ..bake import shot  # Blender's module only where it is needed
 
     cache = paths.get("pc2")
-    if job.blend:
-        obj = shot.open_shot(job.blend, job.object)
+    if job.shot:
+        obj = shot.open_shot(job.shot, job.object)
         if job.is_baked:
             shot.check_head(obj, kind=job.bake, cache=cache, discard_edits=job.discard_edits)
         for name in job.outputs:
@@ -68,9 +68,9 @@ def _bake(job: Job, performance: Performance, paths: dict[str, Path], remarks: l
             kind=job.bake,
             start=job.start,
             cache=cache,
-            tolerance_mm=job.tolerance,
+            tolerance_mm=job.options["tolerance"],
             style=job.style,
-            rest=job.blend is not None,
+            rest=job.shot is not None,
             discard_edits=job.discard_edits,
         )
         remarks += report.warnings

@@ -21,7 +21,7 @@ from ..runtime.output import printable
 from ..synthesis import WEIGHTS
 from .damage import check_places, read_ledger
 from .ledger import Ledger, Outcome, sha256
-from .manifest import Job
+from .job import Job
 from .names import LEDGER, place_in, real_path
 from .report import write_report
 from .worker import PICTURES, Group, Setup, work

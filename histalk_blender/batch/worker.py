@@ -20,7 +20,7 @@ from ..runtime.process_exit import raise_if_stopped
 from ..synthesis import Performance
 from ..synthesis.engine import perform
 from .ledger import Outcome
-from .manifest import Job
+from .job import Job
 from .names import place_in
 from .outputs import write_outputs
 from .thumbnail import level_plot, thumbnail
@@ -45,7 +45,7 @@ class Group:
 
     def absolute(self) -> Group:
         """The same for a process that works in another folder."""
-        jobs = (replace(job, audio=job.audio.absolute(), blend=job.blend and job.blend.absolute()) for job in self.jobs)
+        jobs = (replace(job, audio=job.audio.absolute(), shot=job.shot and job.shot.absolute()) for job in self.jobs)
         return replace(self, jobs=tuple(jobs))
 
 

@@ -10,104 +10,34 @@ from pathlib import Path
 
 import click
 
-from ..audio.channels import FORM, MIX, read_channel
 from ..batch.folder import search_folder
-from ..batch.manifest import BAKES, Job, read_manifest
+from ..batch.job import Job
+from ..batch.manifest import read_manifest
 from ..batch.names import LEDGER
-from ..batch.output_kinds import output_names, read_outputs
+from ..batch.output_kinds import output_names
 from ..errors import HiSTalkError
-from ..motion.style import Style
 from ..runtime.output import printable
+from .common import need_blender
+from .options import FILE, Read, bake_options, column_option, weights_option
 
-FILE = click.Path(path_type=Path)
 SHOWN = 10  # wrong rows that are told before the work begins
 
 
-class _Channel(click.ParamType):
-    name = "CHANNEL"
-
-    def convert(self, value, param, ctx):
-        try:
-            return read_channel(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-channel_option = click.option(
-    "--channel",
-    type=_Channel(),
-    default=MIX,
-    show_default=True,
-    help=f"Of the sound, for two speakers in stereo: {FORM}. A sound with one channel has it left and right.",
-)
+def _rows(text: str) -> range:
+    """The rows from a first to a last one."""
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise ValueError("a range of rows, as in 1-50")
+    return range(first, last + 1)
 
 
-class _Rows(click.ParamType):
-    name = "FIRST-LAST"
-
-    def convert(self, value, param, ctx):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", value)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last:
-            self.fail(f"'{value}' is no range of rows: write 1-50.", param, ctx)
-        return range(first, last + 1)
-
-
-class _Outputs(click.ParamType):
-    name = "KINDS"
-
-    def convert(self, value, param, ctx):
-        try:
-            return value if isinstance(value, tuple) else read_outputs(value)
-        except ValueError:
-            self.fail(f"'{value}': write some of {','.join(output_names())}.", param, ctx)
-
-
-DISCARD_EDITS = click.option(
-    "--discard-edits", is_flag=True, help="Replace a head's earlier bake though it was changed by hand since."
-)
-
-
-def style_options(command):
-    """How the face speaks, for `bake` and `batch`."""
-    factor, shown = click.FloatRange(0, 2), {"default": 1.0, "show_default": True}
-    for option in (
-        click.option(
-            "--delay", type=click.FloatRange(-0.5, 0.5), default=0.0, show_default=True, help="Seconds after the sound."
-        ),
-        click.option("--smoothing", type=click.FloatRange(0, 0.5), default=0.0, show_default=True, help="Seconds."),
-        click.option("--upper-face", type=factor, **shown),
-        click.option("--jaw", type=factor, **shown),
-        click.option("--lips", type=factor, help="How far they move.", **shown),
-    ):
-        command = option(command)
-    return command
-
-
-@click.command()
+@click.command("batch")
 @click.argument("manifest", type=FILE, required=False)
 @click.option("--out", type=FILE, required=True, help="Folder of the outputs, the ledger and the report.")
-@click.option(
-    "--outputs", type=_Outputs(), default="pc2", show_default=True, help=f"Some of {','.join(output_names())}."
-)
-@click.option(
-    "--bake", "kind", type=click.Choice(BAKES), help="How a .blend speaks; basis when not given, arkit for glb and fbx."
-)
-@click.option("--blend", type=FILE, help="Bake on a head of this .blend; the bundled head when not given.")
-@click.option("--object", "name", default="", help="Which of its objects; the only head when not given.")
-@click.option("--fps", type=click.FloatRange(1, 240), help="Of the outputs: 30, or the .blend's.")
-@click.option("--start", type=int, default=1, show_default=True, help="Frame where speech begins.")
-@click.option(
-    "--tolerance",
-    type=click.FloatRange(0.001, 10),
-    default=0.1,
-    show_default=True,
-    help="mm on a human-sized head, for basis keys.",
-)
-@channel_option
-@style_options
-@DISCARD_EDITS
-@click.option("--rows", type=_Rows(), help="Only these rows of the manifest.")
+@column_option("outputs", "KINDS", default="pc2", show_default=True, help=f"Some of {','.join(output_names())}.")
+@bake_options
+@click.option("--rows", type=Read("FIRST-LAST", _rows), help="Only these rows of the manifest.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and all that is wrong; do nothing.")
 @click.option("--status", is_flag=True, help="Say how far the batch in OUT is; no manifest is needed.")
 @click.option("--retry-failed", is_flag=True, help="Also do again what failed.")
@@ -116,26 +46,22 @@ def style_options(command):
 @click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N, or several: cuda:0,cuda:1."
 )
-@click.option("--at-once", type=click.IntRange(1, 256), help="Clips the network hears at once; 1 on a CPU, else 16.")
+@click.option("--batch-size", type=click.IntRange(1, 256), help="Clips predicted together; 1 on a CPU, else 16.")
 @click.option("--ray", is_flag=False, flag_value="", metavar="[ADDRESS]", help="Spread over a Ray cluster.")
 @click.option("--ledger", type=FILE, help="In place of OUT/histalk.sqlite.")
-@click.option("--weights", type=FILE, help="A .safetensors checkpoint; the bundled one when not given.")
-def batch(
+@weights_option
+def command(
     manifest,
     out,
     outputs,
-    kind,
-    blend,
+    shot,
     name,
+    bake,
+    options,
     fps,
     start,
-    tolerance,
     channel,
-    lips,
-    jaw,
-    upper_face,
-    smoothing,
-    delay,
+    style,
     discard_edits,
     rows,
     dry_run,
@@ -144,15 +70,15 @@ def batch(
     merge,
     workers,
     device,
-    at_once,
+    batch_size,
     ray,
     ledger,
     weights,
 ) -> None:
-    """Make the motion files of all clips in MANIFEST, a .csv, a .jsonl or a folder of sounds.
+    """Write the motion files of all clips in MANIFEST, a .csv, a .jsonl or a folder of sounds.
 
-    The same command goes on where it was, whatever ended it. Exit code 0: all is done; 1: some clips failed, and
-    OUT/report.html says why; 2: nothing could be run.
+    Interrupted runs resume: call the same command again. Exit code 0: everything is done; 1: some clips failed, and
+    OUT/report.html gives the reasons; 2: nothing could be run.
     """
     if out.exists() and not out.is_dir():
         raise HiSTalkError(f"'{out}' is a file: --out names a folder.")
@@ -161,21 +87,20 @@ def batch(
         _leave(counts)
     if manifest is None:
         raise HiSTalkError("No manifest is named: give a .csv, a .jsonl or a folder of sounds.")
-    style = Style(lips, jaw, upper_face, smoothing, delay)
     defaults = Job(
-        blend=blend,
+        shot=shot,
         object=name,
         start=start,
         fps=fps,
-        bake=kind or "",
-        tolerance=tolerance,
+        bake=bake or "",
+        options=options,
         outputs=outputs,
         channel=channel,
         style=style,
         discard_edits=discard_edits,
     )
-    if blend and fps:
-        raise HiSTalkError("--fps does not go with --blend, which has a rate of its own: leave it out.")
+    if shot and fps:
+        raise HiSTalkError("--fps does not go with --shot, which has a rate of its own: leave it out.")
     if manifest.is_dir():
         for reason in search_folder(manifest, out).left_out:
             click.echo(printable(f"histalk: left out of '{manifest}': {reason}.", 4096), err=True)
@@ -186,19 +111,17 @@ def batch(
             raise HiSTalkError(f"'{manifest}' has no rows {rows.start} to {rows.stop - 1}.")
     if dry_run:
         _leave(_tell(jobs))
-    _leave(_run(jobs, out, device, workers, at_once, retry_failed, ray, ledger, weights))
+    _leave(_run(jobs, out, device, workers, batch_size, retry_failed, ray, ledger, weights))
 
 
-def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Counter:
+def _run(jobs, out, device, workers, batch_size, retry, ray, ledger, weights) -> Counter:
     from ..batch.run import Batch, run
     from ..synthesis.engine import pick_device
 
     if any(job.needs_blender for job in jobs if not job.problems):
-        from .main import need_blender
-
         need_blender()
-    if ray is not None and (workers or at_once):
-        raise HiSTalkError("--ray decides by itself how many workers there are: leave --workers and --at-once out.")
+    if ray is not None and (workers or batch_size):
+        raise HiSTalkError("--ray decides by itself how many workers there are: leave --workers and --batch-size out.")
     devices = [pick_device(one.strip()) for one in device.split(",")]
     devices = [devices[i % len(devices)] for i in range(workers or len(devices))]
     wrong = [job for job in jobs if job.problems]
@@ -206,7 +129,7 @@ def _run(jobs, out, device, workers, at_once, retry, ray, ledger, weights) -> Co
         click.echo(printable(f"histalk: row {job.row}, {job.name}: {' '.join(job.problems)}", 4096), err=True)
     if len(wrong) > SHOWN:
         click.echo(f"histalk: {len(wrong) - SHOWN} further rows are wrong: --dry-run tells all.", err=True)
-    order = Batch(jobs, out, tuple(devices), weights, at_once or 0, retry, ledger, ray)
+    order = Batch(jobs, out, tuple(devices), weights, batch_size or 0, retry, ledger, ray)
     try:
         counts = run(order)
     except KeyboardInterrupt as stop:

@@ -113,7 +113,7 @@ function shot(settings) {
     if (!text(settings.blendfile)) {
         throw "Use Blend needs a .blend: submit from Blender, with the file saved.";
     }
-    return ["--blend", settings.blendfile].concat(text(settings.object) ? ["--object", settings.object] : []);
+    return ["--shot", settings.blendfile].concat(text(settings.object) ? ["--object", settings.object] : []);
 }
 
 function rate(fps) {

@@ -206,11 +206,11 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
     folder, out = clips(tmp_path / "in", 2), tmp_path / "out"
     everything = "blend pc2 mdd abc usd glb fbx livelink npz"
     (folder / "jobs.csv").write_text(
-        f"audio,name,outputs,blend,start,bake\nline 000.wav,one/first,{everything},,5,\n"
+        f"audio,name,outputs,shot,start,bake\nline 000.wav,one/first,{everything},,5,\n"
         f"line 001.wav,second,pc2 blend npz,shot.blend,101,cache\n"
     )
     assert (
-        main.main(["bake", str(SPEECH), "--blend", str(folder / "shot.blend"), "--fps", "25"], standalone_mode=False)
+        main.main(["bake", str(SPEECH), "--out", str(folder / "shot.blend"), "--fps", "25"], standalone_mode=False)
         is None
     )
     code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out)

@@ -8,9 +8,9 @@ import dukpy
 import pytest
 
 import histalk_blender
-from histalk_blender.batch.manifest import BAKES
+from histalk_blender.bake.kinds import KINDS
 from histalk_blender.batch.output_kinds import output_names
-from histalk_blender.cli.batch import batch
+from histalk_blender.cli import batch
 
 SCRIPT = (Path(histalk_blender.__file__).parent / "data" / "histalk_dialogue.js").read_text()
 # As Flamenco's author.go and job_compilers.go have them; a task is given to a job as a copy of what it is by then.
@@ -108,11 +108,13 @@ def test_commands_are_those_of_the_command_line_and_a_path_with_spaces_is_one_ar
 
 
 def test_the_command_line_takes_what_tasks_call_it_with():
-    assert tuple(run("OUTPUTS")) == output_names() and set(run("BAKES")) - {"automatic"} == set(BAKES)
+    assert tuple(run("OUTPUTS")) == output_names() and set(run("BAKES")) - {"automatic"} == {
+        kind.name for kind in KINDS
+    }
     for task in compiled(outputs="abc,glb", fps=25)["tasks"]:
         arguments = task["commands"][0]["parameters"]["args"]
         assert arguments[:4] == ["--background", "--command", "histalk", "batch"]
-        batch.make_context("batch", list(arguments[4:]))
+        batch.command.make_context("batch", list(arguments[4:]))
 
 
 def test_settings_become_options():
@@ -130,7 +132,7 @@ def test_settings_become_options():
         "--outputs": "glb,abc",
         "--bake": "arkit",
         "--device": "cuda:0,cuda:1",
-        "--blend": "/mnt/jobs/shot 1.blend",
+        "--shot": "/mnt/jobs/shot 1.blend",
         "--object": "Old Man",
     }.items():
         assert option(parameters["args"], name) == value

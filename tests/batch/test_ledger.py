@@ -9,7 +9,7 @@ import soundfile as sf
 from assets import SPEECH
 
 from histalk_blender.batch.ledger import ATTEMPTS, Ledger, Outcome
-from histalk_blender.batch.manifest import Job
+from histalk_blender.batch.job import Job
 from histalk_blender.errors import HiSTalkError
 
 

@@ -6,7 +6,8 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.batch.manifest import Job, read_manifest
+from histalk_blender.batch.job import Job
+from histalk_blender.batch.manifest import read_manifest
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.motion.style import Style
 
@@ -65,10 +66,10 @@ def test_lines_of_json_and_a_folder_are_manifests_too(folder):
         ("a.wav,fps=0", "from 1 to 240"),
         ("a.wav,start=1.5", "whole frame"),
         ("a.wav,outputs=obj", "some of blend"),
-        ("a.wav,bake=all", "one of cache"),
-        ("a.wav,blend=shot.blend", "No .blend"),
-        ("a.wav,object=Head", "fill in 'blend'"),
-        ("a.wav,lips=9", "0 to 2"),
+        ("a.wav,bake=all", "one of basis"),
+        ("a.wav,shot=shot.blend", "No .blend"),
+        ("a.wav,object=Head", "fill in 'shot'"),
+        ("a.wav,lips=9", "0 to 3"),
     ],
 )
 def test_what_is_wrong_with_a_row_is_its_own(folder, row, said):

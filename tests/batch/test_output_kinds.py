@@ -41,7 +41,7 @@ def test_a_new_kind_is_one_class_and_its_place_in_the_list(folder, monkeypatch, 
     assert (folder / "column" / "line.txt").read_text() == "60 frames at 60"
     assert not (folder / "column" / "line.pc2").exists()
     assert batch(folder, "--out", folder / "wrong", "--outputs", "text") == 2
-    assert "livelink,npz,mp4,txt" in capfd.readouterr().err
+    assert "livelink, npz, mp4, txt" in capfd.readouterr().err
 
 
 def test_help_lists_all_kinds(capfd):

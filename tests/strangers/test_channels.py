@@ -13,7 +13,8 @@ from assets import SPEECH
 from histalk_blender.addon import bake_job as job
 from histalk_blender.audio.channels import read_channel
 from histalk_blender.audio.reading import check_header, read_audio
-from histalk_blender.batch.manifest import Job, read_manifest
+from histalk_blender.batch.job import Job
+from histalk_blender.batch.manifest import read_manifest
 from histalk_blender.errors import HiSTalkError
 
 HISTALK = Path(sys.executable).with_name("histalk")
@@ -153,7 +154,7 @@ def test_the_command_line_takes_one_speaker(stereo, tracks, tmp_path):
 
     said = run("synthesize", "both.wav", "x.npz", "--channel", "7", code=2).stderr
     assert said == "histalk: 'both.wav' has 2 channels and no number 7: choose mix, left, right or another number.\n"
-    assert "is no channel" in run("bake", "both.wav", "--blend", "x.blend", "--channel", "links", code=2).stderr
+    assert "write mix, left, right or" in run("bake", "both.wav", "--out", "x.blend", "--channel", "links", code=2).stderr
     (tmp_path / "jobs.csv").write_text("audio,name,channel\nboth.wav,anna,\nboth.wav,ben,right\n")
     run("batch", "jobs.csv", "--out", "out", "--outputs", "npz", "--channel", "left")
     moved = [np.abs(np.load(tmp_path / "out" / f"{name}.npz")["displacements"]).max((1, 2)) for name in ("anna", "ben")]

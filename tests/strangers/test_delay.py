@@ -8,7 +8,7 @@ from assets import SPEECH
 from histalk_blender.bake.exporters import export
 from histalk_blender.bake.ownership import curve_bags
 from histalk_blender.bake.shot import frames_of, new_shot, speak
-from histalk_blender.batch.manifest import Job
+from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.motion.placing import REST, from_sound_on, place
 from histalk_blender.motion.style import Style

@@ -11,7 +11,7 @@ from assets import SPEECH
 
 from histalk_blender.bake import add_head, bake, plan_bake, remove_bake
 from histalk_blender.bake.ownership import has_bake, our_modifier
-from histalk_blender.batch.manifest import Job
+from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.errors import HiSTalkError
 
@@ -340,10 +340,10 @@ def test_the_command_line_refuses_what_would_be_lost_before_it_listens(library, 
 
     link(library, "object and mesh")
     bpy.ops.wm.save_mainfile()
-    monkeypatch.setattr(cli, "_listen", lambda *_, **__: pytest.fail("it listened"))
+    monkeypatch.setattr("histalk_blender.cli.common.predict_file", lambda *_, **__: pytest.fail("it listened"))
     out = tmp_path / "out.blend"
     with pytest.raises(SystemExit) as left:
-        cli.main(["bake", str(SPEECH), "--blend", str(out), "--shot", str(library.with_name("shot.blend"))])
+        cli.main(["bake", str(SPEECH), "--out", str(out), "--shot", str(library.with_name("shot.blend"))])
     assert left.value.code == 2 and "bake as a mesh cache" in capsys.readouterr().err and not out.exists()
 
 
@@ -352,7 +352,7 @@ def test_a_batch_row_on_an_overridden_head_fails_with_keys_and_moves_with_a_cach
 ):
     link(library, "object and mesh")
     bpy.ops.wm.save_mainfile()
-    job = Job(audio=SPEECH, name="line", blend=library.with_name("shot.blend"), outputs=("abc",), bake="basis")
+    job = Job(audio=SPEECH, name="line", shot=library.with_name("shot.blend"), outputs=("abc",), bake="basis")
     with pytest.raises(HiSTalkError, match="bake as a mesh cache"):
         write_outputs(job, stored_performance, tmp_path)
     write_outputs(replace(job, bake="cache"), stored_performance, tmp_path)

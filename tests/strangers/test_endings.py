@@ -96,7 +96,7 @@ def test_a_signal_ends_a_batch_with_its_code(clips, tmp_path, moment, number, co
 
 
 def test_ctrl_c_while_a_film_is_drawn_ends_it(clips, tmp_path):
-    film = ("bake", clips / "line 0.wav", "--blend", tmp_path / "a.blend", "--preview", tmp_path / "a.mp4")
+    film = ("bake", clips / "line 0.wav", "--out", tmp_path / "a.blend", "--preview", tmp_path / "a.mp4")
     done = ended("drawing a film", int(signal.SIGINT), *film, code=STRUCK)
     assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.blend"], "no half a film"
@@ -145,7 +145,7 @@ def test_a_shot_with_python_drivers_ends_and_runs_none_of_them(clips, tmp_path):
     assert ended(shot, ran, code=DRIVEN).returncode == 0 and shot.exists()
     ran.unlink(missing_ok=True)
     options = "--out", tmp_path / "out", "--rows", "1", "--outputs", "blend"
-    done = ended("batch", clips, "--blend", shot, *options, timeout=90)
+    done = ended("batch", clips, "--shot", shot, *options, timeout=90)
     assert done.returncode == 0 and (tmp_path / "out/line 0.blend").exists() and not ran.exists(), done.stderr
 
 

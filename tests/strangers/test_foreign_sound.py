@@ -17,7 +17,8 @@ from histalk_blender.addon import bake_job as job
 from histalk_blender.audio import conversion as foreign
 from histalk_blender.audio.reading import check_header, read_audio
 from histalk_blender.batch.folder import search_folder
-from histalk_blender.batch.manifest import Job, read_manifest
+from histalk_blender.batch.job import Job
+from histalk_blender.batch.manifest import read_manifest
 from histalk_blender.errors import HiSTalkError
 
 RATE = 48_000

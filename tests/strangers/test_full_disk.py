@@ -9,7 +9,7 @@ from assets import SPEECH
 
 from histalk_blender import files
 from histalk_blender.batch import worker as work
-from histalk_blender.batch.manifest import Job
+from histalk_blender.batch.job import Job
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 
@@ -59,8 +59,8 @@ def test_a_full_disk_is_no_fault_of_the_clip(stored_performance, disk, kind, bak
 
 def test_a_bake_that_cannot_be_saved_leaves_no_cache(disk, monkeypatch, stored_performance, head):
     place, cache = disk("8m"), 12 * len(head.vertices) * len(stored_performance.motion.at_fps(10))
-    monkeypatch.setattr("histalk_blender.cli.main._listen", lambda *arguments, **options: stored_performance)
-    arguments = ["bake", str(SPEECH), "--blend", str(place / "out.blend"), "--bake", "cache", "--fps", "10"]
+    monkeypatch.setattr("histalk_blender.cli.common.predict_file", lambda *arguments, **options: stored_performance)
+    arguments = ["bake", str(SPEECH), "--out", str(place / "out.blend"), "--bake", "cache", "--fps", "10"]
     (place / "ballast").write_bytes(bytes((8 << 20) - cache - 500_000))
     with pytest.raises(HiSTalkError, match="out.blend' cannot be written"):
         main.main(arguments, standalone_mode=False)

@@ -7,7 +7,8 @@ import pytest
 from assets import SPEECH
 from click.testing import CliRunner
 
-from histalk_blender.batch.manifest import Job, read_manifest
+from histalk_blender.batch.job import Job
+from histalk_blender.batch.manifest import read_manifest
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.cli import main as cli
 from histalk_blender.errors import HiSTalkError
@@ -77,7 +78,7 @@ def test_only_csv_is_such_a_recording(tmp_path):
 
 
 def test_the_command_line_and_a_batch_write_one(tmp_path, stored_performance, monkeypatch):
-    monkeypatch.setattr(cli, "_listen", lambda *_, **__: stored_performance)
+    monkeypatch.setattr("histalk_blender.cli.common.predict_file", lambda *_, **__: stored_performance)
     arguments = ["--arkit", str(tmp_path / "take.csv"), "--arkit-layout", "livelink"]
     said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
     assert said.exit_code == 0, said.output

@@ -8,7 +8,7 @@ from assets import SPEECH
 from histalk_blender.bake import add_head, bake, remove_bake
 from histalk_blender.bake.scene import save_blend
 from histalk_blender.bake.shot import new_shot, open_shot, speak
-from histalk_blender.batch.manifest import Job
+from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
 
 

@@ -11,7 +11,8 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.batch.manifest import Job, read_manifest
+from histalk_blender.batch.job import Job
+from histalk_blender.batch.manifest import read_manifest
 from histalk_blender.errors import HiSTalkError
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ BROKEN = {
     '{"audio": "pipe.wav"}': "a pipe",
     '{"audio": "/dev/zero"}': "a device",
     '{"audio": "sounds.wav"}': "a folder",
-    '{"audio": "a.wav", "blend": "pipe.blend"}': "a pipe",
+    '{"audio": "a.wav", "shot": "pipe.blend"}': "a pipe",
     '{"audio": "loop.wav"}': "loop.wav",
     '{"audio": "a\\u0000.wav"}': "no file can have such a name",
     '{"audio": "a\\ud800.wav"}': "not UTF-8",
@@ -104,7 +105,7 @@ def test_a_line_ends_at_a_line_feed_and_nowhere_else(folder):
     assert [job.name for job in jobs] == [*(f"x{c}y" for c in inside), "lines\u2028apart"]
     inside = ["\u2028", "\x85", "\x1c", "\x0b", "\x0c"]
     jobs = problems(
-        folder, "audio,object\n" + "".join(f"a.wav,x{c}y\n" for c in inside), "jobs.csv", blend=folder / "a.wav"
+        folder, "audio,object\n" + "".join(f"a.wav,x{c}y\n" for c in inside), "jobs.csv", shot=folder / "a.wav"
     )
     assert [job.object for job in jobs] == [f"x{c}y" for c in inside] and len(jobs) == 5
 
@@ -218,7 +219,7 @@ def test_what_is_read_is_never_written_over(folder):
         {"audio": "linked.mp4", "name": "fine"},
         {"audio": "a.wav", "name": "linked", "outputs": "mp4"},
         {"audio": "a.wav", "name": "shot", "outputs": "blend"},
-        {"audio": "b.wav", "name": "b", "blend": "shot.blend", "outputs": "abc"},
+        {"audio": "b.wav", "name": "b", "shot": "shot.blend", "outputs": "abc"},
         {"audio": "b.wav", "name": "c", "outputs": "abc", "bake": "cache"},
         {"audio": "b.wav", "name": "c", "outputs": "pc2"},
     ]

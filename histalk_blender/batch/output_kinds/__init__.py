@@ -34,10 +34,10 @@ def read_outputs(text: object) -> tuple[str, ...]:
     """Names in the list's order, from a list or from words with blanks, commas, semicolons or plus signs between.
 
     Raises:
-        ValueError: there are none, or one is unknown.
+        ValueError: there are none, or one is unknown; the message says what is allowed.
     """
     words = text if isinstance(text, list) else re.split(r"[\s,;+]+", str(text))
     names = {str(word).lower() for word in words if word}
     if not names or not names <= set(output_names()):
-        raise ValueError
+        raise ValueError(f"some of {', '.join(output_names())}")
     return tuple(name for name in output_names() if name in names)

@@ -16,7 +16,7 @@ from ...motion.retarget import recognise
 
 if TYPE_CHECKING:
     from ...synthesis import Performance
-    from ..manifest import Job
+    from ..job import Job
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,97 @@
+"""Options that several commands share. They read what a manifest's columns of the same names read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import click
+
+from ..audio.channels import MIX
+from ..bake.kinds import KINDS, kind_options
+from ..batch.columns import COLUMNS
+from ..motion.style import Style
+from ..settings import Setting, settings_of
+
+FILE = click.Path(path_type=Path)
+METAVARS = {"": "FACTOR", "s": "SECONDS", "mm": "MM"}  # by a setting's unit
+
+
+class Read(click.ParamType):
+    """Text that a function reads; its ValueError says what may be written."""
+
+    def __init__(self, name: str, read: Callable):
+        self.name, self.read = name, read
+
+    def convert(self, value, param, ctx):
+        """What was read; a default that is no text stays as it is."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except ValueError as error:
+            self.fail(f"'{value}': write {error}.", param, ctx)
+
+
+def column_option(name: str, metavar: str, **attributes):
+    """The flag of a column that is not a setting."""
+    return click.option(f"--{name}", type=Read(metavar, COLUMNS[name]), **attributes)
+
+
+def setting_option(setting: Setting):
+    """The flag of a setting."""
+    return click.option(
+        setting.flag,
+        setting.name,
+        type=Read(METAVARS[setting.unit], setting.read),
+        default=setting.default,
+        show_default=True,
+        help=f"{setting.description}. From {setting.minimum:g} to {setting.maximum:g}.",
+    )
+
+
+def _collected(parameter: str, settings: tuple[Setting, ...], collect: Callable):
+    """A decorator that gives a command the flags of settings; it takes their values as one parameter."""
+
+    def decorate(command):
+        @wraps(command)
+        def called(*arguments, **values):
+            own = {setting.name: values.pop(setting.name) for setting in settings}
+            return command(*arguments, **values, **{parameter: collect(**own)})
+
+        for setting in reversed(settings):
+            called = setting_option(setting)(called)
+        return called
+
+    return decorate
+
+
+def bake_options(command):
+    """On what and how a head is animated: the same for one recording and for many."""
+    for option in reversed(_BAKE_OPTIONS):
+        command = option(command)
+    return command
+
+
+channel_option = column_option(
+    "channel",
+    "CHANNEL",
+    default=MIX,
+    show_default=True,
+    help="Of the sound, for two speakers in stereo: mix, left, right or a number; in a mono file all are the same.",
+)
+weights_option = click.option("--weights", type=FILE, help="A .safetensors checkpoint; the bundled one by default.")
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+_KINDS = ", ".join(f"{kind.name} ({kind.label})" for kind in KINDS)
+_BAKE_OPTIONS = (
+    click.option("--shot", type=FILE, help="Bake on a head of this .blend; on the bundled head by default."),
+    click.option("--object", "name", default="", help="Which of the shot's objects, where it has several heads."),
+    column_option("bake", "KIND", help=f"How motion is stored: {_KINDS}. By default the first that fits."),
+    _collected("options", kind_options(), dict),
+    column_option("fps", "FPS", help="Frames a second of a new scene, 30 by default; a shot has its own."),
+    column_option("start", "FRAME", default=1, show_default=True, help="Scene frame where speech begins."),
+    channel_option,
+    _collected("style", settings_of(Style), Style),
+    click.option("--discard-edits", is_flag=True, help="Replace an earlier bake even if it was edited by hand."),
+)
