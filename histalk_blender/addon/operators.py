@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -13,19 +12,16 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ..bake import add_head, remove_bake
 from ..bake.arkit_rig import listed
 from ..bake.edits import changed_by_hand, edits_sentence
+from ..bake.mapping import read_mapping, write_mapping
 from ..bake.ownership import has_bake
 from ..bake.plan import check_object
 from ..errors import HiSTalkError
-from ..files import atomic_write, open_regular
-from ..head.arkit import ARKIT_UNITS
 from ..head.head import load_head
-from ..runtime.output import printable
 from .bake_job import find_object
 from .bake_request import order_for, why_no_order
 from .session import get_session
 from .ui import DisabledReasonMixin, redraw
 
-LARGEST_MAP = 1 << 20  # bytes of a mapping's file
 TICK = 0.03  # seconds between two looks at the worker
 
 
@@ -310,38 +306,11 @@ class HISTALK_OT_save_map(DisabledReasonMixin, ExportHelper, bpy.types.Operator)
     def execute(self, context) -> set[str]:
         """Write it."""
         try:
-            atomic_write(Path(self.filepath), json.dumps(context.object.histalk.mapping(), indent=1).encode())
+            write_mapping(Path(self.filepath), context.object.histalk.mapping())
         except OSError as error:
             self.report({"ERROR"}, f"'{self.filepath}' cannot be written ({error.strerror}): choose another place.")
             return {"CANCELLED"}
         return {"FINISHED"}
-
-
-def _read_map(path: Path) -> dict[str, str | None]:
-    """Unit -> shape key of a file, all of them such as can be set.
-
-    Raises:
-        HiSTalkError: it is no such file.
-    """
-    called = printable(path)
-    try:
-        with open_regular(path) as file:
-            data = file.read(LARGEST_MAP + 1)
-        if len(data) > LARGEST_MAP:
-            raise ValueError("it is larger than any mapping")
-        mapping = json.loads(data.decode("utf-8-sig"))
-        if not isinstance(mapping, dict):
-            raise ValueError("it is no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or printable(error, 120)
-        raise HiSTalkError(f"'{called}' is no mapping ({why}): choose one made by Save Mapping.") from error
-    unknown = [printable(unit, 40) for unit in mapping if unit not in ARKIT_UNITS]
-    if unknown:
-        raise HiSTalkError(f"'{called}' names what is no ARKit unit ({', '.join(unknown[:3])}): fix it.")
-    for unit, key in mapping.items():
-        if not isinstance(key, str | None) or printable(key, 400) != str(key):
-            raise HiSTalkError(f"'{called}' has for {unit} what is no shape key's name ({printable(key, 40)}): fix it.")
-    return mapping
 
 
 class HISTALK_OT_load_map(DisabledReasonMixin, ImportHelper, bpy.types.Operator):
@@ -357,7 +326,7 @@ class HISTALK_OT_load_map(DisabledReasonMixin, ImportHelper, bpy.types.Operator)
     def execute(self, context) -> set[str]:
         """Read it, all or nothing."""
         try:
-            mapping = _read_map(Path(self.filepath))
+            mapping = read_mapping(Path(self.filepath))
         except HiSTalkError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

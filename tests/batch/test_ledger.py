@@ -1,6 +1,7 @@
 """The ledger knows what is left to do, whatever ended the run before."""
 
 import dataclasses
+import json
 import shutil
 import sqlite3
 
@@ -8,9 +9,10 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.batch.ledger import ATTEMPTS, Ledger, Outcome
 from histalk_blender.batch.job import Job
+from histalk_blender.batch.ledger import ATTEMPTS, Ledger, Outcome
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.motion.style import Style
 
 
 @pytest.fixture
@@ -114,3 +116,16 @@ def test_its_table_is_the_documented_one(jobs, book):
         )
     assert row == ("done", 1.0, 0.1, 0.2, 0.3, '["A remark."]')
     assert ledger.rows(["0"])[0]["outputs"] == [{"path": "0.pc2", "bytes": 4, "sha256": "ab"}]
+
+
+def test_clips_of_an_older_ledger_stay_done_though_there_are_more_settings_now():
+    job = Job(name="line", bake="basis", style=Style(jaw=1.2))
+    older = {name: value for name, value in job.settings().items() if name != "lips"}
+    assert "frames" not in older and "channel" not in older
+    assert job.has_settings(json.dumps(older)) and job.has_settings(json.dumps(job.settings()))
+    assert not job.has_settings(json.dumps(older | {"jaw": 1.0})) and not job.has_settings(
+        json.dumps(older | {"lips": 2})
+    )
+    assert not dataclasses.replace(job, frames=(1, 20)).has_settings(json.dumps(older))
+    assert not job.has_settings(json.dumps(older | {"frames": [1, 20]}))
+    assert not any(job.has_settings(wrong) for wrong in ("", "[1]", "7", "null", "{", "[" * 100_000, None))

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("filelock", reason="a batch runs beside PyTorch, which Blender 5.2's Python has not here")
 
 from histalk_blender.batch.damage import read_ledger
-from histalk_blender.batch.ledger import Ledger, Outcome
 from histalk_blender.batch.job import Job
+from histalk_blender.batch.ledger import Ledger, Outcome
 from histalk_blender.batch.report import write_report
 from histalk_blender.batch.run import merged
 from histalk_blender.cli import batch as cli_batch
