@@ -20,7 +20,7 @@ from ..runtime.output import printable
 from .common import need_blender
 from .options import FILE, Read, bake_options, column_option, weights_option
 
-SHOWN = 10  # wrong rows that are told before the work begins
+MOST_SHOWN = 10  # wrong rows that are listed before the work begins
 
 
 def _rows(text: str) -> range:
@@ -38,17 +38,21 @@ def _rows(text: str) -> range:
 @column_option("outputs", "KINDS", default="pc2", show_default=True, help=f"Some of {','.join(output_names())}.")
 @bake_options
 @click.option("--rows", type=Read("FIRST-LAST", _rows), help="Only these rows of the manifest.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done and all that is wrong; do nothing.")
-@click.option("--status", is_flag=True, help="Say how far the batch in OUT is; no manifest is needed.")
-@click.option("--retry-failed", is_flag=True, help="Also do again what failed.")
-@click.option("--merge", is_flag=True, help="Make one report of all ledgers in OUT/ledgers, as a farm leaves them.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Processes; as many as devices when not given.")
+@click.option("--dry-run", is_flag=True, help="List what would be done and everything that is wrong; do nothing.")
+@click.option("--status", is_flag=True, help="Print how far the batch in OUT is; no manifest is needed.")
+@click.option("--retry-failed", is_flag=True, help="Also try failed clips again.")
+@click.option(
+    "--merge", is_flag=True, help="Make one report of all ledgers in OUT/ledgers, as a render farm leaves them."
+)
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes; by default one for each device.")
 @click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N, or several: cuda:0,cuda:1."
 )
-@click.option("--batch-size", type=click.IntRange(1, 256), help="Clips predicted together; 1 on a CPU, else 16.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, 256), help="Clips predicted at once; by default 1 on a CPU, else 16."
+)
 @click.option("--ray", is_flag=False, flag_value="", metavar="[ADDRESS]", help="Spread over a Ray cluster.")
-@click.option("--ledger", type=FILE, help="In place of OUT/histalk.sqlite.")
+@click.option("--ledger", type=FILE, help="File of the ledger, OUT/histalk.sqlite by default.")
 @weights_option
 def command(
     manifest,
@@ -84,7 +88,7 @@ def command(
         raise HiSTalkError(f"'{out}' is a file: --out names a folder.")
     if status or merge:
         counts = _merge(out) if merge else _status(out, ledger)
-        _leave(counts)
+        _exit(counts)
     if manifest is None:
         raise HiSTalkError("No manifest is named: give a .csv, a .jsonl or a folder of sounds.")
     defaults = Job(
@@ -110,8 +114,8 @@ def command(
         if not jobs:
             raise HiSTalkError(f"'{manifest}' has no rows {rows.start} to {rows.stop - 1}.")
     if dry_run:
-        _leave(_tell(jobs))
-    _leave(_run(jobs, out, device, workers, batch_size, retry_failed, ray, ledger, weights))
+        _exit(_dry_run(jobs))
+    _exit(_run(jobs, out, device, workers, batch_size, retry_failed, ray, ledger, weights))
 
 
 def _run(jobs, out, device, workers, batch_size, retry, ray, ledger, weights) -> Counter:
@@ -121,25 +125,25 @@ def _run(jobs, out, device, workers, batch_size, retry, ray, ledger, weights) ->
     if any(job.needs_blender for job in jobs if not job.problems):
         need_blender()
     if ray is not None and (workers or batch_size):
-        raise HiSTalkError("--ray decides by itself how many workers there are: leave --workers and --batch-size out.")
+        raise HiSTalkError("--ray chooses the number of workers itself: leave --workers and --batch-size out.")
     devices = [pick_device(one.strip()) for one in device.split(",")]
     devices = [devices[i % len(devices)] for i in range(workers or len(devices))]
     wrong = [job for job in jobs if job.problems]
-    for job in wrong[:SHOWN]:
+    for job in wrong[:MOST_SHOWN]:
         click.echo(printable(f"histalk: row {job.row}, {job.name}: {' '.join(job.problems)}", 4096), err=True)
-    if len(wrong) > SHOWN:
-        click.echo(f"histalk: {len(wrong) - SHOWN} further rows are wrong: --dry-run tells all.", err=True)
-    order = Batch(jobs, out, tuple(devices), weights, batch_size or 0, retry, ledger, ray)
+    if len(wrong) > MOST_SHOWN:
+        click.echo(f"histalk: {len(wrong) - MOST_SHOWN} further rows are wrong: --dry-run lists all.", err=True)
+    request = Batch(jobs, out, tuple(devices), weights, batch_size or 0, retry, ledger, ray)
     try:
-        counts = run(order)
+        counts = run(request)
     except KeyboardInterrupt as stop:
-        stop.args = ("stopped; the same command goes on from here.",)
+        stop.args = ("stopped; run the same command again to resume.",)
         raise
     click.echo(f"{out / 'report.html'}  ({counts['done']} done, {counts['failed']} failed)")
     return counts
 
 
-def _tell(jobs: list[Job]) -> Counter:
+def _dry_run(jobs: list[Job]) -> Counter:
     from ..audio.reading import check_header
     from ..runtime.output import silence_fd
 
@@ -148,9 +152,9 @@ def _tell(jobs: list[Job]) -> Counter:
         problems = list(job.problems)
         if not problems:
             try:
-                with silence_fd(2):  # libmpg123 has remarks of its own
+                with silence_fd(2):  # libmpg123 writes remarks of its own
                     check_header(job.audio, job.channel)
-            except Exception as error:  # whatever is wrong with one sound, the others are told of all the same
+            except Exception as error:  # whatever is wrong with one sound, the others are listed all the same
                 said = isinstance(error, HiSTalkError) and str(error)
                 problems = [said or f"It cannot be read ({printable(error, 120)}): export it again."]
         counts["failed" if problems else "done"] += 1
@@ -163,10 +167,10 @@ def _tell(jobs: list[Job]) -> Counter:
 def _status(out: Path, ledger: Path | None) -> Counter:
     from ..batch.damage import read_ledger
 
-    book = ledger or out / LEDGER
-    if not os.path.lexists(book):
-        raise HiSTalkError(f"There is no ledger at '{book}': no batch was run there.")
-    return _count(read_ledger(book))
+    path = ledger or out / LEDGER
+    if not os.path.lexists(path):
+        raise HiSTalkError(f"There is no ledger at '{path}': no batch was run there.")
+    return _summary(read_ledger(path))
 
 
 def _merge(out: Path) -> Counter:
@@ -176,10 +180,10 @@ def _merge(out: Path) -> Counter:
     report(rows, out)
     for sentence in wrong:
         click.echo(f"histalk: {sentence}", err=True)
-    return _count(rows) + Counter(failed=len(wrong))
+    return _summary(rows) + Counter(failed=len(wrong))
 
 
-def _count(rows: list[dict]) -> Counter:
+def _summary(rows: list[dict]) -> Counter:
     for row in rows:
         if row["state"] == "failed":
             click.echo(f"{row['row']:>5}  {printable(row['name'])}: {row['error']}", err=True)
@@ -188,5 +192,5 @@ def _count(rows: list[dict]) -> Counter:
     return counts
 
 
-def _leave(counts: Counter) -> None:
+def _exit(counts: Counter) -> None:
     sys.exit(1 if counts["failed"] else 0)

@@ -91,7 +91,7 @@ def wait_until(true, seconds=60):
 def test_a_signal_ends_a_batch_with_its_code(clips, tmp_path, moment, number, code):
     out = tmp_path / "out"
     done = ended(moment, int(number), "batch", clips, "--out", out, "--rows", "1-2", code=STRUCK)
-    assert done.returncode == code and "the same command goes on" in done.stderr, done.stderr
+    assert done.returncode == code and "run the same command again to resume" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not list(out.rglob("*.part*"))
 
 

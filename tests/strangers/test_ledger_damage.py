@@ -185,7 +185,7 @@ def test_strange_values_in_a_row_are_that_row_s_alone(book, jobs):
         assert len(rows) == 40 and sum(row["state"] == "done" for row in rows) >= 39, strange
         write_report(rows, book.parent, "report")
         assert set(todo(book, jobs)) <= {"line 7"}, strange
-        assert cli_batch._count(rows)["done"] >= 39
+        assert cli_batch._summary(rows)["done"] >= 39
     book.write_bytes(whole)
     for column, value in (("sha256", "7"), ("bytes", "'x'"), ("changed", "NULL"), ("path", "x'ff'")):
         changed(book, f"UPDATE files SET {column} = {value} WHERE rowid = (SELECT min(rowid) FROM files)")
