@@ -49,14 +49,14 @@ def parts() -> dict[str, float]:
     from histalk_blender.audio import RATE
     from histalk_blender.audio.reading import read_audio
     from histalk_blender.head.head import load_head
-    from histalk_blender.runtime.imports import load_network
+    from histalk_blender.runtime.imports import import_torch
 
     sound, head, times = np.resize(read_audio(SPEECH), 10 * RATE), load_head(), [time.perf_counter()]
 
     def lap() -> None:
         times.append(time.perf_counter())
 
-    load_network()
+    import_torch()
     lap()
     from histalk_blender.network import load_checkpoint
     from histalk_blender.synthesis import WEIGHTS, synthesize

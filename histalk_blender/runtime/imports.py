@@ -1,4 +1,4 @@
-"""PyTorch's first import in a worker, so that Blender's window never waits for it."""
+"""PyTorch's first import in a worker thread, without a pause of Blender's window."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Largest first; those that a build lacks are passed over. What they need is found by their own run paths.
+# Largest first; a build without one of them is fine. Their own run paths lead to what they need.
 LIBRARIES = ("libtorch_cpu", "libtorch_cuda", "libtorch_python")
 
-loading = threading.RLock()  # held by whoever imports PyTorch or reads weights; others wait for what comes of it
+import_lock = (
+    threading.RLock()
+)  # held while PyTorch is imported or weights are read: another thread waits for the result
 
 
-def load_network() -> None:
+def import_torch() -> None:
     """Import torch without a pause of more than a few milliseconds for other threads.
 
-    Two things would hold the interpreter, 0.1 to 0.2 s each: the system's loader, which `import` calls with the
-    interpreter locked, and collections of garbage among the million objects that the imports make.
+    Two things would hold the interpreter for 0.1 to 0.2 s each: the system's loader, which `import` calls with the
+    interpreter locked, and garbage collections among the million objects that the imports create.
     """
-    with uncollected():
+    with gc_paused():
         if "torch" not in sys.modules:
-            _map_libraries()
+            _preload_libraries()
         import torch  # noqa: F401
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Imports within are not looked through for garbage, now or later; one thread at a time."""
-    with loading:
-        before, collecting = len(sys.modules), gc.isenabled()
+def gc_paused() -> Iterator[None]:
+    """Exempt what is imported within from garbage collection, now and later; one thread at a time."""
+    with import_lock:
+        before, enabled = len(sys.modules), gc.isenabled()
         gc.disable()
         try:
             yield
@@ -43,12 +45,12 @@ def uncollected() -> Iterator[None]:
                 gc.freeze()
                 atexit.register(gc.unfreeze)  # bpy waits forever at exit for its own frozen objects
         finally:
-            if collecting:
+            if enabled:
                 gc.enable()
 
 
-def _map_libraries() -> None:
-    """Let the loader do its work with the interpreter unlocked, as a call through ctypes is; `import` finds it done."""
+def _preload_libraries() -> None:
+    """Load torch's libraries through ctypes, which unlocks the interpreter meanwhile; `import` then finds them loaded."""
     spec = importlib.util.find_spec("torch")
     if os.name != "posix" or spec is None or spec.origin is None:
         return  # Windows finds torch's libraries only by what torch's own import sets up

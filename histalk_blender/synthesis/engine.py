@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import HiSTalkError
 from ..head.head import load_head
-from ..runtime.imports import load_network, uncollected
+from ..runtime.imports import gc_paused, import_torch
 from . import WEIGHTS, Performance, synthesize_many
 from .checks import check_outputs
 from .clips import hear
@@ -43,7 +43,7 @@ def listen(
         HiSTalkError: the weights cannot be read, or there is no such device.
     """
     say("Listening", 0.0)
-    load_network()
+    import_torch()
     device = pick_device(device)
     return perform([sound], weights, device, levels=levels, progress=lambda share: say("Listening", share))[0]
 
@@ -75,7 +75,7 @@ def _model(path: Path, device: str):
     """The checkpoint, kept for the next recording; one at a time."""
     from ..network import load_checkpoint
 
-    with uncollected():
+    with gc_paused():
         key = (path, path.stat().st_mtime_ns if path.exists() else 0, device)
         if key not in _models:
             _models.clear()
@@ -102,7 +102,7 @@ def warm_up(weights: Path | None, device: str) -> None:
     Raises:
         HiSTalkError: as `listen`.
     """
-    load_network()
+    import_torch()
     device = pick_device(device)
     noise = np.random.default_rng(0).normal(0, 0.05, 16_000).astype(np.float32)
     for _ in hear(_model(Path(weights or WEIGHTS), device), [noise], device):
