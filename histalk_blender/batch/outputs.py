@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..head.head import load_head
 from ..synthesis import Performance
-from .ledger import sha256
 from .job import Job
+from .ledger import sha256
 from .names import place_in
 from .output_kinds import ClipResult, output_kind
 

@@ -10,6 +10,7 @@ from ..errors import HiSTalkError
 from ..head import flame
 from ..head.head import Head, load_head
 from .arkit_fit import playable
+from .layers import Face, apply_layers, layered_weights
 from .motion import Motion
 from .style import Style
 
@@ -44,12 +45,12 @@ def to_vertices(
     else:
         scale, rotation = bundled_pose(rest, head)
         shapes = motion.shapes
-    motion = motion.on(shapes)
-    if style.scales:
+
+    def blendshapes() -> np.ndarray:
         units = head.unit_deltas()
-        units = flame.load_flame_map().move(units) if topology == "flame" else units
-        motion = style.scaled(motion, arkit_weights(), units)
-    motion = motion.smoothed(style.smoothing)
+        return flame.load_flame_map().move(units) if topology == "flame" else units
+
+    motion = apply_layers(motion.on(shapes), Face(arkit_weights, blendshapes), style)
     if scale == 1.0:
         return motion
     return motion.on(motion.shapes @ (scale * rotation).T.astype(np.float32))
@@ -71,10 +72,8 @@ def to_arkit(
         The weights as a motion without vertices, and its residual [T]: metres between it and the styled motion.
     """
     head = load_head()
-    if style.scales:
-        motion = style.scaled(motion, arkit_weights, head.unit_deltas())
-    motion = motion.smoothed(style.smoothing)
-    weights, residual = playable(motion, own or head, limits, style.apply_to_units(arkit_weights, motion.fps))
+    motion = apply_layers(motion, Face(lambda: arkit_weights, head.unit_deltas), style)
+    weights, residual = playable(motion, own or head, limits, layered_weights(arkit_weights, style, motion.fps))
     return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps), residual
 
 

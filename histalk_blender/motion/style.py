@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from ..head.arkit import ARKIT_UNITS
 from ..settings import setting
-from .motion import Motion
-
-# mouthClose goes with the jaw: it is what keeps the lips together while the jaw is down.
-JAW = ("jaw", "mouthClose")
-UPPER_FACE = ("brow", "eye", "cheekSquint", "nose")
-LIPS = ("mouth", "cheekPuff")
 
 
 @dataclass(frozen=True)
@@ -43,38 +34,3 @@ class Style:
     delay: float = setting(
         0.0, "Delay", "How long the face moves after the sound; negative = before it", -5.0, 5.0, (-0.2, 0.2), "s"
     )
-
-    def unit_factors(self) -> np.ndarray:
-        """[52] the factor of each unit."""
-
-        def factor(name: str) -> float:
-            for starts, value in ((JAW, self.jaw), (UPPER_FACE, self.upper_face), (LIPS, self.lips)):
-                if name.startswith(starts):
-                    return value
-            return 1.0
-
-        return np.array([factor(name) for name in ARKIT_UNITS], np.float32)
-
-    @property
-    def scales(self) -> bool:
-        """Whether anything moves further, or less far, than the network says."""
-        return bool((self.unit_factors() != 1).any())
-
-    def scaled(self, motion: Motion, units: np.ndarray, unit_shapes: np.ndarray) -> Motion:
-        """The motion with each part moving as far as this style has it.
-
-        What the units explain of the motion is scaled, the rest stays, so that factors of one change nothing.
-
-        Args:
-            motion: as the network made it.
-            units: [T, 52] the units' weights in it (`arkit.fit_units`).
-            unit_shapes: [52, V, 3] metres, the units on the motion's topology.
-        """
-        more = self.unit_factors() - 1
-        changed = np.flatnonzero(more)
-        return motion.plus(units[:, changed] * more[changed], unit_shapes[changed])
-
-    def apply_to_units(self, units: np.ndarray, fps: float) -> np.ndarray:
-        """Weights [T, 52] of ARKit shape keys in this style, within 0 and 1; the delay is a bake's, in its start frame."""
-        scaled = Motion(units * self.unit_factors(), np.zeros((len(ARKIT_UNITS), 1, 3), np.float32), fps)
-        return np.clip(scaled.smoothed(self.smoothing).weights, 0, 1)

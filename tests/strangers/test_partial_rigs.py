@@ -15,6 +15,7 @@ from histalk_blender.bake.scene import add_head
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening
+from histalk_blender.motion.layers import Face, apply_layers
 from histalk_blender.motion.motion import Motion
 from histalk_blender.motion.style import Style
 from histalk_blender.training.teacher.coarticulation import unit_track
@@ -147,9 +148,8 @@ def test_lips_close_without_the_key_that_closes_them(rig, head, lines, closures,
 @pytest.mark.parametrize("style", [Style(jaw=1.6, lips=1.4, smoothing=0.04), Style(jaw=0.4, lips=0.5)])
 def test_lips_close_in_any_style(rig, head, stored_performance, style):
     """The jaw is scaled in the motion, and what is there follows it."""
-    motion = style.scaled(stored_performance.motion, stored_performance.arkit_weights, head.unit_deltas()).smoothed(
-        style.smoothing
-    )
+    face = Face(lambda: stored_performance.arkit_weights, head.unit_deltas)
+    motion = apply_layers(stored_performance.motion, face, style)
     wanted = lip_opening(head.landmarks(head.vertices + motion.displacements())) * 1000
     shut = np.argsort(wanted)[:12:2]
     for keep in (lambda unit: unit != "mouthClose", lambda unit: unit in ("jawOpen", "mouthPucker", "mouthClose")):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import HiSTalkError
+from ...motion.layers import layered_weights
 from ...motion.motion import Motion
 from ...motion.placing import from_sound_on
 from ...motion.retarget import recognise
@@ -70,7 +71,7 @@ class ClipResult:
     def arkit_weights(self) -> np.ndarray:
         """[T, 52] weights of the ARKit blendshapes, frame 0 where the sound begins."""
         motion, style = self.performance.motion, self.job.style
-        weights = style.apply_to_units(self.performance.arkit_weights, motion.fps)
+        weights = layered_weights(self.performance.arkit_weights, style, motion.fps)
         return from_sound_on(replace(motion, weights=weights), self.fps, style.delay).weights
 
 
