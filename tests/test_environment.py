@@ -61,15 +61,13 @@ def bare(monkeypatch):
     environment.invalidate()
 
 
-@pytest.fixture
-def index(tmp_path, monkeypatch):
+def make_index(wheels, home, monkeypatch):
     """All that pip can reach: three wheels, named and pinned like the real ones."""
-    wheels = tmp_path / "wheels"
     wheels.mkdir()
     make_wheel(wheels, "torch", "2.13.0+cpu", "torch/__init__.py", COMPILED)
     make_wheel(wheels, "transformers", "5.23.0", "transformers/__init__.py", requires="Requires-Dist: numpy\n")
     make_wheel(wheels, "numpy", numpy.__version__, "numpy/__init__.py", "numpy.libs/blas.so")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
@@ -77,8 +75,29 @@ def index(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def index(tmp_path, monkeypatch):
+    return make_index(tmp_path / "wheels", tmp_path / "home", monkeypatch)
+
+
+@pytest.fixture
 def folder(tmp_path):
     return tmp_path / "user" / "pytorch"
+
+
+@pytest.fixture(scope="module")
+def one_install(tmp_path_factory):
+    """A folder that pip filled once, for tests of what comes after."""
+    place = tmp_path_factory.mktemp("once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path])
+        make_index(place / "wheels", place / "home", patch)
+        assert install(place / "pytorch").poll() == "done"
+    return place / "pytorch"
+
+
+@pytest.fixture
+def installed(one_install, folder):
+    return Path(shutil.copytree(one_install, folder))
 
 
 def finish(job, seconds=240):
@@ -110,8 +129,7 @@ def test_an_install_can_be_used_and_leaves_nothing_else(bare, index, folder, tmp
     assert not list(tmp_path.glob("home/.cache")) and not list(tmp_path.glob("home/.local"))
 
 
-def test_blenders_numpy_keeps_winning(bare, index, folder):
-    install(folder)
+def test_blenders_numpy_keeps_winning(bare, index, folder, installed):
     assert not (folder / "numpy").exists() and not (folder / "numpy.libs").exists()
     assert (folder / f"numpy-{numpy.__version__}.dist-info").is_dir(), "transformers asks for its version at import"
     before = list(sys.path)
@@ -145,32 +163,35 @@ def test_no_pip_at_all_is_said_at_once(folder, monkeypatch):
         Installation(folder).start()
 
 
-@pytest.mark.parametrize("left", ["pytorch.part/torch.py", "pytorch/torch.py", "pytorch.cache/http"])
-def test_a_half_finished_install_is_noticed_and_mended(bare, index, folder, left):
-    path = folder.parent / left
-    path.parent.mkdir(parents=True)
-    path.touch()
+LEFTOVERS = ["pytorch.part/torch.py", "pytorch/torch.py", "pytorch.cache/http"]
+
+
+@pytest.mark.parametrize("left", [*([one] for one in LEFTOVERS), LEFTOVERS])
+def test_a_half_finished_install_is_noticed(bare, index, folder, left):
+    for path in (folder.parent / one for one in left):
+        path.parent.mkdir(parents=True)
+        path.touch()
     assert "stopped half-way: press Install PyTorch" in environment.missing(folder, installed=True)
+    if left != LEFTOVERS:
+        return
     assert install(folder).poll() == "done"
     assert environment.missing(folder, installed=True) == ""
-    assert not path.exists() and [path.name for path in folder.parent.iterdir()] == ["pytorch"]
+    assert not any((folder.parent / one).exists() for one in LEFTOVERS)
+    assert [path.name for path in folder.parent.iterdir()] == ["pytorch"]
 
 
-def test_without_its_marker_a_folder_does_not_count(bare, index, folder):
-    install(folder)
+def test_without_its_marker_a_folder_does_not_count(bare, index, folder, installed):
     (folder / environment.MARKER).unlink()
     assert "stopped half-way" in environment.missing(folder, installed=True)
 
 
-def test_installing_again_replaces_the_old_folder(bare, index, folder):
-    install(folder)
+def test_installing_again_replaces_the_old_folder(bare, index, folder, installed):
     (folder / "stale.py").touch()
     assert install(folder).poll() == "done"
     assert not (folder / "stale.py").exists()
 
 
-def test_a_failed_install_says_why_and_keeps_the_old_folder(bare, index, folder):
-    install(folder)
+def test_a_failed_install_says_why_and_keeps_the_old_folder(bare, index, folder, installed):
     (index / "torch-2.13.0+cpu-py3-none-any.whl").unlink()
     job = install(folder)
     assert job.poll() == "failed"
@@ -253,8 +274,7 @@ def test_a_full_disk_is_said_before_anything_starts(folder, monkeypatch):
         Installation(folder, "CUDA").start()
 
 
-def test_remove_takes_all_of_it_away(bare, index, folder):
-    install(folder)
+def test_remove_takes_all_of_it_away(bare, index, folder, installed):
     environment.activate(folder)
     folder.with_name("pytorch.cache").mkdir()
     environment.remove(folder)
