@@ -1,4 +1,4 @@
-"""Numbers that an animator sets: one description each, from which panel, command line and manifest are made."""
+"""The numbers that an animator sets. Each is described once; panel, command line and manifest are made from that."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 
-UNITS = {"": "", "s": " s", "mm": " mm"}
-METADATA = "setting"
+METADATA = "setting"  # key of a dataclass field's description
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A number of a style or of a bake kind.
+    """A number of a style or of a kind of bake.
 
-    The panel's property and the manifest's column are called `name`; the flag is `name` with dashes. The default is
-    that of the dataclass's field.
+    name: of the panel's property and of the manifest's column.
+    label: in the panel.
+    description: tooltip and help.
+    minimum, maximum: the range, ends included.
+    usual: the range of the panel's slider; None = all of it.
+    unit: "s" or "mm"; "" = a factor.
     """
 
     name: str
     default: float
-    label: str  # in the panel
-    description: str  # tooltip, help and documentation
+    label: str
+    description: str
     minimum: float
     maximum: float
-    usual: tuple[float, float] | None = None  # range of the panel's slider; None = minimum to maximum
-    unit: str = ""  # "" = a factor, "s" or "mm"
+    usual: tuple[float, float] | None = None
+    unit: str = ""
 
     @property
     def flag(self) -> str:
@@ -34,19 +37,19 @@ class Setting:
 
     @property
     def label_with_unit(self) -> str:
-        """As the panel writes it beside a number without a unit."""
+        """For the panel, whose numbers have no unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
     def allowed(self) -> str:
-        """What may be given, in words."""
-        return f"a number from {self.minimum:g} to {self.maximum:g}{UNITS[self.unit]}"
+        """The range in words."""
+        return f"a number from {self.minimum:g} to {self.maximum:g} {self.unit}".rstrip()
 
     def read(self, value: object) -> float:
-        """A number, or its text, within the range.
+        """The number that a value or its text stands for.
 
         Raises:
-            ValueError: it is not; the message says what is allowed.
+            ValueError: it is not a number within the range; the message says what is allowed.
         """
         number = as_number(value)
         if not self.minimum <= number <= self.maximum:
@@ -55,7 +58,7 @@ class Setting:
 
 
 def as_number(value: object) -> float:
-    """The number that a text, or a value out of JSON, stands for; NaN where it is none."""
+    """The number that a text, or a value from JSON, stands for; NaN if it stands for none."""
     try:
         return math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, ArithmeticError):
@@ -71,13 +74,13 @@ def setting(
     usual: tuple[float, float] | None = None,
     unit: str = "",
 ) -> float:
-    """A field of a dataclass that an animator sets; see `Setting`."""
-    described = (label, description, minimum, maximum, usual, unit)
-    return field(default=default, metadata={METADATA: described})
+    """A field of a dataclass, described as a `Setting`."""
+    description_of_field = (label, description, minimum, maximum, usual, unit)
+    return field(default=default, metadata={METADATA: description_of_field})
 
 
 def settings_of(described: type) -> tuple[Setting, ...]:
-    """The settings among a dataclass's fields, in its order."""
+    """The settings among a dataclass's fields, in their order."""
     return tuple(
         Setting(item.name, item.default, *item.metadata[METADATA])
         for item in fields(described)

@@ -229,3 +229,22 @@ def test_a_preview_is_a_film_with_sound_and_stdout_holds_only_paths(tmp_path):
     picture, sound = strips.new_movie("film", str(film), 1, 1), strips.new_sound("sound", str(film), 2, 1)
     assert picture.frame_duration == 15 and sound.frame_duration >= 10
     bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--smoothing", "2", "a number from 0 to 1 s"),
+        ("--jaw", "nan", "a number from 0 to 3"),
+        ("--delay", "soon", "a number from -5 to 5 s"),
+        ("--tolerance", "0", "a number from 0.001 to 10 mm"),
+        ("--bake", "all", "one of basis, cache, keys, arkit"),
+        ("--fps", "0", "a number from 1 to 240 frames a second"),
+        ("--start", "1.5", "a whole frame number"),
+        ("--channel", "0", "mix, left, right or a channel's number from 1"),
+    ],
+)
+def test_bake_and_batch_refuse_the_same_values_in_the_same_words(tmp_path, capfd, flag, value, said):
+    for command in (("bake", SPEECH), ("batch", tmp_path)):
+        code, _, stderr = here(capfd, *command, "--out", tmp_path / "out.blend", flag, value)
+        assert code == 2 and f"Invalid value for '{flag}': '{value}': write {said}." in stderr, stderr

@@ -22,7 +22,7 @@ from . import upgrade
 
 
 def number_property(setting: Setting, update=None):
-    """A setting as a property of the panel. Not to be animated: a bake reads it once, at no frame."""
+    """The panel's property of a setting. It cannot be animated, as a bake reads one value for all frames."""
     low, high = setting.usual or (setting.minimum, setting.maximum)
     return FloatProperty(
         name=setting.label_with_unit,
@@ -118,7 +118,7 @@ class HiSTalkSettings(SettingProperties, bpy.types.PropertyGroup):
     )
     channel_number: IntProperty(name="Number", default=1, min=1, max=MOST, description="Channel to speak, from 1")
 
-    in_seconds: BoolProperty(options={"HIDDEN"}, description="The style's times are seconds; see upgrade.py")
+    in_seconds: BoolProperty(options={"HIDDEN"}, description="Smoothing and delay are in seconds; see upgrade.py")
 
     device: EnumProperty(
         name="Device",

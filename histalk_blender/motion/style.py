@@ -1,4 +1,4 @@
-"""What an animator may change of a motion without asking the network again."""
+"""What an animator may change of a predicted motion; changing it needs no new prediction."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ from dataclasses import dataclass
 from ..settings import setting
 
 
+def _strength(label: str, description: str) -> float:
+    return setting(1.0, label, f"{description}; 1 = as predicted", minimum=0.0, maximum=3.0, usual=(0.0, 2.0))
+
+
 @dataclass(frozen=True)
 class Style:
-    """How strongly, how smoothly and when a face speaks; the defaults leave the motion as predicted.
+    """How strongly, how smoothly and when a face moves; the defaults leave the motion as predicted.
 
-    Each field is described once, here: panel, command line and manifest are made from these descriptions. Factors scale
-    displacements; smoothing and delay are seconds.
+    Each field is described here and nowhere else: the panel's property, the flag and the manifest's column are made
+    from its description. What a field does to the motion is a layer, see `layers`.
     """
 
-    lips: float = setting(1.0, "Lips", "How far lips and cheeks move; 1 = as predicted", 0.0, 3.0, (0.0, 2.0))
-    jaw: float = setting(
-        1.0, "Jaw", "How far the jaw opens; the lips still close; 1 = as predicted", 0.0, 3.0, (0.0, 2.0)
-    )
-    upper_face: float = setting(
-        1.0, "Upper Face", "How far brows, eyelids and nose move; 1 = as predicted", 0.0, 3.0, (0.0, 2.0)
-    )
+    lips: float = _strength("Lips", "How far lips and cheeks move")
+    jaw: float = _strength("Jaw", "How far the jaw opens, while the lips still close")
+    upper_face: float = _strength("Upper Face", "How far brows, eyelids and nose move")
     smoothing: float = setting(
         0.0,
         "Smoothing",
-        "Time over which motion is averaged; above 0.06 s lips miss closures",
-        0.0,
-        1.0,
-        (0.0, 0.2),
-        "s",
+        "Time over which motion is averaged; above 0.06 s lips begin to miss closures",
+        minimum=0.0,
+        maximum=1.0,
+        usual=(0.0, 0.2),
+        unit="s",
     )
     delay: float = setting(
-        0.0, "Delay", "How long the face moves after the sound; negative = before it", -5.0, 5.0, (-0.2, 0.2), "s"
+        0.0,
+        "Delay",
+        "Time by which the face moves after the sound; negative = before it",
+        minimum=-5.0,
+        maximum=5.0,
+        usual=(-0.2, 0.2),
+        unit="s",
     )

@@ -91,6 +91,7 @@ def test_two_rows_of_one_name_and_too_many_cells_are_told(folder):
     ("name", "text", "said"),
     [
         ("jobs.csv", "audio,fsp\na.wav,1\n", "did you mean 'fps'"),
+        ("jobs.csv", "audio,blend\na.wav,x.blend\n", "'blend', which is called 'shot' now"),
         ("jobs.csv", "name\na\n", "no column 'audio'"),
         ("jobs.csv", "audio\n", "names no clips"),
         ("jobs.jsonl", '{"audio"', "line 1"),
