@@ -1,6 +1,7 @@
 """What the tests share: the real head, the real weights, real speech."""
 
 import re
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,10 +12,18 @@ from histalk_blender.motion.motion import Motion
 
 # What a test needs is read off its file and fixtures, so that no marker is forgotten.
 NEEDS = {
-    "blender": re.compile(r"\bbpy\b|histalk_blender\.(bake|addon)\b|^from stage import", re.MULTILINE),
+    "blender": re.compile(r"\bbpy\b|histalk_blender\.(bake|addon)\b|^from (stage|test_batch) import", re.MULTILINE),
     "torch": re.compile(r"\btorch\b|histalk_blender\.(network|training)\b"),
 }
 FIXTURES = {"blender": {"blender", "scene"}, "torch": {"model", "performance"}}
+HAS_BLENDER = find_spec("bpy") is not None
+
+
+def pytest_ignore_collect(collection_path):
+    """Without Blender's module, what needs it is not even imported."""
+    if not HAS_BLENDER and collection_path.suffix == ".py" and collection_path.name.startswith("test_"):
+        return NEEDS["blender"].search(collection_path.read_text()) is not None or None
+    return True if not HAS_BLENDER and collection_path.name == "addon" else None
 
 
 def pytest_collection_modifyitems(items):
