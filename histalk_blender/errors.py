@@ -2,7 +2,7 @@
 
 
 class HiSTalkError(ValueError):
-    """Something the user can mend: one sentence that names the cause and what to do."""
+    """Something the user can fix: one sentence that names the cause and what to do."""
 
 
 def shown(what: object, longest: int = 120) -> str:
@@ -17,4 +17,4 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, HiSTalkError):
         return str(error)
     said = " ".join(str(error).split())[:200]
-    return f"HiSTalk stumbled ({type(error).__name__}{': ' if said else ''}{said}); the console has the details."
+    return f"Unexpected error ({type(error).__name__}{': ' if said else ''}{said}): the console has the details."

@@ -22,8 +22,8 @@ import numpy
 import pytest
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.runtime import pytorch as environment
-from histalk_blender.runtime.pytorch import Installation
+from histalk_blender.runtime import installation, pytorch, survey
+from histalk_blender.runtime.installation import Installation
 
 ROOT = Path(__file__).parents[1]
 COMPILED = f"torch/_C{EXTENSION_SUFFIXES[0]}"
@@ -55,10 +55,10 @@ def make_modules(place, torch="2.13.0", transformers="5.23.0", compiled=COMPILED
 @pytest.fixture
 def bare(monkeypatch):
     """A Python like Blender's: numpy, and no torch on sys.path."""
-    environment.invalidate()
+    survey.invalidate()
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path])
     yield
-    environment.invalidate()
+    survey.invalidate()
 
 
 def make_index(wheels, home, monkeypatch):
@@ -116,13 +116,13 @@ def install(folder, build="CPU"):
 
 
 def test_an_install_can_be_used_and_leaves_nothing_else(bare, index, folder, tmp_path):
-    assert environment.missing(folder, installed=True).startswith("There is no torch: press Install PyTorch")
+    assert survey.missing_reason(folder, installed=True).startswith("torch is not installed: press Install PyTorch")
     job = install(folder)
     assert job.poll() == "done", list(job.lines)
     assert job.progress == 1 and any("Successfully installed" in line for line in job.lines)
-    assert environment.missing(folder, installed=True) == ""
-    assert environment.versions(folder) == {"torch": "2.13.0+cpu", "transformers": "5.23.0"}
-    record = environment.record(folder)
+    assert survey.missing_reason(folder, installed=True) == ""
+    assert survey.versions(folder) == {"torch": "2.13.0+cpu", "transformers": "5.23.0"}
+    record = survey.record(folder)
     assert record["build"] == "CPU" and record["versions"]["torch"] == "2.13.0+cpu" and record["bytes"] > 0
     assert [path.name for path in folder.parent.iterdir()] == ["pytorch"]
     assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"wheels", "user"}
@@ -133,18 +133,20 @@ def test_blenders_numpy_keeps_winning(bare, index, folder, installed):
     assert not (folder / "numpy").exists() and not (folder / "numpy.libs").exists()
     assert (folder / f"numpy-{numpy.__version__}.dist-info").is_dir(), "transformers asks for its version at import"
     before = list(sys.path)
-    environment.activate(folder)
-    environment.activate(folder)
+    pytorch.activate(folder)
+    pytorch.activate(folder)
     assert sys.path == [*before, str(folder)]
     assert PathFinder.find_spec("torch").origin == str(folder / "torch" / "__init__.py")
-    environment.deactivate(folder)
+    pytorch.deactivate(folder)
     assert sys.path == before
 
 
 def test_a_torch_of_another_add_on_comes_first(bare, folder, tmp_path):
     other = make_modules(tmp_path / "other", torch="1.13.1")
     sys.path.append(str(other))
-    assert f"torch 1.13.1 in {other} is not from 2.6 up to below 3" in environment.missing(make_modules(folder))
+    assert f"{other} has torch 1.13.1, but HiSTalk needs 2.6 or later, below 3:" in survey.missing_reason(
+        make_modules(folder)
+    )
 
 
 def test_pythons_own_pip_wheel_does_when_none_is_installed(bare, index, folder, monkeypatch):
@@ -152,14 +154,14 @@ def test_pythons_own_pip_wheel_does_when_none_is_installed(bare, index, folder, 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find(name))
     if not list(Path(find_spec("ensurepip").origin).parent.glob("_bundled/pip-*.whl")):
         pytest.skip("this Python ships no pip wheel")
-    assert environment.find_pip().parent.suffix == ".whl"
+    assert installation.find_pip().parent.suffix == ".whl"
     job = install(folder)
     assert job.poll() == "done", list(job.lines)
 
 
 def test_no_pip_at_all_is_said_at_once(folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(HiSTalkError, match="has no pip: choose an environment you have"):
+    with pytest.raises(HiSTalkError, match="has no pip: choose an existing environment"):
         Installation(folder).start()
 
 
@@ -171,18 +173,18 @@ def test_a_half_finished_install_is_noticed(bare, index, folder, left):
     for path in (folder.parent / one for one in left):
         path.parent.mkdir(parents=True)
         path.touch()
-    assert "stopped half-way: press Install PyTorch" in environment.missing(folder, installed=True)
+    assert "was interrupted: press Install PyTorch" in survey.missing_reason(folder, installed=True)
     if left != LEFTOVERS:
         return
     assert install(folder).poll() == "done"
-    assert environment.missing(folder, installed=True) == ""
+    assert survey.missing_reason(folder, installed=True) == ""
     assert not any((folder.parent / one).exists() for one in LEFTOVERS)
     assert [path.name for path in folder.parent.iterdir()] == ["pytorch"]
 
 
 def test_without_its_marker_a_folder_does_not_count(bare, index, folder, installed):
-    (folder / environment.MARKER).unlink()
-    assert "stopped half-way" in environment.missing(folder, installed=True)
+    (folder / survey.MARKER).unlink()
+    assert "was interrupted" in survey.missing_reason(folder, installed=True)
 
 
 def test_installing_again_replaces_the_old_folder(bare, index, folder, installed):
@@ -196,7 +198,7 @@ def test_a_failed_install_says_why_and_keeps_the_old_folder(bare, index, folder,
     job = install(folder)
     assert job.poll() == "failed"
     assert "No matching distribution found for torch==2.13.0+cpu" in job.message and "\n" not in job.message
-    assert environment.missing(folder, installed=True) == "" and not folder.with_name("pytorch.part").exists()
+    assert survey.missing_reason(folder, installed=True) == "" and not folder.with_name("pytorch.part").exists()
 
 
 def test_cancel_kills_pip_within_half_a_second(bare, index, folder, monkeypatch):
@@ -212,7 +214,7 @@ def test_cancel_kills_pip_within_half_a_second(bare, index, folder, monkeypatch)
         began = time.monotonic()
         job.cancel(wait=1)
         assert time.monotonic() - began < 0.5
-    assert job.poll() == "cancelled" and "to go on with it" in job.message
+    assert job.poll() == "cancelled" and "to resume it" in job.message
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     assert not folder.with_name("pytorch.part").exists()
@@ -259,7 +261,7 @@ def test_a_cancelled_install_goes_on_with_what_it_has(bare, index, folder, monke
         job.start()
         assert Index.stalled.wait(120), list(job.lines)
         job.cancel(wait=5)
-        assert "stopped half-way" in environment.missing(folder, installed=True)
+        assert "was interrupted" in survey.missing_reason(folder, installed=True)
         monkeypatch.setattr(Index, "stall", "")
         again = install(folder, "PIP")
         server.shutdown()
@@ -269,23 +271,23 @@ def test_a_cancelled_install_goes_on_with_what_it_has(bare, index, folder, monke
 
 def test_a_full_disk_is_said_before_anything_starts(folder, monkeypatch):
     usage = namedtuple("usage", "total used free")(0, 0, int(1.5e9))
-    monkeypatch.setattr(environment.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(installation.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(HiSTalkError, match=r"PyTorch needs 10 GB, but .* has 1\.5 GB: make room"):
         Installation(folder, "CUDA").start()
 
 
 def test_remove_takes_all_of_it_away(bare, index, folder, installed):
-    environment.activate(folder)
+    pytorch.activate(folder)
     folder.with_name("pytorch.cache").mkdir()
-    environment.remove(folder)
+    installation.remove(folder)
     assert not list(folder.parent.iterdir()) and str(folder) not in sys.path
-    assert "There is no torch" in environment.missing(folder, installed=True)
+    assert "torch is not installed" in survey.missing_reason(folder, installed=True)
 
 
 def test_what_is_in_use_is_not_removed(folder, monkeypatch):
     make_modules(folder)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(__file__=str(folder / "torch" / "__init__.py")))
-    for act in (environment.remove, lambda folder: Installation(folder).start()):
+    for act in (installation.remove, lambda folder: Installation(folder).start()):
         with pytest.raises(HiSTalkError, match="in use: restart Blender"):
             act(folder)
     assert folder.is_dir()
@@ -303,21 +305,21 @@ def test_what_is_in_use_is_not_removed(folder, monkeypatch):
 def test_the_build_decides_tag_and_index(build, platform, index, torch):
     expected = ["--extra-index-url", index] if index else []
     pinned = [torch, "transformers==5.23.0", f"numpy=={numpy.__version__}"]
-    assert environment.requirements(build, platform) == expected + pinned
+    assert installation.requirements(build, platform) == expected + pinned
 
 
 @pytest.mark.parametrize("inside", ["", "lib/python{}.{}/site-packages", "Lib/site-packages"])
 def test_a_virtual_environment_or_its_modules_may_be_named(tmp_path, inside):
     place = make_modules(tmp_path / "venv" / inside.format(*sys.version_info))
-    assert environment.site_packages(tmp_path / "venv") == place
-    assert environment.why_unfit(tmp_path / "venv") == ""
+    assert survey.site_packages(tmp_path / "venv") == place
+    assert survey.unfit_reason(tmp_path / "venv") == ""
 
 
 def test_the_environment_that_runs_this_fits():
     spec = find_spec("torch")
     if spec is None:
         pytest.skip("this Python has no torch")
-    assert environment.why_unfit(Path(spec.origin).parents[1]) == "" == environment.missing()
+    assert survey.unfit_reason(Path(spec.origin).parents[1]) == "" == survey.missing_reason()
 
 
 @pytest.mark.parametrize(
@@ -326,30 +328,30 @@ def test_the_environment_that_runs_this_fits():
         ({"compiled": "torch/_C.cpython-39-darwin.so"}, "was built for Python 3.9, but this is Python 3"),
         ({"compiled": "torch/_C.cp27-win_amd64.pyd"}, "was built for Python 2.7, but this is Python 3"),
         ({"compiled": f"torch/_C.cpython-3{sys.version_info.minor}-other.so"}, "was not built for this system"),
-        ({"torch": "2.5.1"}, "torch 2.5.1 in "),
-        ({"transformers": "5.14.0"}, "is not from 5.16 up to below 6: choose another environment"),
+        ({"torch": "2.5.1"}, "has torch 2.5.1, but"),
+        ({"transformers": "5.14.0"}, "needs 5.16 or later, below 6: choose another environment"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_sentence(tmp_path, change, sentence):
-    unfit = environment.why_unfit(make_modules(tmp_path / "place", **change))
+    unfit = survey.unfit_reason(make_modules(tmp_path / "place", **change))
     assert sentence in unfit and unfit.endswith(".") and "\n" not in unfit
 
 
 def test_a_folder_without_torch_is_told_from_none(tmp_path):
-    assert environment.why_unfit(tmp_path).startswith(f"There is no torch in {tmp_path}:")
-    assert environment.why_unfit(tmp_path / "none").startswith(f"There is no folder {tmp_path / 'none'}:")
+    assert survey.unfit_reason(tmp_path).startswith(f"torch is not installed in {tmp_path}:")
+    assert survey.unfit_reason(tmp_path / "none").startswith(f"The folder {tmp_path / 'none'} does not exist:")
 
 
 def test_a_folder_that_changes_is_looked_at_again(bare, tmp_path):
     place = tmp_path / "place"
     place.mkdir()
-    assert environment.missing(place)
+    assert survey.missing_reason(place)
     make_modules(place)
-    assert environment.missing(place) == ""
+    assert survey.missing_reason(place) == ""
 
 
 def test_asking_imports_neither():
-    code = "import sys; from histalk_blender.runtime import pytorch; pytorch.missing(); pytorch.versions(); "
+    code = "import sys; from histalk_blender.runtime import survey; survey.missing_reason(); survey.versions(); "
     code += "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.stdout.strip() == "set()", done.stderr

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import HiSTalkError
-from ..runtime import pytorch
+from ..runtime import pytorch, survey
+from ..runtime.installation import Installation
 
 if TYPE_CHECKING:
     from .preferences import HiSTalkPreferences
@@ -31,31 +32,31 @@ def install_folder() -> Path:
 class Environment:
     """Part of the session.
 
-    installation: the install of PyTorch that runs, or the last one since the add-on was switched on.
+    installation: the running installation of PyTorch, or the last one since the add-on was enabled.
     """
 
     def __init__(self) -> None:
-        self.installation: pytorch.Installation | None = None
+        self.installation: Installation | None = None
         self._activated: set[Path] = set()
-        pytorch.invalidate()  # what an earlier session found may have changed
+        survey.invalidate()  # what an earlier session found may have changed
 
     @property
     def installing(self) -> bool:
-        """Whether an install runs."""
+        """Whether an installation is running."""
         return self.installation is not None and self.installation.poll() == "running"
 
     def blocking_reason(self, context) -> str:
         """Why PyTorch cannot be used, with the next click, or "". Cheap enough to draw."""
         if self.installing:
-            return "PyTorch is being installed: wait for its end in HiSTalk's preferences."
+            return "PyTorch is being installed: HiSTalk's preferences show the progress."
         settings = preferences(context)
         if settings is None:
-            return pytorch.missing()
+            return survey.missing_reason()
         if settings.source == "INSTALLED":
-            return pytorch.missing(settings.place, installed=True)
+            return survey.missing_reason(settings.place, installed=True)
         if not settings.folder:
-            return pytorch.missing() and "No environment is chosen: choose its folder in HiSTalk's preferences."
-        return pytorch.why_unfit(settings.place) or pytorch.missing(settings.place)
+            return survey.missing_reason() and "No environment is chosen: choose its folder in HiSTalk's preferences."
+        return survey.unfit_reason(settings.place) or survey.missing_reason(settings.place)
 
     def activate(self, context) -> None:
         """Put the chosen folder on sys.path. Call it on the main thread before a job; it imports nothing.
@@ -72,7 +73,7 @@ class Environment:
             self._activated.add(settings.place)
 
     def close(self, wait: float) -> None:
-        """Cancel an install, which has `wait` seconds to clean up, and take our folders off sys.path."""
+        """Cancel a running installation, which has `wait` seconds to clean up, and restore sys.path."""
         if self.installing:
             self.installation.cancel(wait)
         while self._activated:

@@ -8,64 +8,64 @@ from pathlib import Path
 import bpy
 
 from ..errors import HiSTalkError
-from ..runtime import pytorch
+from ..runtime import installation, pytorch, survey
 from .environment import ROOT, install_folder, preferences
 from .session import get_session
 from .ui import DisabledReasonMixin, draw_sentence
 
 
 def _look_again(settings, context) -> None:
-    pytorch.invalidate()
+    survey.invalidate()
 
 
 class HiSTalkPreferences(bpy.types.AddonPreferences):
-    """What the user set for HiSTalk in Blender's preferences."""
+    """HiSTalk's section in Blender's preferences."""
 
     bl_idname = ROOT
 
     source: bpy.props.EnumProperty(
         name="PyTorch",
         items=[
-            ("INSTALLED", "Install Here", "Let HiSTalk install PyTorch into a folder of its own"),
-            ("FOLDER", "An Environment I Have", "Use the PyTorch of a virtual environment or site-packages folder"),
+            ("INSTALLED", "Managed Install", "Let HiSTalk install PyTorch into its own folder"),
+            ("FOLDER", "Existing Environment", "Use the PyTorch of a virtual environment or site-packages folder"),
         ],
         update=_look_again,
     )
     folder: bpy.props.StringProperty(
         name="Environment",
-        description="A virtual environment or a site-packages folder of the same Python version as Blender's",
+        description="A virtual environment or site-packages folder of Blender's Python version",
         subtype="DIR_PATH",
         update=_look_again,
     )
     build: bpy.props.EnumProperty(
         name="Build",
         items=[
-            ("CPU", "CPU", "Runs everywhere: 0.3 GB to download, 0.9 GB on disk"),
-            ("CUDA", "CUDA", "For NVIDIA graphics cards: 2.5 GB to download, 5 GB on disk"),
-            ("PIP", "As Pip Is Set Up", "Whatever your pip's own package index gives"),
+            ("CPU", "CPU", "Runs on every computer; downloads 0.3 GB, takes 0.9 GB on disk"),
+            ("CUDA", "CUDA", "For NVIDIA GPUs; downloads 2.5 GB, takes 5 GB on disk"),
+            ("PIP", "Pip Default", "The build that your pip's configured package index provides"),
         ],
     )
 
     warm_up: bpy.props.BoolProperty(
-        name="Get Ready Early",
-        description="Load PyTorch and the weights as soon as a head is selected in the HiSTalk tab, so that the first "
-        "bake begins at once; takes 0.4 GB of memory",
+        name="Preload Model",
+        description="Load PyTorch and the weights as soon as a head is selected with the HiSTalk tab open, so that the "
+        "first bake starts at once; uses 0.4 GB of memory",
         default=True,
     )
 
     @property
     def place(self) -> Path | None:
-        """The folder that would be put on sys.path."""
+        """The folder to put on sys.path."""
         if self.source == "INSTALLED":
             return install_folder()
-        return pytorch.site_packages(bpy.path.abspath(self.folder)) if self.folder else None
+        return survey.site_packages(bpy.path.abspath(self.folder)) if self.folder else None
 
     def draw(self, context) -> None:
-        """What is found or missing, then the choice, then the buttons of that choice."""
+        """What was found or is missing, then the source of PyTorch with its buttons."""
         layout, environment = self.layout, get_session().environment
         reason = environment.blocking_reason(context)
         if not environment.installing:
-            found = " and ".join(f"{name} {version}" for name, version in pytorch.versions(self.place).items())
+            found = " and ".join(f"{name} {version}" for name, version in survey.versions(self.place).items())
             draw_sentence(layout, context, reason or f"{found} are ready.", "ERROR" if reason else "CHECKMARK")
         layout.row().prop(self, "source", expand=True)
         column = layout.column()
@@ -86,10 +86,10 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
             row.operator(HISTALK_OT_cancel_install.bl_idname, icon="X")
         else:
             row.operator(HISTALK_OT_install_pytorch.bl_idname, icon="IMPORT")
-            size = pytorch.record(install_folder()).get("bytes")
+            size = survey.record(install_folder()).get("bytes")
             label = "Remove PyTorch" + (f" ({size / 1e9:.1f} GB)" if size else "")
             row.operator(HISTALK_OT_remove_pytorch.bl_idname, text=label, icon="TRASH")
-            draw_sentence(self.layout, context, pytorch.sources(self.build), "WORLD")
+            draw_sentence(self.layout, context, installation.sources(self.build), "WORLD")
             if reason := HISTALK_OT_install_pytorch.disabled_reason(context):
                 draw_sentence(self.layout, context, reason, "INFO")
             if not (bpy.app.online_access or bpy.app.online_access_override):
@@ -103,29 +103,29 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
 
 
 class HISTALK_OT_install_pytorch(DisabledReasonMixin, bpy.types.Operator):
-    """Download PyTorch and transformers into a folder of HiSTalk's own, in the background"""
+    """Download PyTorch and transformers into HiSTalk's own folder, in the background"""
 
     bl_idname = "histalk.install_pytorch"
     bl_label = "Install PyTorch"
 
     @classmethod
     def disabled_reason(cls, context) -> str:
-        """It needs the network, and the user's leave to use it."""
+        """It needs the network, and permission to use it."""
         if preferences(context) is None:
             return "HiSTalk is not installed as an extension: install its zip in Preferences › Get Extensions."
         if get_session().environment.installing:
-            return "PyTorch is being installed already: wait, or press Cancel."
+            return "PyTorch is already being installed: wait, or press Cancel."
         if not bpy.app.online_access:
             if bpy.app.online_access_override:
                 return "Blender was started offline: start it without --offline-mode."
-            return "Blender may not go online: tick Allow Online Access below, or in Preferences › System › Network."
+            return "Online access is off: tick Allow Online Access below, or in Preferences › System › Network."
         if pytorch.in_use(install_folder()):
             return "PyTorch is in use: restart Blender first."
         return ""
 
     def execute(self, context) -> set[str]:
-        """Start it; without a window also wait for its end."""
-        job = pytorch.Installation(install_folder(), preferences(context).build)
+        """Start it; without a window, wait until it has finished."""
+        job = installation.Installation(install_folder(), preferences(context).build)
         try:
             job.start()
         except HiSTalkError as error:
@@ -141,7 +141,7 @@ class HISTALK_OT_install_pytorch(DisabledReasonMixin, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event) -> set[str]:
-        """Show what pip says, and never keep an event from anyone else."""
+        """Redraw the progress; all events pass through."""
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         for window in context.window_manager.windows:
@@ -154,7 +154,7 @@ class HISTALK_OT_install_pytorch(DisabledReasonMixin, bpy.types.Operator):
         return self._finish()
 
     def cancel(self, context) -> None:
-        """The window was closed: the install goes on, and the preferences show it when they are opened again."""
+        """The window was closed: the installation continues, and the preferences show it when opened again."""
         context.window_manager.event_timer_remove(self._timer)
 
     def _finish(self) -> set[str]:
@@ -165,7 +165,7 @@ class HISTALK_OT_install_pytorch(DisabledReasonMixin, bpy.types.Operator):
 
 
 class HISTALK_OT_cancel_install(DisabledReasonMixin, bpy.types.Operator):
-    """Stop the install; what is downloaded is kept for the next try"""
+    """Stop the installation; downloads are kept for the next attempt"""
 
     bl_idname = "histalk.cancel_install"
     bl_label = "Cancel"
@@ -173,10 +173,10 @@ class HISTALK_OT_cancel_install(DisabledReasonMixin, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context) -> str:
         """There must be one."""
-        return "" if get_session().environment.installing else "No install is running."
+        return "" if get_session().environment.installing else "No installation is running."
 
     def execute(self, context) -> set[str]:
-        """Stop pip; its files are cleared away in the background."""
+        """Stop pip; its files are deleted in the background."""
         get_session().environment.installation.cancel()
         return {"FINISHED"}
 
@@ -189,8 +189,8 @@ class HISTALK_OT_remove_pytorch(DisabledReasonMixin, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context) -> str:
-        """Only our own folder, and only at rest."""
-        if preferences(context) is None or not pytorch.traces(install_folder()):
+        """Only HiSTalk's own folder, and only while it is not used."""
+        if preferences(context) is None or not survey.has_leftovers(install_folder()):
             return "HiSTalk has not installed PyTorch."
         if get_session().environment.installing:
             return "PyTorch is being installed: press Cancel first."
@@ -199,10 +199,10 @@ class HISTALK_OT_remove_pytorch(DisabledReasonMixin, bpy.types.Operator):
         return ""
 
     def execute(self, context) -> set[str]:
-        """Remove the folder and what lies beside it."""
+        """Remove the folder and what is beside it."""
         get_session().environment.installation = None
         try:
-            pytorch.remove(install_folder())
+            installation.remove(install_folder())
         except HiSTalkError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -218,7 +218,7 @@ class HISTALK_OT_open_preferences(DisabledReasonMixin, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context) -> str:
-        """They need a window, and exist for extensions only."""
+        """They need a window, and exist only for extensions."""
         if bpy.app.background:
             return "Blender has no window."
         if preferences(context) is None:
@@ -226,7 +226,7 @@ class HISTALK_OT_open_preferences(DisabledReasonMixin, bpy.types.Operator):
         return ""
 
     def execute(self, context) -> set[str]:
-        """Show them, opened."""
+        """Show them, expanded."""
         return bpy.ops.preferences.addon_show(module=ROOT)
 
 

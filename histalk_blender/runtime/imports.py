@@ -50,7 +50,7 @@ def gc_paused() -> Iterator[None]:
 
 
 def _preload_libraries() -> None:
-    """Load torch's libraries through ctypes, which unlocks the interpreter meanwhile; `import` then finds them loaded."""
+    """Load torch's libraries through ctypes, which unlocks the interpreter, before `import` needs them."""
     spec = importlib.util.find_spec("torch")
     if os.name != "posix" or spec is None or spec.origin is None:
         return  # Windows finds torch's libraries only by what torch's own import sets up

@@ -1,6 +1,6 @@
-"""The exact versions of all that PyTorch and transformers bring along: those that HiSTalk is tested with.
+"""The exact versions of PyTorch, transformers and their dependencies that HiSTalk is tested with.
 
-torch itself names the exact versions of what it needs for CUDA.
+torch itself pins the packages it needs for CUDA.
 """
 
 TORCH = "2.13.0"

@@ -1,4 +1,4 @@
-"""pip as a child that installs what we name, where we name it; of the user's settings only the way to packages counts."""
+"""pip as a child process: of the user's configuration, only where packages come from counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import HiSTalkError
 from . import processes
 from .survey import numbers, version_of
 
-# What pip needs to run and to reach an index. Anything else that is set may send packages elsewhere, or nowhere.
+# Environment variables that pip needs to run and to reach an index. Others may redirect the installation.
 KEPT = {
     "PATH",
     "HOME",
@@ -40,30 +40,24 @@ KEPT = {
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
 }
-# Of the user's pip, its files and its PIP_ variables: where packages come from, and how they are reached.
+# Options taken from pip's configuration files and PIP_ variables: where packages come from, and how they are reached.
 SWITCHES = {"no-index"}
 LISTS = {"extra-index-url", "find-links", "trusted-host"}
 SETTINGS = {"index-url", "proxy", "cert", "client-cert", "timeout", "retries"} | LISTS | SWITCHES
-SPOKEN = {
-    "stdout": subprocess.PIPE,
-    "stderr": subprocess.STDOUT,
-    "text": True,
-    "errors": "replace",
-    "encoding": "utf-8",
-}
-# A group of its own, so that what it starts is killed with it.
+PIPED = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace", "encoding": "utf-8"}
+# A process group of its own, so that its children are killed with it.
 if os.name == "nt":
-    SPOKEN |= {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    PIPED |= {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
 else:
-    SPOKEN |= {"start_new_session": True}
-HERE = {"_PIP_RUNNING_IN_SUBPROCESS": "1"}  # or pip hands over to the interpreter that a setting may name
+    PIPED |= {"start_new_session": True}
+HERE = {"_PIP_RUNNING_IN_SUBPROCESS": "1"}  # or pip continues in the interpreter that its configuration may name
 
 
 def find_pip() -> Path:
-    """A pip that Python can run by its path: an installed one, else the wheel that ships with Python itself.
+    """The path of a pip that Python can run: an installed one, else the wheel that ships with Python.
 
     Raises:
-        HiSTalkError: There is none.
+        HiSTalkError: there is none.
     """
     spec = importlib.util.find_spec("pip")
     if spec and spec.origin:
@@ -71,16 +65,18 @@ def find_pip() -> Path:
     spec = importlib.util.find_spec("ensurepip")
     wheels = sorted(Path(spec.origin).parent.glob("_bundled/pip-*.whl")) if spec and spec.origin else []
     if not wheels:
-        raise HiSTalkError("This Blender's Python has no pip: choose an environment you have in HiSTalk's preferences.")
+        raise HiSTalkError("This Blender's Python has no pip: choose an existing environment in HiSTalk's preferences.")
     return wheels[-1] / "pip"
 
 
 def start_install(pip: Path, requirements: list[str], target: Path, cache: Path, scratch: Path) -> subprocess.Popen:
-    """pip installing into `target`; its output, errors too, comes by the process's stdout.
+    """Start pip installing into `target`; its output and errors are the process's stdout.
 
     Args:
+        pip: from `find_pip`.
         requirements: pip's arguments, with `user_settings`.
-        scratch: for its temporary files.
+        cache: for downloads.
+        scratch: for temporary files.
 
     Raises:
         OSError: it cannot be started.
@@ -90,23 +86,23 @@ def start_install(pip: Path, requirements: list[str], target: Path, cache: Path,
     command += ["--target", str(target), "--cache-dir", str(cache), "--progress-bar", bar]
     command += ["--only-binary", ":all:", "--no-input", "--no-compile", "--disable-pip-version-check"]
     env = _environment(scratch) | HERE | {"PIP_CONFIG_FILE": os.devnull}
-    return processes.start(processes.script_command(pip, *command, ours=False), cwd=target, env=env, **SPOKEN)
+    return processes.start(processes.script_command(pip, *command, ours=False), cwd=target, env=env, **PIPED)
 
 
 def user_settings(pip: Path, scratch: Path) -> list[str]:
-    """Those of `SETTINGS` that the user has made, in pip's files or by PIP_ variables, as pip's options."""
+    """Options for what the user has set of `SETTINGS`, in pip's configuration files or PIP_ variables."""
     names = {"PIP_" + name.upper().replace("-", "_") for name in SETTINGS} | {"PIP_CONFIG_FILE"}
     env = _environment(scratch) | HERE | {name: os.environ[name] for name in names if os.environ.get(name)}
     command = processes.script_command(pip, "config", "list", "--log", os.devnull, ours=False)
     try:
-        said = processes.run(
+        output = processes.run(
             command, timeout=60, env=env, cwd=scratch, text=True, encoding="utf-8", errors="replace"
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
     found: dict[str, str] = {}
-    for section in ("global", "install", ":env:"):  # each before what it gives way to
-        for name, value in re.findall(rf"^{section}\.([\w-]+)=(.+)$", said, re.MULTILINE):
+    for section in ("global", "install", ":env:"):  # later ones override earlier ones
+        for name, value in re.findall(rf"^{section}\.([\w-]+)=(.+)$", output, re.MULTILINE):
             if name in SETTINGS:
                 found[name] = ast.literal_eval(value)
     options = []
@@ -124,10 +120,10 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 
 def start_trial(folder: Path) -> subprocess.Popen:
-    """A Python that imports the torch and transformers of `folder`; where that fails, its last line of output says why.
+    """Start a Python that imports the torch and transformers of `folder`; its last line of output says why it fails.
 
     Raises:
         OSError: it cannot be started.
     """
     command = processes.script_command(Path(__file__).with_name("try_pytorch.py"), str(folder), paths=[folder])
-    return processes.start(command, **SPOKEN)
+    return processes.start(command, **PIPED)

@@ -1,4 +1,4 @@
-"""What of torch and transformers a folder holds, told without importing either."""
+"""Which torch and transformers a folder holds, found without importing them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
-# At least, and below. transformers 5 wants torch 2.6; up to its 5.14 the layers of wav2vec 2.0 gave tuples.
-FITTING = {"torch": ("2.6", "3"), "transformers": ("5.16", "6")}
+# From, and below. transformers 5 needs torch 2.6; until 5.14 its layers of wav2vec 2.0 returned tuples.
+SUPPORTED = {"torch": ("2.6", "3"), "transformers": ("5.16", "6")}
 MARKER = "histalk.json"
 INSTALL = "press Install PyTorch in HiSTalk's preferences"
 
 
 def site_packages(folder: str | Path) -> Path:
-    """Where the modules of `folder` lie, which is a virtual environment or already a site-packages folder."""
+    """The folder with the modules of a virtual environment, or `folder` itself where it is one."""
     folder = Path(folder).expanduser()
     ours = f"python{sys.version_info.major}.{sys.version_info.minor}"
     inside = [folder / "Lib" / "site-packages", *sorted(folder.glob("lib/python3*/site-packages"))]
@@ -25,33 +25,33 @@ def site_packages(folder: str | Path) -> Path:
     return next((path for path in inside if path.is_dir()), folder)
 
 
-def why_unfit(folder: str | Path) -> str:
-    """One sentence on what keeps torch and transformers in `folder` from being used, or ""."""
+def unfit_reason(folder: str | Path) -> str:
+    """One sentence on why torch and transformers in `folder` cannot be used, or ""."""
     place = site_packages(folder)
     if not place.is_dir():
-        return f"There is no folder {place}: choose a virtual environment or its site-packages folder."
-    flaw = flaw_in(place)
+        return f"The folder {place} does not exist: choose a virtual environment or its site-packages folder."
+    flaw = misfit(place)
     return f"{flaw}: choose another environment in HiSTalk's preferences." if flaw else ""
 
 
-def flaw_in(place: Path) -> str:
-    """What torch and transformers in one folder of modules lack to be imported, or ""."""
+def misfit(place: Path) -> str:
+    """Why torch and transformers in one folder of modules cannot be imported, or ""; the start of a sentence."""
     return _survey((str(place),), _stamp(place))[0]
 
 
-def missing(folder: Path | None = None, installed: bool = False) -> str:
-    """One sentence on what torch and transformers lack to be imported, or "". Imports neither; cheap enough to draw.
+def missing_reason(folder: Path | None = None, installed: bool = False) -> str:
+    """One sentence on why torch and transformers cannot be imported, or "". Cheap enough to draw.
 
     Args:
-        folder: Where to look besides sys.path.
-        installed: `folder` is one that `Installation` fills: it counts only when that came to its end.
+        folder: searched after sys.path.
+        installed: `Installation` fills the folder, which counts only once that has finished.
     """
     unfinished = installed and not record(folder)
     paths = (*sys.path, str(folder)) if folder and not unfinished and str(folder) not in sys.path else tuple(sys.path)
     flaw = _survey(paths, _stamp(folder))[0]
-    if flaw and unfinished and traces(folder):
-        return f"The last install of PyTorch stopped half-way: {INSTALL} to finish it."
-    return f"{flaw}: {INSTALL}, or choose an environment there." if flaw else ""
+    if flaw and unfinished and has_leftovers(folder):
+        return f"The last installation of PyTorch was interrupted: {INSTALL} to finish it."
+    return f"{flaw}: {INSTALL}, or choose an existing environment there." if flaw else ""
 
 
 def versions(folder: Path | None = None) -> dict[str, str]:
@@ -60,7 +60,7 @@ def versions(folder: Path | None = None) -> dict[str, str]:
 
 
 def invalidate() -> None:
-    """Look anew at the next question."""
+    """Forget what was found: folders may have changed."""
     importlib.invalidate_caches()
     _survey.cache_clear()
 
@@ -71,26 +71,26 @@ def _stamp(folder: Path | None) -> int:
 
 @lru_cache(maxsize=16)
 def _survey(paths: tuple[str, ...], stamp: int) -> tuple[str, dict[str, str]]:
-    """The first flaw and the versions found; `stamp` only makes a changed folder a new question."""
+    """The first misfit and the versions found; `stamp` only makes a changed folder another key of the cache."""
     found = {}
-    for name, (least, below) in FITTING.items():
+    for name, (least, below) in SUPPORTED.items():
         spec = PathFinder.find_spec(name, list(paths))
         if spec is None or spec.origin is None:
             where = f" in {paths[0]}" if len(paths) == 1 else ""
-            return f"There is no {name}{where}", found
+            return f"{name} is not installed{where}", found
         place = Path(spec.origin).parents[1]
         version = found[name] = version_of(name, place)
         flaw = _foreign(place) if name == "torch" else ""
         if not flaw and not numbers(least) <= numbers(version) < numbers(below):
-            flaw = f"{name} {version} in {place} is not from {least} up to below {below}"
+            flaw = f"{place} has {name} {version}, but HiSTalk needs {least} or later, below {below}"
         if flaw:
             return flaw, found
     return "", found
 
 
 def version_of(name: str, place: Path) -> str:
-    """The version that a package's metadata in this folder tells; "0" where there is none."""
-    from importlib import metadata  # slow to import, and registering needs none of it
+    """The version in a package's metadata in this folder; "0" where there is none."""
+    from importlib import metadata  # slow to import, and not needed to register the add-on
 
     return next((found.version for found in metadata.distributions(name=name, path=[str(place)])), "0")
 
@@ -101,7 +101,7 @@ def numbers(version: str) -> list[int]:
 
 
 def _foreign(place: Path) -> str:
-    """Why the compiled part of torch does not load here, told by its file's name, which is Python's own rule."""
+    """Why torch's compiled module cannot be loaded here, or "": Python decides by the file's name."""
     names = [path.name for path in (place / "torch").glob("_C.*") if path.suffix in {".so", ".pyd"}]
     if any(f"_C{suffix}" in names for suffix in EXTENSION_SUFFIXES):
         return ""
@@ -114,18 +114,18 @@ def _foreign(place: Path) -> str:
 
 
 def record(folder: Path | None) -> dict:
-    """What `Installation` noted in `folder` when it was done: build, python, versions, bytes; empty before."""
+    """What `Installation` wrote into `folder` at its end: build, python, versions, bytes; empty before."""
     try:
         return json.loads((folder / MARKER).read_text()) if folder else {}
     except (OSError, ValueError):
         return {}
 
 
-def traces(folder: Path) -> bool:
-    """Whether an install, whole or not, has left anything to remove."""
+def has_leftovers(folder: Path) -> bool:
+    """Whether an installation, complete or not, left anything to remove."""
     return any(path.is_dir() and any(path.iterdir()) for path in (folder, *leftovers(folder)))
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Where an install of `folder` keeps what is not whole, the one before it, and downloads."""
+    """Where an installation of `folder` keeps its unfinished modules, the folder it replaces, and downloads."""
     return [folder.with_name(folder.name + ending) for ending in (".part", ".old", ".cache")]

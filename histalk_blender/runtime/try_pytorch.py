@@ -1,4 +1,4 @@
-"""Run as a script with a folder: whether the torch and transformers that lie there can be imported."""
+"""Run as a script with a folder: fails where the torch and transformers in it cannot be imported."""
 
 import importlib
 import sys

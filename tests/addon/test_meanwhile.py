@@ -169,7 +169,7 @@ def test_the_sound_file_disappears(blender, tmp_path):
 
 def test_a_bug_in_the_worker_is_told_and_ends_the_job(blender, ordered, monkeypatch, capsys):
     monkeypatch.setattr(jobs, "listen", lambda *_: 1 / 0)
-    with pytest.raises(RuntimeError, match="stumbled .ZeroDivisionError"):
+    with pytest.raises(RuntimeError, match="Unexpected error .ZeroDivisionError"):
         bpy.ops.histalk.bake()
     assert get_session().job is None and "Traceback" in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from test_environment import index, make_modules  # noqa: F401
 from histalk_blender.addon import preferences
 from histalk_blender.addon.environment import Environment
 from histalk_blender.addon.session import close_session, open_session
-from histalk_blender.runtime import pytorch
+from histalk_blender.runtime import survey
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = "bl_ext.user_default.histalk_blender"
@@ -127,10 +127,10 @@ def test_pytorch_is_installed_used_and_removed_from_the_preferences(story):
     assert story["root"] == EXTENSION and story["loaded"] == []
 
     assert "tick Allow Online Access below" in story["install_pytorch"]
-    assert story["cancel_install"] == "No install is running."
+    assert story["cancel_install"] == "No installation is running."
     assert story["remove_pytorch"] == "HiSTalk has not installed PyTorch."
     assert story["open_preferences"] == "Blender has no window."
-    assert story["before"].startswith("There is no torch: press Install PyTorch")
+    assert story["before"].startswith("torch is not installed: press Install PyTorch")
     assert story["prepare"] == story["before"]
 
     assert story["install"] == ["FINISHED"] and story["message"] == "PyTorch is installed."
@@ -141,7 +141,7 @@ def test_pytorch_is_installed_used_and_removed_from_the_preferences(story):
 
     assert "No environment is chosen" in story["none chosen"]
     assert story["chosen"] == "" and story["chosen path"] == story["venv"]
-    assert "torch 1.13.1 in " in story["unfit"]
+    assert "has torch 1.13.1, but HiSTalk needs" in story["unfit"]
     assert story["left"] == [] == story["paths left"]
 
 
@@ -161,8 +161,8 @@ def test_without_an_extension_there_are_no_preferences(registered, monkeypatch):
     assert preferences.preferences(bpy.context) is None
     for cls in registered:
         assert cls.disabled_reason(bpy.context).endswith(".")
-    monkeypatch.setattr(pytorch, "missing", lambda: "There is no torch.")
-    assert Environment().blocking_reason(bpy.context) == "There is no torch."
+    monkeypatch.setattr(survey, "missing_reason", lambda: "torch is not installed.")
+    assert Environment().blocking_reason(bpy.context) == "torch is not installed."
 
 
 def test_class_names_and_identifiers_agree(registered):

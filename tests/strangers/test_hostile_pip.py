@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_environment import COMPILED, bare, folder, index, install, make_wheel  # noqa: F401
 
-from histalk_blender.runtime import pytorch as environment
+from histalk_blender.runtime import survey
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,7 @@ def test_settings_that_send_packages_elsewhere_do_not_count(bare, index, folder,
         monkeypatch.setenv(name, str(value))
     job = install(folder)
     assert job.poll() == "done", list(job.lines)
-    assert (folder / "torch" / "__init__.py").exists() and environment.missing(folder, installed=True) == ""
+    assert (folder / "torch" / "__init__.py").exists() and survey.missing_reason(folder, installed=True) == ""
     assert not list(loot.iterdir())
 
 
@@ -70,7 +70,7 @@ HELD = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
-from histalk_blender.runtime.pytorch import Installation
+from histalk_blender.runtime.installation import Installation
 job = Installation(Path(sys.argv[2]), "PIP")
 job.start()
 while job._process is None:
