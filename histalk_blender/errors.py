@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read."""
+"""The one error that users are meant to read."""
 
 
 class HiSTalkError(ValueError):
@@ -13,8 +13,8 @@ def shown(what: object, longest: int = 120) -> str:
 
 
 def sentence_of(error: BaseException) -> str:
-    """What a user is told of any error: its own sentence, or the error's name where nobody foresaw it."""
+    """The message for any error: a HiSTalkError's own sentence, or type and text of an unexpected one."""
     if isinstance(error, HiSTalkError):
         return str(error)
-    said = " ".join(str(error).split())[:200]
-    return f"Unexpected error ({type(error).__name__}{': ' if said else ''}{said}): the console has the details."
+    text = " ".join(str(error).split())[:200]
+    return f"Unexpected error ({type(error).__name__}{': ' if text else ''}{text}): the console has the details."

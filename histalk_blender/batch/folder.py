@@ -71,8 +71,9 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
     """Look for sounds by the endings of their names.
 
     Args:
-        out: where a batch writes; what lies in it, below the folder, are no sounds. What only Blender reads is none where
-            a sound of the same name lies beside it: that was made of it, or it is a film that a batch has made.
+        path: the folder.
+        out: where a batch writes; it is not searched. A file that only Blender reads is left out if a recording of the same
+            name lies beside it, as one was made from the other, or it is a film that a batch has made.
     """
     sounds, blenders, hidden, links, others, refused = [], [], [], [], Counter(), []
     own = os.path.realpath(out) if out else ""

@@ -1,10 +1,14 @@
-"""What was done and what was not, in one SQLite file that outlives any end of the process.
+"""Which clips are done, in one SQLite file that survives however the process ends.
 
-Table `jobs`, a row a clip: `name` (of its outputs), `row` (in the manifest), `audio`, `state` (waiting, running, done or
-failed), `error` (one sentence), `remarks` and `settings` and `outputs` (JSON; an output has path, bytes and sha256),
-`input` (sha256 of the sound and of the .blend), `model` (sha256 of the weights, and our version), `attempts`,
-`seconds` (of sound), `decode_s`, `network_s`, `write_s`, `finished` (seconds since 1970).
-Table `files`: what a file's sha256 was when it had this size and this time, so that it is read once.
+Table `jobs`, a row a clip:
+    name (of its outputs), row (in the manifest), audio
+    state: waiting, running, done or failed; error: one sentence; remarks: JSON list of sentences
+    settings: JSON
+    input: sha256 of the recording and of the .blend; model: sha256 of the weights, and HiSTalk's version
+    attempts: how often it was begun without an end
+    seconds (of sound), decode_s, network_s, write_s (of work), finished (seconds since 1970)
+    outputs: JSON list, each with path, bytes and sha256
+Table `files`: the sha256 that a file had with a size and a modification time, so that it is read only once.
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ from pathlib import Path
 
 from ..files import open_regular
 from ..runtime.output import printable
-from .damage import clean_outputs, clean_row, explained, open_ledger, whole
 from .job import Job
+from .ledger_file import clean_outputs, clean_row, int_or_zero, ledger_error, open_ledger
 from .names import labelled, real_path
 
-ATTEMPTS = 3  # a clip during which the process ended so often is given up
+ATTEMPTS = 3  # a clip during which the process died so often fails
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,10 @@ class Outcome:
 
 
 class Ledger:
-    """One batch's record; every change is on disk when the call returns."""
+    """One batch's ledger; every change is on disk when the call returns."""
 
     def __init__(self, path: Path):
-        """Open or make it.
+        """Open or create it.
 
         Raises:
             HiSTalkError: the folder cannot be written, or the file is no ledger, damaged, or a link.
@@ -54,20 +58,23 @@ class Ledger:
         self.database = open_ledger(self.path)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.database.close()
 
     def begin(self, jobs: Iterable[Job], model: str, retry: bool = False, folder: Path | None = None) -> list[Job]:
-        """Enter a run's jobs, and say which of them are to be done.
+        """Record a run's jobs.
 
-        Done ones stay done as long as sound, .blend, settings, weights and outputs are the same; failed ones stay failed
-        unless something of that changed.
+        Done jobs stay done while recording, .blend, settings, weights and outputs are the same; failed jobs stay failed
+        while their inputs are.
 
         Args:
             jobs: all of the manifest.
-            model: of what all are made with.
-            retry: also do again what failed.
+            model: identifies the weights and HiSTalk's version.
+            retry: run failed jobs again.
             folder: of the outputs; None = the ledger's own.
+
+        Returns:
+            The jobs to be run.
         """
         jobs, folder = list(jobs), folder or self.path.parent
         known = {row["name"]: row for row in self._select("SELECT * FROM jobs")}
@@ -76,28 +83,30 @@ class Ledger:
         for job in jobs:
             before, settings = known.get(job.name), json.dumps(job.settings(), sort_keys=True)
             inputs = () if job.problems else (job.audio, job.shot)
-            given = " ".join(hashes(path) for path in inputs if path)
-            now = (settings, given, model)
+            hashed = " ".join(hashes(path) for path in inputs if path)
+            now = (settings, hashed, model)
             same = (
                 before is not None
-                and (given, model) == (before["input"], before["model"])
+                and (hashed, model) == (before["input"], before["model"])
                 and job.has_settings(before["settings"])
             )
             if job.problems:
                 state, error = "failed", " ".join(job.problems)
-            elif same and before["state"] == "running" and whole(before["attempts"]) >= ATTEMPTS:
+            elif same and before["state"] == "running" and int_or_zero(before["attempts"]) >= ATTEMPTS:
                 state, error = "failed", f"Blender ended {ATTEMPTS} times while this was made: try it alone."
-            elif same and before["state"] == "done" and _are_there(folder, job, before["outputs"]):
+            elif same and before["state"] == "done" and _outputs_exist(folder, job, before["outputs"]):
                 state, error = "done", ""
             elif same and before["state"] == "failed" and not retry:
                 state, error = "failed", str(before["error"])
             else:
                 state, error = "waiting", ""
                 todo.append(job)
-            attempts = whole(before["attempts"]) if same and state == "waiting" and before["state"] == "running" else 0
+            attempts = (
+                int_or_zero(before["attempts"]) if same and state == "waiting" and before["state"] == "running" else 0
+            )
             audio, error = printable(job.audio, 4096), printable(error, 2000)
             entries.append((job.name, job.row, audio, state, error, *now, attempts))
-        # A row that had no name of its own is no clip: what the ledger says of it is of the last run alone.
+        # An invalid row has no name of its own, only a label, which may be another one in this run.
         rows, names = {job.row for job in jobs}, {job.name for job in jobs}
         stale = [(name,) for name in known if name not in names and labelled(name) in rows]
         self._many("DELETE FROM jobs WHERE name = ?", stale)
@@ -112,14 +121,14 @@ class Ledger:
         return todo
 
     def started(self, name: str) -> None:
-        """A job's outputs are being made."""
+        """A job's outputs are being written."""
         self._one("UPDATE jobs SET state = 'running', attempts = attempts + 1 WHERE name = ?", (name,))
 
     def ended(self, outcome: Outcome) -> None:
         """A job is done or has failed."""
         self._one(
-            "UPDATE jobs SET state = ?, error = ?, remarks = ?, attempts = 0, seconds = ?, decode_s = ?, network_s = ?, "
-            "write_s = ?, finished = ?, outputs = ? WHERE name = ?",
+            "UPDATE jobs SET state = ?, error = ?, remarks = ?, attempts = 0, seconds = ?, decode_s = ?, "
+            "network_s = ?, write_s = ?, finished = ?, outputs = ? WHERE name = ?",
             (
                 "failed" if outcome.error else "done",
                 printable(outcome.error, 2000),
@@ -135,7 +144,7 @@ class Ledger:
         )
 
     def rows(self, names: Iterable[str] | None = None) -> list[dict]:
-        """All jobs, or those named, by their rows; JSON columns as what they hold."""
+        """All jobs, or those named, in the manifest's order; JSON columns are parsed."""
         wanted = None if names is None else set(names)
         out = [clean_row(dict(row)) for row in self._select("SELECT * FROM jobs ORDER BY row, name")]
         return [row for row in out if wanted is None or row["name"] in wanted]
@@ -144,7 +153,7 @@ class Ledger:
         try:
             return self.database.execute(statement).fetchall()
         except sqlite3.Error as error:
-            raise explained(self.path, error) from error
+            raise ledger_error(self.path, error) from error
 
     def _one(self, statement: str, values: tuple) -> None:
         self._many(statement, [values])
@@ -157,12 +166,12 @@ class Ledger:
         except sqlite3.Error as error:
             if self.database.in_transaction:
                 self.database.execute("ROLLBACK")
-            raise explained(self.path, error) from error
+            raise ledger_error(self.path, error) from error
 
 
-def _are_there(folder: Path, job: Job, told: str) -> bool:
-    """Whether all of a job's files, and no others, are what the ledger tells of them, and lie in the folder."""
-    outputs = clean_outputs(told)
+def _outputs_exist(folder: Path, job: Job, stored: str) -> bool:
+    """Whether the stored outputs are exactly the job's files, and each lies in the folder and has its stored size."""
+    outputs = clean_outputs(stored)
     if {output["path"] for output in outputs} != set(job.files().values()):
         return False
     for output in outputs:
@@ -178,7 +187,7 @@ def _are_there(folder: Path, job: Job, told: str) -> bool:
 
 
 class _Hashes:
-    """sha256 of files, from the ledger while size and time are the same; "" of one that is not there."""
+    """sha256 of files, from the ledger while size and time are unchanged; "" of a missing one."""
 
     def __init__(self, known: list[sqlite3.Row]):
         self.new: dict[str, tuple] = {}
@@ -199,7 +208,7 @@ class _Hashes:
 
 
 def sha256(path: Path) -> str:
-    """Of a file.
+    """The hash of a file.
 
     Raises:
         OSError: it cannot be read, or is no regular file.

@@ -15,7 +15,7 @@ from ..runtime.output import printable
 LEDGER = "histalk.sqlite"
 OWN_FILES = (LEDGER, "report.html", "report.csv")
 OWN_FOLDERS = ("report", "ledgers")
-SIDES = ("", "-journal", "-wal", "-shm", ".lock")  # what a ledger has beside it
+LEDGER_SUFFIXES = ("", "-journal", "-wal", "-shm", ".lock")  # of the ledger and the files beside it
 LONGEST, WIDEST = 200, 230  # characters of a name, bytes of one of its parts: file systems end at 255, suffix included
 # Windows refuses these, or they lead astray.
 UNFIT = re.compile(r'[\x00-\x1f<>:"|?*\\\ud800-\udfff]|^/|(^|/)\.|[. ](/|$)|/$')
@@ -91,12 +91,12 @@ class Claims:
         self._files: dict[str, str] = {}  # key -> who writes it
         self._folders: dict[str, str] = {}  # key -> who has files in it
         for own in OWN_FILES:
-            for side in SIDES if own == LEDGER else ("",):
+            for side in LEDGER_SUFFIXES if own == LEDGER else ("",):
                 self._files[key_of(own + side)] = "the batch itself"
         self._files |= {key_of(own): "the batch itself" for own in OWN_FOLDERS}
         for path in inputs:
             self._protect(path, "which is one of its inputs")
-        for side in SIDES if ledger is not None else ():
+        for side in LEDGER_SUFFIXES if ledger is not None else ():
             self._protect(ledger.with_name(ledger.name + side), "which is its ledger")
 
     def _protect(self, path: Path, what: str) -> None:

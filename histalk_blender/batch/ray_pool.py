@@ -1,4 +1,4 @@
-"""A Ray cluster's GPUs: Ray schedules, retries and keeps an actor with one model on each; the ledger stays here."""
+"""A Ray cluster's GPUs: Ray keeps an actor with one network on each, and retries; the ledger stays with the command."""
 
 from __future__ import annotations
 
@@ -13,34 +13,39 @@ from dataclasses import replace
 from ..errors import HiSTalkError
 from ..runtime.process_exit import restore_signal_handlers
 from .ledger import ATTEMPTS, Outcome
-from .worker import Group, Halt, Setup, work
+from .worker import BatchAborted, ClipGroup, WorkerConfig, run_worker
 
-DEEP = 2  # groups that an actor has been given, so that it never waits for the next
+QUEUED = 2  # groups that an actor has been given, so that it never waits for the next
 CORES = 2  # of an actor where there are no GPUs
 
 
 class Actor:
-    """One worker; Ray starts it again where it dies."""
+    """One worker; Ray starts it again if it dies."""
 
-    def __init__(self, setup: Setup):
-        self.setup = setup
+    def __init__(self, config: WorkerConfig):
+        self.config = config
 
-    def do(self, group: Group) -> list[Outcome]:
+    def run(self, group: ClipGroup) -> list[Outcome]:
         """A group's outcomes."""
-        return list(work(self.setup, [group], lambda name: None))
+        return list(run_worker(self.config, [group], lambda name: None))
 
 
-def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callable[[str], None]) -> Iterator[Outcome]:
-    """As `work`, by actors of a Ray cluster. Sounds, .blends and the output folder must be shared by its machines.
+def run_on_ray(
+    config: WorkerConfig, address: str, groups: Iterable[ClipGroup], started: Callable[[str], None]
+) -> Iterator[Outcome]:
+    """As `run_worker`, by actors of a Ray cluster whose machines share recordings, .blend files and the output folder.
 
     Args:
-        address: of the cluster; "" = the one that RAY_ADDRESS names, or one of this machine's own.
+        config: folder and weights; the device is the actors' own.
+        address: of the cluster; "" = the one in RAY_ADDRESS, or a new one on this machine.
+        groups: of clips.
+        started: called with a job's name when an actor is given its group.
 
     Raises:
-        Halt: nothing more can be written.
+        BatchAborted: nothing more can be written.
         HiSTalkError: Ray is not installed, or there is no such cluster.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of each start
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray would report each start to its makers
     try:
         import ray
     except ImportError as error:
@@ -48,52 +53,54 @@ def cluster(setup: Setup, address: str, groups: Iterable[Group], started: Callab
     todo = deque(group.absolute() for group in groups)
     if not todo:
         return
-    _answers(address)
-    ours = not ray.is_initialized()
+    _check_address(address)
+    connected_here = not ray.is_initialized()
     try:
-        with chdir(sys.prefix):  # Ray lets its workers import from the folder that we are in
+        with chdir(sys.prefix):  # Ray lets its workers import from the current folder
             ray.init(address=address or None, ignore_reinit_error=True, log_to_driver=False, include_dashboard=False)
         restore_signal_handlers()
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise HiSTalkError(f"No Ray cluster at '{address}' ({error}): start one, or give --ray alone.") from error
     try:
-        has = ray.cluster_resources()
-        gpus, cores = int(has.get("GPU", 0)), int(has.get("CPU", 1))
-        share = {"num_gpus": 1} if gpus else {"num_cpus": min(CORES, cores)}
-        hired = ray.remote(max_restarts=-1, max_task_retries=ATTEMPTS - 1, **share)(Actor)
-        absolute = replace(setup.absolute(), device="cuda" if gpus else "cpu")
-        actors = [hired.remote(absolute) for _ in range(min(len(todo), gpus or max(1, cores // CORES)))]
-        given: dict = {}
-
-        def give(actor) -> None:
-            if todo:
-                group = todo.popleft()
-                for name in sorted(group.wanted):
-                    started(name)
-                given[actor.do.remote(group)] = actor, group
-
-        for actor in actors * DEEP:
-            give(actor)
-        while given:
-            (ready,), _ = ray.wait(list(given))
-            actor, group = given.pop(ready)
-            try:
-                yield from ray.get(ready)
-            except Halt as error:  # as Ray brings it, with the actor's traceback
-                raise Halt(str(getattr(error, "cause", error))) from error
-            except ray.exceptions.RayActorError as error:
-                sentence = (
-                    f"Its worker ended {ATTEMPTS} times while this was made ({type(error).__name__}): try it alone."
-                )
-                yield from (Outcome(name, sentence) for name in sorted(group.wanted))
-            give(actor)
+        yield from _run_actors(ray, config.absolute(), todo, started)
     finally:
-        if ours:
+        if connected_here:
             ray.shutdown()
 
 
-def _answers(address: str) -> None:
-    """Ray itself waits for two minutes and then ends the process."""
+def _run_actors(ray, config: WorkerConfig, todo: deque[ClipGroup], started: Callable[[str], None]) -> Iterator[Outcome]:
+    resources = ray.cluster_resources()
+    gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+    share = {"num_gpus": 1} if gpus else {"num_cpus": min(CORES, cores)}
+    actor_class = ray.remote(max_restarts=-1, max_task_retries=ATTEMPTS - 1, **share)(Actor)
+    config = replace(config, device="cuda" if gpus else "cpu")
+    actors = [actor_class.remote(config) for _ in range(min(len(todo), gpus or max(1, cores // CORES)))]
+    running: dict = {}
+
+    def dispatch(actor) -> None:
+        if todo:
+            group = todo.popleft()
+            for name in sorted(group.wanted):
+                started(name)
+            running[actor.run.remote(group)] = actor, group
+
+    for actor in actors * QUEUED:
+        dispatch(actor)
+    while running:
+        (ready,), _ = ray.wait(list(running))
+        actor, group = running.pop(ready)
+        try:
+            yield from ray.get(ready)
+        except BatchAborted as error:  # as Ray raises it, with the actor's traceback
+            raise BatchAborted(str(getattr(error, "cause", error))) from error
+        except ray.exceptions.RayActorError as error:
+            reason = f"Its worker ended {ATTEMPTS} times while this was made ({type(error).__name__}): try it alone."
+            yield from (Outcome(name, reason) for name in sorted(group.wanted))
+        dispatch(actor)
+
+
+def _check_address(address: str) -> None:
+    """Ray itself would wait for two minutes and then end the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not address or address == "auto":
         return

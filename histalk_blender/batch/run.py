@@ -1,4 +1,4 @@
-"""One run of a batch: what is left to do is done, written down and reported."""
+"""One run of a batch: clips that are not done yet are made, recorded in the ledger and reported."""
 
 from __future__ import annotations
 
@@ -19,139 +19,160 @@ from ..errors import HiSTalkError
 from ..files import clean_leftovers
 from ..runtime.output import printable
 from ..synthesis import WEIGHTS
-from .damage import check_places, read_ledger
-from .ledger import Ledger, Outcome, sha256
 from .job import Job
+from .ledger import Ledger, Outcome, sha256
+from .ledger_file import check_ledger_paths, read_ledger
 from .names import LEDGER, place_in, real_path
 from .report import write_report
-from .worker import PICTURES, Group, Setup, work
-from .worker_pool import crew
+from .worker import PICTURES, ClipGroup, WorkerConfig, run_worker
+from .worker_pool import WorkerPool
 
-LEDGERS = "ledgers"  # folder of a farm's chunks' own
-ROWS = 16  # clips that a GPU hears at once
+LEDGERS = "ledgers"  # folder below the outputs where the tasks of a farm keep a ledger each
+GPU_BATCH_SIZE = 16  # clips
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What is asked for."""
+class BatchOptions:
+    """What `run_batch` is to do."""
 
     jobs: list[Job]  # all of the manifest
-    folder: Path  # of the outputs, made where it is not there
+    folder: Path  # of the outputs; created where it does not exist
     devices: tuple[str, ...]  # torch devices, one a worker
-    weights: Path | None = None
-    rows: int = 0  # clips that the network hears at once; 0 = one on a CPU, `ROWS` on a GPU
-    retry: bool = False  # do again what failed
-    ledger: Path | None = None  # in place of histalk.sqlite in the folder
-    ray: str | None = None  # address of a Ray cluster, "" = one of this machine's own; None = without Ray
+    weights: Path | None = None  # None = the bundled checkpoint
+    batch_size: int = 0  # clips in one forward pass; 0 = 1 on a CPU, `GPU_BATCH_SIZE` on a GPU
+    retry: bool = False  # also run failed clips again
+    ledger: Path | None = None  # None = histalk.sqlite in the folder
+    ray: str | None = None  # address of a Ray cluster, "" = a local one; None = without Ray
 
     @property
-    def book(self) -> Path:
+    def ledger_path(self) -> Path:
         """The ledger's file."""
         return self.ledger or self.folder / LEDGER
 
+    @property
+    def clips_at_once(self) -> int:
+        """Clips in one forward pass."""
+        return self.batch_size or (GPU_BATCH_SIZE if "cuda" in self.devices[0] else 1)
 
-def run(batch: Batch) -> Counter:
-    """Do what is not done, with a bar on stderr; the report is made however it ends.
+
+def run_batch(options: BatchOptions) -> Counter:
+    """Make what is not done yet, with a progress bar on stderr; the report is written however the run ends.
 
     Returns:
         How many jobs are done, failed and waiting.
 
     Raises:
-        HiSTalkError: another run works on this ledger, the folder cannot be written, the disk is full, or the weights
-            are missing or of no use.
+        HiSTalkError: another run uses this ledger, the folder cannot be written, the disk is full, or the checkpoint is
+            missing or unusable.
     """
-    weights = Path(batch.weights or WEIGHTS)
-    try:
-        model = f"{sha256(weights)} {__version__}"
-    except OSError as error:
-        raise HiSTalkError(f"No checkpoint at '{weights}' ({error.strerror}): check the path.") from error
-    names = [job.name for job in batch.jobs]
-    try:
-        batch.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HiSTalkError(f"'{batch.folder}' cannot be made ({error.strerror}): name another --out.") from error
-    for own in (batch.book, batch.folder / PICTURES / "picture"):
-        if own.is_relative_to(batch.folder):
-            place_in(batch.folder, own.relative_to(batch.folder).as_posix())
-    with _alone(batch.book):
-        ledger = Ledger(batch.book)
+    model = _model_id(Path(options.weights or WEIGHTS))
+    _prepare_folder(options)
+    names = [job.name for job in options.jobs]
+    with _ledger_lock(options.ledger_path):
+        ledger = Ledger(options.ledger_path)
         try:
-            todo = ledger.begin(batch.jobs, model, batch.retry, batch.folder)
+            todo = {job.name for job in ledger.begin(options.jobs, model, options.retry, options.folder)}
             if todo:
-                _check_weights(batch)
-            groups = grouped(
-                batch.jobs, {job.name for job in todo}, batch.rows or (ROWS if "cuda" in batch.devices[0] else 1)
-            )
-            with _bar(len(names), len(names) - len(todo)) as ended:
+                _check_weights(options)
+            groups = group_clips(options.jobs, todo, options.clips_at_once)
+            with _progress_bar(len(names), len(names) - len(todo)) as advance:
                 try:
-                    for outcome in _outcomes(batch, groups, ledger):
+                    for outcome in _outcomes(options, groups, ledger):
                         ledger.ended(outcome)
-                        ended(outcome)
+                        advance(outcome)
                 finally:
-                    for folder in {(batch.folder / place / name).parent for name in names for place in ("", PICTURES)}:
-                        clean_leftovers(folder)  # of workers that died
-                    if batch.ledger is None:  # a farm's chunks are reported together
-                        report(ledger.rows(), batch.folder)
+                    _clean_up(options, names)
+                    if options.ledger is None:  # the ledgers of a farm's tasks are reported together
+                        report_batch(ledger.rows(), options.folder)
             return Counter(row["state"] for row in ledger.rows(names))
         finally:
             ledger.close()
 
 
-def _check_weights(batch: Batch) -> None:
-    """What is wrong with the weights is wrong with the whole run, and not with each of its clips."""
-    from ..synthesis.engine import check_weights, forget  # PyTorch only where clips are heard
+def _model_id(weights: Path) -> str:
+    """What all clips are made with: the checkpoint's sha256 and HiSTalk's version."""
+    try:
+        return f"{sha256(weights)} {__version__}"
+    except OSError as error:
+        raise HiSTalkError(f"No checkpoint at '{weights}' ({error.strerror}): check the path.") from error
 
-    alone = len(batch.devices) == 1 and batch.ray is None
-    check_weights(batch.weights, batch.devices[0] if alone else "cpu")
-    if not alone:
-        forget()  # each worker has its own
+
+def _prepare_folder(options: BatchOptions) -> None:
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HiSTalkError(f"'{options.folder}' cannot be made ({error.strerror}): name another --out.") from error
+    for path in (options.ledger_path, options.folder / PICTURES / "picture"):
+        if path.is_relative_to(options.folder):
+            place_in(options.folder, path.relative_to(options.folder).as_posix())
+
+
+def _check_weights(options: BatchOptions) -> None:
+    """Fail once for a checkpoint that cannot be used, and not for each clip."""
+    from ..synthesis.engine import check_weights, forget  # imports PyTorch
+
+    single = len(options.devices) == 1 and options.ray is None
+    check_weights(options.weights, options.devices[0] if single else "cpu")
+    if not single:
+        forget()  # each worker loads its own
+
+
+def _clean_up(options: BatchOptions, names: list[str]) -> None:
+    """Delete the temporary files of workers that died."""
+    for folder in {(options.folder / below / name).parent for name in names for below in ("", PICTURES)}:
+        clean_leftovers(folder)
 
 
 @contextmanager
-def _bar(total: int, done: int) -> Iterator[Callable[[Outcome], None]]:
-    """Clips a minute and the time left, on a terminal's stderr; what fails is told there at once."""
-    began, count = time.monotonic(), 0
+def _progress_bar(total: int, done: int) -> Iterator[Callable[[Outcome], None]]:
+    """Clips a minute and the time left, on a terminal's stderr; failures are printed there at once."""
+    start, count = time.monotonic(), 0
     form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
     with tqdm(total=total, initial=done, file=sys.stderr, disable=None, bar_format=form) as bar:
 
-        def ended(outcome: Outcome) -> None:
+        def advance(outcome: Outcome) -> None:
             nonlocal count
             count += 1
-            bar.set_postfix_str(f"{60 * count / (time.monotonic() - began):.0f} clips/min", refresh=False)
+            bar.set_postfix_str(f"{60 * count / (time.monotonic() - start):.0f} clips/min", refresh=False)
             bar.update()
             if outcome.error:
                 bar.write(printable(f"histalk: {outcome.name}: {outcome.error}", 4096), file=sys.stderr)
 
-        yield ended
+        yield advance
 
 
-def _outcomes(batch: Batch, groups: list[Group], ledger: Ledger) -> Iterator:
-    setup = Setup(batch.folder, batch.weights, batch.devices[0])
-    if batch.ray is not None:
-        from .ray_pool import cluster  # Ray is an extra
+def _outcomes(options: BatchOptions, groups: list[ClipGroup], ledger: Ledger) -> Iterator[Outcome]:
+    config = WorkerConfig(options.folder, options.weights, options.devices[0])
+    if options.ray is not None:
+        from .ray_pool import run_on_ray  # Ray is an optional dependency
 
-        return cluster(setup, batch.ray, groups, ledger.started)
-    if len(batch.devices) > 1:
-        return crew(setup, list(batch.devices), groups, ledger.started)
-    return work(setup, groups, ledger.started)
+        return run_on_ray(config, options.ray, groups, ledger.started)
+    if len(options.devices) > 1:
+        return WorkerPool(config, options.devices, groups, ledger.started).run()
+    return run_worker(config, groups, ledger.started)
 
 
-def grouped(jobs: Iterable[Job], wanted: set[str], rows: int) -> list[Group]:
-    """What the network hears at once, of like length; groups of which nothing is wanted are left out.
+def group_clips(jobs: Iterable[Job], wanted: set[str], size: int) -> list[ClipGroup]:
+    """Split a manifest into groups of similar length, one forward pass each; groups with nothing wanted are left out.
 
-    All sound jobs of the manifest are grouped, so that a clip has the same neighbours in every run: they touch the last
-    bits of its motion.
+    All valid jobs are grouped, not only the wanted ones, so that a clip has the same neighbours in every run: they
+    change the last bits of its motion.
+
+    Args:
+        jobs: all of the manifest.
+        wanted: names of those to be made.
+        size: clips in a group.
     """
-    sound = [job for job in jobs if not job.problems]
-    if rows > 1:
-        sound.sort(key=lambda job: -seconds_of(job.audio))
-    groups = [tuple(sound[first : first + rows]) for first in range(0, len(sound), rows)]
-    groups = [Group(group, frozenset(job.name for job in group) & wanted) for group in groups]
+    valid = [job for job in jobs if not job.problems]
+    if size > 1:
+        valid.sort(key=lambda job: -seconds_of(job.audio))
+    groups = [tuple(valid[first : first + size]) for first in range(0, len(valid), size)]
+    groups = [ClipGroup(group, frozenset(job.name for job in group) & wanted) for group in groups]
     return [group for group in groups if group.wanted]
 
 
-def report(rows: list[dict], folder: Path) -> list[Path]:
-    """report.html and report.csv of a ledger's rows; a disk that is full is no reason to lose how the run ended."""
+def report_batch(rows: list[dict], folder: Path) -> list[Path]:
+    """Write report.html and report.csv of a ledger's rows; if that fails, print why and go on."""
     try:
         return write_report(rows, folder, PICTURES)
     except HiSTalkError as error:
@@ -159,44 +180,47 @@ def report(rows: list[dict], folder: Path) -> list[Path]:
         return []
 
 
-def merged(folder: Path) -> tuple[list[dict], list[str]]:
-    """The rows of all ledgers in a folder's `ledgers`, as a farm's chunks leave them, and what is wrong with others.
+def merge_ledgers(folder: Path) -> tuple[list[dict], list[str]]:
+    """The rows of all ledgers in a folder's `ledgers`, which the tasks of a farm wrote.
+
+    Returns:
+        The rows in the manifest's order, and a sentence for each ledger that cannot be read.
 
     Raises:
-        HiSTalkError: there are none.
+        HiSTalkError: there are none that can be read.
     """
-    place = folder / LEDGERS
-    if not real_path(place).is_relative_to(real_path(folder)):
-        raise HiSTalkError(f"'{place}' lies outside of '{folder}' by a link: remove the link.")
-    books = sorted(place.glob("*.sqlite"))
-    if not books:
-        raise HiSTalkError(f"'{place}' holds no ledgers: run the chunks first.")
-    found: list[dict] = []
-    wrong: list[str] = []
-    for book in books:
+    ledgers = folder / LEDGERS
+    if not real_path(ledgers).is_relative_to(real_path(folder)):
+        raise HiSTalkError(f"'{ledgers}' lies outside of '{folder}' by a link: remove the link.")
+    paths = sorted(ledgers.glob("*.sqlite"))
+    if not paths:
+        raise HiSTalkError(f"'{ledgers}' holds no ledgers: run the tasks first.")
+    rows: list[dict] = []
+    unreadable: list[str] = []
+    for path in paths:
         try:
-            found += read_ledger(book)
+            rows += read_ledger(path)
         except HiSTalkError as error:
-            wrong.append(str(error))
-    if wrong and not found:
-        raise HiSTalkError(" ".join(wrong[:3]))
-    # Of a clip that stands in two, as after another size of chunks, what ended last counts.
-    newest = {row["name"]: row for row in sorted(found, key=lambda row: row["finished"] or 0)}
-    return sorted(newest.values(), key=lambda row: row["row"]), wrong
+            unreadable.append(str(error))
+    if unreadable and not rows:
+        raise HiSTalkError(" ".join(unreadable[:3]))
+    # With another size of chunks a clip is in two ledgers: the later result counts.
+    newest = {row["name"]: row for row in sorted(rows, key=lambda row: row["finished"] or 0)}
+    return sorted(newest.values(), key=lambda row: row["row"]), unreadable
 
 
 @contextmanager
-def _alone(book: Path) -> Iterator[None]:
-    """Hold a ledger's lock, which the system takes back however the process ends."""
-    check_places(book)
-    lock = FileLock(book.with_name(book.name + ".lock"))
+def _ledger_lock(ledger: Path) -> Iterator[None]:
+    """Hold a ledger's lock, which the operating system releases however the process ends."""
+    check_ledger_paths(ledger)
+    lock = FileLock(ledger.with_name(ledger.name + ".lock"))
     try:
-        book.parent.mkdir(parents=True, exist_ok=True)
+        ledger.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise HiSTalkError(f"Another run works on '{book.parent}': wait for its end, or name another --out.") from error
+        raise HiSTalkError(f"Another run uses '{ledger.parent}': wait for its end, or name another --out.") from error
     except OSError as error:
-        raise HiSTalkError(f"'{book.parent}' cannot be written ({error.strerror}): name another --out.") from error
+        raise HiSTalkError(f"'{ledger.parent}' cannot be written ({error.strerror}): name another --out.") from error
     try:
         yield
     finally:

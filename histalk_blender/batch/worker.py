@@ -1,10 +1,9 @@
-"""A worker: decodes ahead, hears on the device, writes on its main thread, as Blender asks; all three at once."""
+"""A worker's pipeline: a thread decodes, a thread runs the network, and the main thread writes, as Blender requires."""
 
 from __future__ import annotations
 
 import errno
 import os
-import queue
 import threading
 import time
 import traceback
@@ -14,56 +13,59 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..audio.clip import Sound, open_sound
-from ..errors import HiSTalkError
+from ..errors import HiSTalkError, sentence_of
 from ..files import atomic_write, has_room
 from ..runtime.process_exit import raise_if_stopped
 from ..synthesis import Performance
 from ..synthesis.engine import perform
-from .ledger import Outcome
 from .job import Job
+from .ledger import Outcome
+from .level_plot import level_plot
 from .names import place_in
 from .outputs import write_outputs
-from .thumbnail import level_plot, thumbnail
+from .prefetch import prefetch
+from .thumbnail import thumbnail
 
-AHEAD = 2  # groups that wait between two stages
 PICTURES = "report"  # folder of the report's pictures
 
 
-class Halt(HiSTalkError):
-    """Nothing more can be written, so there is no use in going on; what was not done stays to be done."""
+class BatchAborted(HiSTalkError):
+    """Nothing more can be written, so the run ends; what is not done yet stays waiting."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """Clips that the network hears at once.
+class ClipGroup:
+    """Clips that go through the network in one forward pass.
 
-    Which clips these are is the manifest's alone, so that a clip's result does not depend on what was done before.
+    The manifest alone decides which ones, so that a clip's result does not depend on what was done before.
     """
 
     jobs: tuple[Job, ...]
     wanted: frozenset[str]  # names of those whose outputs are to be written
 
-    def absolute(self) -> Group:
-        """The same for a process that works in another folder."""
+    def absolute(self) -> ClipGroup:
+        """The same for a process with another working folder."""
         jobs = (replace(job, audio=job.audio.absolute(), shot=job.shot and job.shot.absolute()) for job in self.jobs)
         return replace(self, jobs=tuple(jobs))
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What every worker of a batch must know."""
+class WorkerConfig:
+    """What all workers of a run share."""
 
     folder: Path  # of the outputs
     weights: Path | None
     device: str
 
-    def absolute(self) -> Setup:
-        """The same for a process that works in another folder."""
+    def absolute(self) -> WorkerConfig:
+        """The same for a process with another working folder."""
         return replace(self, folder=self.folder.absolute(), weights=self.weights and self.weights.absolute())
 
 
 @dataclass(frozen=True, eq=False)
-class _Heard:
+class _Clip:
+    """A job on its way through the pipeline."""
+
     job: Job
     sound: Sound | None = None
     error: str = ""
@@ -72,87 +74,40 @@ class _Heard:
     performance: Performance | None = None
 
 
-def work(
-    setup: Setup, groups: Iterable[Group], started: Callable[[str], None], stop: threading.Event | None = None
+def run_worker(
+    config: WorkerConfig,
+    groups: Iterable[ClipGroup],
+    started: Callable[[str], None],
+    stop: threading.Event | None = None,
 ) -> Iterator[Outcome]:
-    """Do all groups; an outcome for each job that is wanted, as it ends. Its threads end with the iterator.
+    """Make all groups; yield an outcome for each wanted job as it ends. The threads end with the iterator.
 
     Args:
-        groups: taken from one at a time, by another thread.
-        started: called with a job's name before its outputs are touched.
-        stop: set when nothing more is wanted, for groups that wait for somebody.
+        config: folder, weights and device.
+        groups: taken one at a time, by another thread.
+        started: called with a job's name before its outputs are written.
+        stop: set when nothing more is wanted, for `groups` that block.
 
     Raises:
-        Halt: the disk is full or the folder can no longer be written.
+        BatchAborted: the disk is full or the folder can no longer be written.
     """
     stop = stop or threading.Event()
-    with closing(ahead(_hear(setup, ahead(map(_decode, groups), stop), stop), stop)) as heard_groups:
+    decoded = prefetch(map(_decode, groups), stop)
+    with closing(prefetch(_synthesize(config, decoded, stop), stop)) as finished_groups:
         try:
-            for heard in heard_groups:
-                for one in heard:
-                    started(one.job.name)
-                    yield _write(setup, one)
+            for clips in finished_groups:
+                for clip in clips:
+                    started(clip.job.name)
+                    yield _write(config, clip)
                     raise_if_stopped()
         finally:
             stop.set()
 
 
-def ahead(items: Iterable, stop: threading.Event) -> Iterator:
-    """The same items, made by a thread that is up to `AHEAD` of them in advance; it has ended when the iterator has.
-
-    Args:
-        stop: ends both.
-    """
-    passed: queue.Queue = queue.Queue(AHEAD)
-    closed = threading.Event()
-
-    def wanted() -> bool:
-        return not (stop.is_set() or closed.is_set())
-
-    def put(kind: str, value: object) -> None:
-        while wanted():
-            try:
-                passed.put((kind, value), timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def make() -> None:
-        try:
-            for item in items:
-                put("item", item)
-                if not wanted():
-                    break
-            put("end", None)
-        except BaseException as error:  # told to whoever waits
-            put("error", error)
-        finally:
-            if hasattr(items, "close"):
-                items.close()
-
-    thread = threading.Thread(target=make, name="HiSTalk batch", daemon=True)
-    thread.start()
-    try:
-        while wanted():
-            try:
-                kind, value = passed.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            if kind == "item":
-                yield value
-            elif kind == "end":
-                return
-            else:
-                raise value
-    finally:
-        closed.set()
-        thread.join()
-
-
-def _decode(group: Group) -> tuple[Group, list[_Heard]]:
-    out = []
+def _decode(group: ClipGroup) -> tuple[ClipGroup, list[_Clip]]:
+    clips = []
     for job in group.jobs:
-        began = time.perf_counter()
+        start = time.perf_counter()
         sound, error = None, ""
         try:
             sound = open_sound(job.audio, channel=job.channel)
@@ -160,70 +115,75 @@ def _decode(group: Group) -> tuple[Group, list[_Heard]]:
                 sound, error = None, f"'{job.audio}' is silent: export it again, or leave it out."
         except Exception as found:
             error = _sentence(found)
-        out.append(_Heard(job, sound, error, time.perf_counter() - began))
-    return group, out
+        clips.append(_Clip(job, sound, error, time.perf_counter() - start))
+    return group, clips
 
 
-class _Unwanted(BaseException):
-    """The batch stops while the network hears."""
+class _Cancelled(BaseException):
+    """The batch ends while the network runs."""
 
 
-def _hear(setup: Setup, decoded: Iterable[tuple[Group, list[_Heard]]], stop: threading.Event) -> Iterator[list[_Heard]]:
-    def go_on(share: float) -> None:
+def _synthesize(
+    config: WorkerConfig, decoded: Iterable[tuple[ClipGroup, list[_Clip]]], stop: threading.Event
+) -> Iterator[list[_Clip]]:
+    def check_stop(share: float) -> None:
         if stop.is_set():
-            raise _Unwanted
+            raise _Cancelled
 
     for group, clips in decoded:
-        good = [clip for clip in clips if clip.sound is not None]
+        valid = [clip for clip in clips if clip.sound is not None]
         try:
-            heard = _hear_together(setup, good, go_on)
-        except Exception:  # one of them is to blame, and the others are not to suffer for it
-            heard = [_hear_alone(setup, clip, go_on) for clip in good]
-        done = {clip.job.name: clip for clip in heard}
-        yield [done.get(clip.job.name, clip) for clip in clips if clip.job.name in group.wanted]
+            made = _synthesize_group(config, valid, check_stop)
+        except Exception:  # one of them may be the cause, and must not fail the others
+            made = [_synthesize_alone(config, clip, check_stop) for clip in valid]
+        by_name = {clip.job.name: clip for clip in made}
+        yield [by_name.get(clip.job.name, clip) for clip in clips if clip.job.name in group.wanted]
 
 
-def _hear_together(setup: Setup, clips: list[_Heard], go_on: Callable[[float], None]) -> list[_Heard]:
-    began, total = time.perf_counter(), sum(clip.sound.seconds for clip in clips)
-    sounds, rows = [clip.sound for clip in clips], len(clips)
-    found = perform(sounds, setup.weights, setup.device, rows=rows, progress=go_on) if clips else []
-    spent = time.perf_counter() - began
+def _synthesize_group(config: WorkerConfig, clips: list[_Clip], progress: Callable[[float], None]) -> list[_Clip]:
+    if not clips:
+        return []
+    start, total = time.perf_counter(), sum(clip.sound.seconds for clip in clips)
+    sounds = [clip.sound for clip in clips]
+    performances = perform(sounds, config.weights, config.device, rows=len(clips), progress=progress)
+    spent = time.perf_counter() - start
     return [
-        replace(clip, network_s=spent * clip.sound.seconds / total, performance=one) for clip, one in zip(clips, found)
+        replace(clip, network_s=spent * clip.sound.seconds / total, performance=performance)
+        for clip, performance in zip(clips, performances)
     ]
 
 
-def _hear_alone(setup: Setup, clip: _Heard, go_on: Callable[[float], None]) -> _Heard:
+def _synthesize_alone(config: WorkerConfig, clip: _Clip, progress: Callable[[float], None]) -> _Clip:
     try:
-        return _hear_together(setup, [clip], go_on)[0]
+        return _synthesize_group(config, [clip], progress)[0]
     except Exception as error:
         return replace(clip, error=_sentence(error))
 
 
-def _write(setup: Setup, heard: _Heard) -> Outcome:
-    job, error, outputs, remarks = heard.job, heard.error, (), ()
-    began = time.perf_counter()
+def _write(config: WorkerConfig, clip: _Clip) -> Outcome:
+    job, error, outputs, remarks = clip.job, clip.error, (), ()
+    start = time.perf_counter()
     if not error:
         try:
-            written = write_outputs(job, heard.performance, setup.folder)
+            written = write_outputs(job, clip.performance, config.folder)
             outputs, remarks = written.outputs, written.remarks
-            _draw(job, heard.performance, setup.folder)
+            _write_pictures(job, clip.performance, config.folder)
         except Exception as found:
-            _halt_if_full(found, setup.folder)
+            _abort_if_unwritable(found, config.folder)
             error, outputs = _sentence(found), ()
     return Outcome(
         job.name,
         error,
         remarks,
-        None if heard.sound is None else heard.sound.seconds,
-        heard.decode_s,
-        heard.network_s,
-        time.perf_counter() - began,
+        None if clip.sound is None else clip.sound.seconds,
+        clip.decode_s,
+        clip.network_s,
+        time.perf_counter() - start,
         outputs,
     )
 
 
-def _draw(job: Job, performance: Performance, folder: Path) -> None:
+def _write_pictures(job: Job, performance: Performance, folder: Path) -> None:
     pictures = thumbnail(performance), level_plot(performance).encode()
     for file, data in zip(job.pictures(), pictures):
         path = place_in(folder, f"{PICTURES}/{file}")
@@ -234,22 +194,20 @@ def _draw(job: Job, performance: Performance, folder: Path) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, HiSTalkError):
-        return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"'{error.filename}' cannot be used ({error.strerror}): fix that, and run the same command again."
-    traceback.print_exception(error)
-    said = str(error).strip().partition("\n")[0][:200]
-    return f"HiSTalk stumbled ({type(error).__name__}: {said}); the console has the details."
+    if not isinstance(error, HiSTalkError):
+        traceback.print_exception(error)
+    return sentence_of(error)
 
 
-def _halt_if_full(error: BaseException, folder: Path) -> None:
-    """Blender's own messages do not say why a file cannot be written, so a full disk is asked for."""
+def _abort_if_unwritable(error: BaseException, folder: Path) -> None:
+    """Blender's own messages do not say why a file cannot be written, so the disk is tested."""
     numbers, cause = set(), error
     while cause is not None:
         numbers.add(getattr(cause, "errno", None))
         cause = cause.__cause__ or cause.__context__
     if numbers & {errno.ENOSPC, errno.EDQUOT} or not has_room(folder):
-        raise Halt(f"The disk of '{folder}' is full: make room and run the same command again.") from error
+        raise BatchAborted(f"The disk of '{folder}' is full: make room and run the same command again.") from error
     if errno.EROFS in numbers or not os.access(folder, os.W_OK):
-        raise Halt(f"'{folder}' can no longer be written: mend that and run the same command again.") from error
+        raise BatchAborted(f"'{folder}' can no longer be written: fix that and run the same command again.") from error

@@ -119,7 +119,7 @@ def command(
 
 
 def _run(jobs, out, device, workers, batch_size, retry, ray, ledger, weights) -> Counter:
-    from ..batch.run import Batch, run
+    from ..batch.run import BatchOptions, run_batch
     from ..synthesis.engine import pick_device
 
     if any(job.needs_blender for job in jobs if not job.problems):
@@ -133,9 +133,9 @@ def _run(jobs, out, device, workers, batch_size, retry, ray, ledger, weights) ->
         click.echo(printable(f"histalk: row {job.row}, {job.name}: {' '.join(job.problems)}", 4096), err=True)
     if len(wrong) > MOST_SHOWN:
         click.echo(f"histalk: {len(wrong) - MOST_SHOWN} further rows are wrong: --dry-run lists all.", err=True)
-    request = Batch(jobs, out, tuple(devices), weights, batch_size or 0, retry, ledger, ray)
+    options = BatchOptions(jobs, out, tuple(devices), weights, batch_size or 0, retry, ledger, ray)
     try:
-        counts = run(request)
+        counts = run_batch(options)
     except KeyboardInterrupt as stop:
         stop.args = ("stopped; run the same command again to resume.",)
         raise
@@ -165,7 +165,7 @@ def _dry_run(jobs: list[Job]) -> Counter:
 
 
 def _status(out: Path, ledger: Path | None) -> Counter:
-    from ..batch.damage import read_ledger
+    from ..batch.ledger_file import read_ledger
 
     path = ledger or out / LEDGER
     if not os.path.lexists(path):
@@ -174,13 +174,13 @@ def _status(out: Path, ledger: Path | None) -> Counter:
 
 
 def _merge(out: Path) -> Counter:
-    from ..batch.run import merged, report
+    from ..batch.run import merge_ledgers, report_batch
 
-    rows, wrong = merged(out)
-    report(rows, out)
-    for sentence in wrong:
+    rows, unreadable = merge_ledgers(out)
+    report_batch(rows, out)
+    for sentence in unreadable:
         click.echo(f"histalk: {sentence}", err=True)
-    return _summary(rows) + Counter(failed=len(wrong))
+    return _summary(rows) + Counter(failed=len(unreadable))
 
 
 def _summary(rows: list[dict]) -> Counter:

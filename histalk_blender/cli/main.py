@@ -43,7 +43,7 @@ def main() -> None:
 @click.command(hidden=True)
 def worker() -> None:
     """What `batch --workers` starts."""
-    from ..batch.worker_pool import serve
+    from ..batch.worker_process import serve
 
     serve()
 

@@ -16,7 +16,7 @@ import soundfile as sf
 from assets import SPEECH
 from filelock import FileLock
 
-from histalk_blender.batch import worker_pool as crew
+from histalk_blender.batch import worker_pool
 from histalk_blender.batch.ledger import Ledger
 from histalk_blender.cli.main import main
 
@@ -235,8 +235,11 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
 
 def test_workers_that_cannot_live_end_the_run(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    code = "import os; from histalk_blender.batch import crew; crew.work = lambda *a: os._exit(3); crew.serve()"
-    monkeypatch.setattr(crew, "_command", lambda: [sys.executable, "-c", code])
+    code = (
+        "import os; from histalk_blender.batch import worker_process; "
+        "worker_process.run_worker = lambda *_: os._exit(3); worker_process.serve()"
+    )
+    monkeypatch.setattr(worker_pool, "worker_command", lambda: [sys.executable, "-c", code])
     code, _, complained = batch(
         capfd, clips(tmp_path / "in", 3), "--out", tmp_path / "out", "--workers", "2", "--device", "cpu"
     )
@@ -249,7 +252,7 @@ def test_two_runs_on_one_folder_do_not_meet(tmp_path, capfd):
     out.mkdir()
     with FileLock(out / "histalk.sqlite.lock"):
         code, _, complained = batch(capfd, folder, "--out", out)
-    assert code == 2 and "Another run" in complained and not list(out.rglob("*.pc2"))
+    assert code == 2 and "Another run uses" in complained and not list(out.rglob("*.pc2"))
 
 
 def test_a_dry_run_tells_all_and_touches_nothing(tmp_path, capfd):

@@ -5,7 +5,7 @@ import soundfile as sf
 from assets import SPEECH
 
 from histalk_blender.batch import output_kinds
-from histalk_blender.batch.damage import read_ledger
+from histalk_blender.batch.ledger_file import read_ledger
 from histalk_blender.cli.main import main
 from histalk_blender.files import atomic_write
 

@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from histalk_blender.batch import thumbnail as picture
+from histalk_blender.batch import level_plot as plots
+from histalk_blender.batch import thumbnail as portraits
 from histalk_blender.batch.report import COLUMNS, write_report
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import lip_opening
@@ -65,36 +66,36 @@ def decoded(png: bytes) -> np.ndarray:
 
 
 def test_a_thumbnail_shows_the_mouth_at_its_widest(performance, silent):
-    png = picture.thumbnail(performance)
-    assert png == picture.thumbnail(performance) and len(png) < 20_000
-    spoken, still = decoded(png), decoded(picture.thumbnail(silent))
-    assert spoken.shape == (picture.SIZE, picture.SIZE, 3)
+    png = portraits.thumbnail(performance)
+    assert png == portraits.thumbnail(performance) and len(png) < 20_000
+    spoken, still = decoded(png), decoded(portraits.thumbnail(silent))
+    assert spoken.shape == (portraits.SIZE, portraits.SIZE, 3)
     face = spoken[..., 0] - spoken[..., 2] > 25  # skin and lips; the backdrop is grey
     assert 0.4 < face.mean() < 0.9 and 80 < spoken[face].mean() < 190
     changed = np.abs(spoken - still).sum(2) > 40
-    assert changed.sum() > 150 and changed[: picture.SIZE // 2].sum() < 0.1 * changed.sum()
+    assert changed.sum() > 150 and changed[: portraits.SIZE // 2].sum() < 0.1 * changed.sum()
 
 
 def test_a_thumbnail_is_of_the_widest_frame(performance):
     widest = lip_opening(performance.landmark_positions).argmax()
-    assert picture.thumbnail(frames(performance, np.array([widest]))) == picture.thumbnail(performance)
+    assert portraits.thumbnail(frames(performance, np.array([widest]))) == portraits.thumbnail(performance)
 
 
 def test_an_image_comes_back_from_its_png():
     image = np.random.default_rng(0).integers(0, 256, (9, 13, 3)).astype(np.uint8)
     image[4:] = np.arange(39).reshape(13, 3)
-    assert (decoded(picture._png(image)) == image).all()
+    assert (decoded(portraits._png(image)) == image).all()
 
 
 def test_the_nearer_triangle_is_seen_and_no_back():
     corners = np.array([[[0, 0], [0, 20], [20, 0]], [[0, 0], [0, 20], [20, 0]], [[0, 0], [20, 0], [0, 20]]], float)
     depth = np.array([0.1, 0.3, 0.9])[:, None, None] + np.zeros((3, 3, 1))
-    pixels, owners, shares = picture._visible(np.concatenate([corners, depth], 2), 32)
+    pixels, owners, shares = portraits._visible(np.concatenate([corners, depth], 2), 32)
     assert set(owners) == {1} and len(pixels) == pytest.approx(200, abs=12)
     place = np.einsum("pc,cd->pd", shares, corners[1])
     assert np.allclose(place, np.stack([pixels % 32, pixels // 32], 1) + 0.5, atol=1e-4)
     depth[1, :, 0] = 0.2, 0.2, -0.2  # it passes behind the first one at x = 5
-    pixels, owners, _ = picture._visible(np.concatenate([corners, depth], 2), 32)
+    pixels, owners, _ = portraits._visible(np.concatenate([corners, depth], 2), 32)
     assert set(owners[pixels % 32 < 5]) == {1} and set(owners[pixels % 32 >= 5]) == {0}
 
 
@@ -102,46 +103,46 @@ def curve(svg: str, kind: str) -> np.ndarray:
     """[N, 2] the points of a path, in pixels."""
     (path,) = re.findall(rf'class="{kind}" d="M([^"VHz]+)', svg)
     numbers = np.array(re.findall(r"-?\d+", path), float).reshape(-1, 2)
-    return np.cumsum(numbers, 0) / picture.FINE
+    return np.cumsum(numbers, 0) / plots.FINE
 
 
 def test_a_plot_shows_gates_shares_and_lips(performance):
-    svg = picture.level_plot(performance)
-    assert svg == picture.level_plot(performance)
+    svg = plots.level_plot(performance)
+    assert svg == plots.level_plot(performance)
     words = [element.text for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("text")]
     assert [words.count(name) for name in ("frame", "phoneme", "word", "utterance")] == [1] * 4
     top = float(re.search(r"weight 0–([\d.]+)", svg)[1])
     for i in range(4):
         x, y = curve(svg, f"l c{i}").T
-        high, low = picture.WEIGHTS_AT
-        assert x[0] == picture.LEFT and x[-1] == picture.RIGHT and (np.diff(x) >= 0).all()
+        high, low = plots.WEIGHTS_AT
+        assert x[0] == plots.LEFT and x[-1] == plots.RIGHT and (np.diff(x) >= 0).all()
         assert top * (low - y[1:-1].mean()) / (low - high) == pytest.approx(performance.gates[i].mean(), abs=0.01)
     sizes = np.linalg.norm(performance.level_displacements, axis=3).mean(2)
-    high, low = picture.SHARES_AT
+    high, low = plots.SHARES_AT
     tops = [(low - curve(svg, f"a c{i}")[1:-1, 1].mean()) / (low - high) for i in range(4)]
     assert np.diff([0, *tops]) == pytest.approx((sizes / sizes.sum(0)).mean(1), abs=0.02) and tops[3] == 1
     opening = 1000 * lip_opening(performance.landmark_positions)
-    high, low = picture.LIPS_DRAWN_AT
+    high, low = plots.LIPS_DRAWN_AT
     widest = float(re.search(r"lips 0–(\d+) mm", svg)[1])
     assert widest * (low - curve(svg, "o")[:, 1].min()) / (low - high) == pytest.approx(opening.max(), abs=0.5)
 
 
-@pytest.mark.parametrize("count", [1, 2, picture.POINTS + 1, 108_000])
+@pytest.mark.parametrize("count", [1, 2, plots.POINTS + 1, 108_000])
 def test_plots_of_any_length_are_small(performance, count):
     """One frame to an hour."""
-    svg = picture.level_plot(frames(performance, np.arange(count) % len(performance.motion)))
+    svg = plots.level_plot(frames(performance, np.arange(count) % len(performance.motion)))
     ElementTree.fromstring(svg)
-    assert len(svg.encode()) < 15_000 and len(curve(svg, "o")) == min(count, picture.POINTS) + 2
+    assert len(svg.encode()) < 15_000 and len(curve(svg, "o")) == min(count, plots.POINTS) + 2
     assert "nan" not in svg and svg.count('class="k"') in range(1, 10)
 
 
 def test_silence_has_a_plot(silent):
-    svg = picture.level_plot(silent)
+    svg = plots.level_plot(silent)
     assert "nan" not in svg and len(set(curve(svg, "l c2")[:, 1])) == 1
 
 
 def test_pictures_need_no_torch_and_no_bpy():
-    modules = "sys, histalk_blender.batch.thumbnail, histalk_blender.batch.report"
+    modules = "sys, histalk_blender.batch.thumbnail, histalk_blender.batch.level_plot, histalk_blender.batch.report"
     code = f"import {modules}; print({{'torch', 'bpy', 'matplotlib'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -238,8 +239,8 @@ def test_links_stay_in_the_folder_s_scheme(tmp_path):
 def test_pictures_are_linked_where_they_are(tmp_path, performance):
     name = "a b/ö#1%"
     (tmp_path / "pictures" / "a b").mkdir(parents=True)
-    (tmp_path / "pictures" / f"{name}.png").write_bytes(picture.thumbnail(performance))
-    (tmp_path / "pictures" / f"{name}.svg").write_text(picture.level_plot(performance), encoding="utf-8")
+    (tmp_path / "pictures" / f"{name}.png").write_bytes(portraits.thumbnail(performance))
+    (tmp_path / "pictures" / f"{name}.svg").write_text(plots.level_plot(performance), encoding="utf-8")
     images = Page(write_report([clip(0, name=name), clip(1)], tmp_path, "pictures")[0]).all("img")
     assert [unquote(image["src"]) for image in images] == [f"./pictures/{name}.png", f"./pictures/{name}.svg"]
     assert all(image["loading"] == "lazy" and (tmp_path / unquote(image["src"])).is_file() for image in images)

@@ -8,7 +8,7 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender import files
-from histalk_blender.batch import worker as work
+from histalk_blender.batch import worker
 from histalk_blender.batch.job import Job
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
@@ -52,8 +52,8 @@ def disk(tmp_path):
 def test_a_full_disk_is_no_fault_of_the_clip(stored_performance, disk, kind, bake, size):
     performance = replace(stored_performance, motion=stored_performance.motion.between(0, 40))
     place, job = disk(size), Job(row=1, name="line", audio=SPEECH, bake=bake, outputs=(kind,))
-    with pytest.raises(work.Halt, match="make room"):
-        work._write(work.Setup(place, None, "cpu"), work._Heard(job, performance=performance))
+    with pytest.raises(worker.BatchAborted, match="make room"):
+        worker._write(worker.WorkerConfig(place, None, "cpu"), worker._Clip(job, performance=performance))
     assert {path.suffix for path in place.rglob("*")} <= {".pc2"}
 
 

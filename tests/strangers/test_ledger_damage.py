@@ -12,11 +12,11 @@ import pytest
 
 pytest.importorskip("filelock", reason="a batch runs beside PyTorch, which Blender 5.2's Python has not here")
 
-from histalk_blender.batch.damage import read_ledger
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.ledger import Ledger, Outcome
+from histalk_blender.batch.ledger_file import read_ledger
 from histalk_blender.batch.report import write_report
-from histalk_blender.batch.run import merged
+from histalk_blender.batch.run import merge_ledgers
 from histalk_blender.cli import batch as cli_batch
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
@@ -300,7 +300,7 @@ def test_a_farm_s_damaged_ledger_is_named_and_the_others_are_reported(book, capf
     (farm / "2.sqlite").write_bytes(garbled(whole))
     os.mkfifo(farm / "3.sqlite")
     (farm / "4.sqlite").symlink_to(book)
-    rows, wrong = merged(book.parent)
+    rows, wrong = merge_ledgers(book.parent)
     assert len(rows) == 40 and [re.search(r"\d\.sqlite", sentence)[0] for sentence in wrong] == [
         "2.sqlite",
         "3.sqlite",

@@ -53,8 +53,8 @@ class ClipResult:
         if topology := recognise(self.basis_positions):
             return topology
         raise HiSTalkError(
-            "The object is neither a FLAME head nor the bundled one, so point caches and .npz cannot be made of it: leave "
-            "pc2, mdd and npz out."
+            "The object is neither a FLAME head nor the bundled one, so point caches and .npz cannot be made of it: "
+            "leave pc2, mdd and npz out."
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a ledger must look like, what is left of one that does not, and how that is said."""
+"""The ledger's database file: its schema, how it is opened, and what is used of one that is damaged."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
 from ..runtime.output import printable
-from .names import SIDES
+from .names import LEDGER_SUFFIXES
 
-VERSION = 1  # `user_version` of the database; one that has none yet has 0
+VERSION = 1  # `user_version` of the database; a new one has 0
 SCHEMA = f"""
 CREATE TABLE jobs (
     name TEXT PRIMARY KEY, row INTEGER, audio TEXT, state TEXT, error TEXT DEFAULT '', remarks TEXT DEFAULT '[]',
@@ -26,43 +26,29 @@ CREATE TABLE files (path TEXT PRIMARY KEY, bytes INTEGER, changed INTEGER, sha25
 PRAGMA user_version = {VERSION};
 """
 COLUMNS = {
-    "jobs": {
-        "name",
-        "row",
-        "audio",
-        "state",
-        "error",
-        "remarks",
-        "settings",
-        "input",
-        "model",
-        "attempts",
-        "seconds",
-        "decode_s",
-        "network_s",
-        "write_s",
-        "finished",
-        "outputs",
-    },
-    "files": {"path", "bytes", "changed", "sha256"},
+    "jobs": set(
+        "name row audio state error remarks settings input model attempts seconds decode_s network_s write_s finished "
+        "outputs".split()
+    ),
+    "files": set("path bytes changed sha256".split()),
 }
 STATES = ("waiting", "running", "done", "failed")
-LAST = 253402300799.0  # seconds since 1970 at the end of the year 9999, after which there are no dates
-ANEW = "move it elsewhere and run the same command, which makes all its clips again"
+LAST_TIME = 253402300799.0  # seconds since 1970 at the end of the year 9999, the last that Python's dates know
+START_OVER = "move it elsewhere and run the same command, which makes all its clips again"
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
-    """A ledger to be written, made where there is none.
+    """Open a ledger for writing; create it where there is none.
 
     Raises:
         HiSTalkError: the folder cannot be written, or the file is no ledger, damaged, or a link.
     """
-    check_places(path)
+    check_ledger_paths(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         database = _connect(str(path))
     except (OSError, sqlite3.Error) as error:
-        raise explained(path, error) from error
+        raise ledger_error(path, error) from error
     try:
         database.execute("PRAGMA synchronous = FULL")
         if not _tables(database):
@@ -71,36 +57,36 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         return database
     except sqlite3.Error as error:
         database.close()
-        raise explained(path, error) from error
+        raise ledger_error(path, error) from error
     except HiSTalkError:
         database.close()
         raise
 
 
 def read_ledger(path: Path) -> list[dict]:
-    """All jobs of a ledger by their rows, without a change to it or its folder, which may be read-only.
+    """All rows of `jobs` in the manifest's order; nothing is written, as the folder may be read-only.
 
     Raises:
         HiSTalkError: it cannot be read, is no ledger, damaged, or a link.
     """
-    check_places(path)
+    check_ledger_paths(path)
     try:
         return _read(path.absolute().as_uri() + "?mode=ro", path)
     except (OSError, sqlite3.Error) as error:
-        if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise explained(path, error) from error
-    try:  # what a run that was cut off left beside it has to be worked in first, which needs a place to write
+        if _sqlite_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise ledger_error(path, error) from error
+    try:  # a journal that an interrupted run left has to be applied first, in a folder that can be written
         with tempfile.TemporaryDirectory(prefix="histalk-") as scratch:
-            for side in SIDES[:3]:
-                if os.path.exists(f"{path}{side}"):
-                    shutil.copyfile(f"{path}{side}", Path(scratch, f"ledger{side}"))
+            for suffix in LEDGER_SUFFIXES[:3]:
+                if os.path.exists(f"{path}{suffix}"):
+                    shutil.copyfile(f"{path}{suffix}", Path(scratch, f"ledger{suffix}"))
             return _read(str(Path(scratch, "ledger")), path)
     except (OSError, sqlite3.Error) as error:
-        raise explained(path, error) from error
+        raise ledger_error(path, error) from error
 
 
-def _read(place: str, path: Path) -> list[dict]:
-    database = _connect(place)
+def _read(database_path: str, path: Path) -> list[dict]:
+    database = _connect(database_path)
     try:
         _check_schema(database, path)
         return [clean_row(dict(row)) for row in database.execute("SELECT * FROM jobs ORDER BY row, name")]
@@ -108,30 +94,31 @@ def _read(place: str, path: Path) -> list[dict]:
         database.close()
 
 
-def _connect(place: str) -> sqlite3.Connection:
-    database = sqlite3.connect(place, timeout=30, isolation_level=None, uri=place.startswith("file:"))
+def _connect(database_path: str) -> sqlite3.Connection:
+    is_uri = database_path.startswith("file:")
+    database = sqlite3.connect(database_path, timeout=30, isolation_level=None, uri=is_uri)
     database.row_factory = sqlite3.Row
     database.text_factory = lambda data: data.decode("utf-8", "replace")
     database.execute("PRAGMA trusted_schema = OFF")
     return database
 
 
-def check_places(path: Path) -> None:
-    """Refuse a ledger that is a link or no file, and such things beside it, which SQLite and the lock would follow.
+def check_ledger_paths(path: Path) -> None:
+    """Refuse links and special files as the ledger or beside it, which SQLite and the lock would follow or wait for.
 
     Raises:
-        HiSTalkError: one of them is.
+        HiSTalkError: there is one.
     """
-    for side in SIDES:
-        place = path.with_name(path.name + side)
+    for suffix in LEDGER_SUFFIXES:
+        file = path.with_name(path.name + suffix)
         try:
-            mode = place.lstat().st_mode
+            mode = file.lstat().st_mode
         except (OSError, ValueError):
             continue
         if stat.S_ISLNK(mode):
-            raise HiSTalkError(f"'{place}' is a link, as a ledger's files must not be: remove it, or name another.")
+            raise HiSTalkError(f"'{file}' is a link, as a ledger's files must not be: remove it, or name another.")
         if not stat.S_ISREG(mode):
-            raise HiSTalkError(f"'{place}' is no file, as a ledger's must be: remove it, or name another.")
+            raise HiSTalkError(f"'{file}' is no file, as a ledger's must be: remove it, or name another.")
 
 
 def _tables(database: sqlite3.Connection) -> set[str]:
@@ -139,10 +126,9 @@ def _tables(database: sqlite3.Connection) -> set[str]:
 
 
 def _check_schema(database: sqlite3.Connection, path: Path) -> None:
-    """Whether every page is whole, and the tables are ours."""
     found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise HiSTalkError(f"The ledger '{path}' is damaged ({printable(found, 120)}): {ANEW}.")
+        raise HiSTalkError(f"The ledger '{path}' is damaged ({printable(found, 120)}): {START_OVER}.")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise HiSTalkError(f"The ledger '{path}' was made by a newer HiSTalk: update this one, or name another ledger.")
@@ -150,44 +136,44 @@ def _check_schema(database: sqlite3.Connection, path: Path) -> None:
     if not tables & COLUMNS.keys():
         raise HiSTalkError(f"'{path}' is a database of something else: name another ledger.")
     for table, wanted in COLUMNS.items():
-        lacking = wanted - {row["name"] for row in database.execute(f"PRAGMA table_info({table})")}
-        if lacking:
-            raise HiSTalkError(f"The ledger '{path}' lacks '{min(lacking)}' in its table '{table}': {ANEW}.")
+        missing = wanted - {row["name"] for row in database.execute(f"PRAGMA table_info({table})")}
+        if missing:
+            raise HiSTalkError(f"The ledger '{path}' lacks '{min(missing)}' in its table '{table}': {START_OVER}.")
 
 
-def explained(path: Path, error: Exception) -> HiSTalkError:
-    """The sentence for what SQLite or the system said of a ledger."""
-    why, code = getattr(error, "strerror", None) or printable(error, 120), _code(error)
-    damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
-    if code in damaged:
-        return HiSTalkError(f"The ledger '{path}' is damaged ({why}): {ANEW}.")
-    fix = "make room and run the same command" if "full" in why else "choose another --out, or fix its permissions"
-    return HiSTalkError(f"The ledger '{path}' cannot be written ({why}): {fix}.")
+def ledger_error(path: Path, error: Exception) -> HiSTalkError:
+    """The sentence for an error of SQLite or of the operating system with a ledger."""
+    reason, code = getattr(error, "strerror", None) or printable(error, 120), _sqlite_code(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH):
+        return HiSTalkError(f"The ledger '{path}' is damaged ({reason}): {START_OVER}.")
+    fix = "make room and run the same command" if "full" in reason else "choose another --out, or fix its permissions"
+    return HiSTalkError(f"The ledger '{path}' cannot be written ({reason}): {fix}.")
 
 
-def _code(error: Exception) -> int | None:
-    """SQLite's own, without the part that says more."""
+def _sqlite_code(error: Exception) -> int | None:
+    """The primary result code, without the bits of the extended one."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
 def clean_row(row: dict) -> dict:
-    """A row of `jobs` with values of the right kinds; what stands in it and is none is as if it were not known."""
+    """A row of `jobs` with every value of the right type; a wrong one counts as unknown."""
     out = row | {key: _text(row[key]) for key in ("audio", "error", "input", "model")}
     out["name"] = row["name"] if isinstance(row["name"], str) else _text(row["name"])
-    out |= {key: whole(row[key]) for key in ("row", "attempts")}
-    out |= {key: _number(row[key], 0.0, LAST) for key in ("seconds", "decode_s", "network_s", "write_s", "finished")}
+    out |= {key: int_or_zero(row[key]) for key in ("row", "attempts")}
+    numbers = ("seconds", "decode_s", "network_s", "write_s", "finished")
+    out |= {key: _number(row[key], 0.0, LAST_TIME) for key in numbers}
     out["settings"] = _parsed(row["settings"], dict)
     out["remarks"] = [_text(remark) for remark in _parsed(row["remarks"], list)]
     out["outputs"] = clean_outputs(row["outputs"])
     known = row["state"] in STATES and (row["state"] != "done" or out["outputs"])
-    out["state"] = row["state"] if known else "waiting"  # done without a file of it is not done
+    out["state"] = row["state"] if known else "waiting"  # done without any file is not done
     return out
 
 
-def clean_outputs(told: object) -> list[dict]:
-    """A ledger's outputs; none where one of them is no file below the folder."""
-    outputs = _parsed(told, list)
+def clean_outputs(stored: object) -> list[dict]:
+    """A row's outputs; none if one of them is not a file below the output folder."""
+    outputs = _parsed(stored, list)
     for output in outputs:
         if not isinstance(output, dict) or not isinstance(path := output.get("path"), str) or not path:
             return []
@@ -211,11 +197,11 @@ def _text(value: object) -> str:
     return "" if value is None else printable(value, 4096)
 
 
-def whole(value: object) -> int:
-    """A whole number; 0 in place of what is none."""
+def int_or_zero(value: object) -> int:
+    """A whole number; 0 for anything else."""
     return value if type(value) is int else 0
 
 
 def _number(value: object, low: float, high: float) -> float | None:
-    good = type(value) in (int, float) and math.isfinite(value) and low <= value <= high
-    return value if good else None
+    valid = type(value) in (int, float) and math.isfinite(value) and low <= value <= high
+    return value if valid else None
