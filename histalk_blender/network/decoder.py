@@ -21,7 +21,7 @@ def distance_bias(config: HiSTalkConfig, device: torch.device) -> list[Tensor]:
     """
     first, last = (math.log2(slope) for slope in config.distance_slopes)
     found = []
-    for slope in (2.0 ** torch.linspace(first, last, config.branch_heads)).tolist():
+    for slope in (2.0 ** torch.linspace(first, last, config.branch_heads, device="cpu")).tolist():
         reach = round(min(config.branch_span, config.distance_fade / slope) * config.fps)
         found.append(-slope / config.fps * torch.arange(-reach, reach + 1, device=device).abs()[None])
     return found
