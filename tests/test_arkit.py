@@ -10,14 +10,14 @@ from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.motion.arkit_fit import fit_units, match_names, write_units
 from histalk_blender.motion.motion import Motion
-from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.training.teacher.coarticulation import arkit_track
 
 SPOKEN = [("SIL", 0, 0.2), ("P", 0.2, 0.3), ("AA", 0.3, 0.5), ("UW", 0.5, 0.7), ("F", 0.7, 0.8), ("IY", 0.8, 1.0)]
 
 
 @pytest.fixture(scope="module")
 def track():
-    return unit_track(SPOKEN, 1.2)
+    return arkit_track(SPOKEN, 1.2)
 
 
 def test_the_teacher_s_units_come_back(head, track):

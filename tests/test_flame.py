@@ -15,7 +15,7 @@ from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import PRESSES, VERTICES, carry, load_flame_map, pose_of
 from histalk_blender.head.head import lip_opening
-from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.training.teacher.coarticulation import arkit_track
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "flame" / "flame_topology.npz"
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -64,7 +64,7 @@ def posed(flame, head, tracks):
 
 def test_lips_open_on_vowels(flame, head):
     scale, _ = pose_of(flame, head)
-    gap = opening(posed(flame, head, unit_track(BABA, 1.3)))
+    gap = opening(posed(flame, head, arkit_track(BABA, 1.3)))
     assert gap.max() > opening(flame) + 0.008 * scale
 
 
@@ -73,7 +73,7 @@ def test_lips_close_between_any_two_vowels(phone, flame, head):
     scale, rotation = pose_of(flame, head)
     pairs = list(product(VOWELS, VOWELS))
     around = [[("SIL", 0, 0.2), (a, 0.2, 0.4), (phone, 0.4, 0.49), (b, 0.49, 0.7), ("SIL", 0.7, 1)] for a, b in pairs]
-    tracks = np.stack([unit_track(phones, 1.0)[12:15] for phones in around])
+    tracks = np.stack([arkit_track(phones, 1.0)[12:15] for phones in around])
     units = carry(head.unit_deltas(), flame, head)[:, load_flame_map().landmarks] / scale
     moved = np.tensordot(tracks, units, 1)
     rest = flame[load_flame_map().landmarks] / scale
@@ -87,7 +87,7 @@ def test_lips_close_between_any_two_vowels(phone, flame, head):
 
 
 def test_eyeballs_and_scalp_stay_still(flame, head):
-    motion = carry(head.pose(unit_track(BABA, 1.3)), flame, head)
+    motion = carry(head.pose(arkit_track(BABA, 1.3)), flame, head)
     assert not motion[:, load_flame_map().eyes].any()
     _, rotation = pose_of(flame, head)
     up = flame @ rotation[:, 2]
@@ -95,7 +95,7 @@ def test_eyeballs_and_scalp_stay_still(flame, head):
 
 
 def test_motion_follows_the_size_and_turn_of_the_head(flame, head):
-    motion = head.pose(unit_track(BABA, 1.3))
+    motion = head.pose(arkit_track(BABA, 1.3))
     turn = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], float)
     expected = 2 * carry(motion, flame, head) @ turn.T
     np.testing.assert_allclose(carry(motion, 2 * flame @ turn.T + 5, head), expected, atol=2e-5)
@@ -135,7 +135,7 @@ def test_no_triangle_turns_over_or_creases_on_the_sample_head(head, spoken):
         turned = max((np.einsum("ij,ij->i", normals(shape), rest) < 0).sum() for shape in shapes)
         return turned, max((folded(shape) & ~creased).sum() for shape in shapes)
 
-    rules = unit_track([*BABA, ("UW", 1.3, 1.5), ("F", 1.5, 1.6), ("IY", 1.6, 1.8)], 1.8)
+    rules = arkit_track([*BABA, ("UW", 1.3, 1.5), ("F", 1.5, 1.6), ("IY", 1.6, 1.8)], 1.8)
     network = np.tensordot(spoken.weights[::3], carry(spoken.shapes, flame, head), 1)
     for motion in (carry(head.pose(rules), flame, head), network):
         assert count(motion) == (0, 0)
@@ -167,7 +167,7 @@ def test_composing_eases_presses_and_nothing_else(head):
 
 def test_mixes_of_units_move_as_the_solved_ones_and_the_rest_is_composed(head):
     flame = load_flame_map()
-    weights = unit_track(BABA, 1.3)
+    weights = arkit_track(BABA, 1.3)
     mixed = np.tensordot(weights, flame.units.astype(np.float32), 1)
     np.testing.assert_allclose(flame.move(head.pose(weights))[:, flame.moved], mixed, atol=1e-5)
     noise = np.random.default_rng(0).normal(size=head.vertices.shape).astype(np.float32) * 0.001

@@ -86,11 +86,11 @@ def test_a_lower_lip_at_the_teeth_meets_f_and_v():
 
 
 def test_the_teacher_meets_its_own_labiodentals_and_vowels_do_not(head):
-    from histalk_blender.training.teacher.coarticulation import unit_track
+    from histalk_blender.training.teacher.coarticulation import arkit_track
 
     phones = [("SIL", 0, 0.3), ("AA", 0.3, 0.6), ("F", 0.6, 0.72), ("AA", 0.72, 1.1), ("SIL", 1.1, 1.4)]
     neutral = head.landmarks(head.vertices)
-    drop = lower_lip_drop(neutral + head.landmarks(head.pose(unit_track(phones, 1.4))), neutral)
+    drop = lower_lip_drop(neutral + head.landmarks(head.pose(arkit_track(phones, 1.4))), neutral)
     found, total, justified, stretches = bites(drop, phones)
     assert (found, total) == (1, 1) and 1 <= justified <= stretches <= 3
 

@@ -5,8 +5,9 @@ import pytest
 
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening, load_head
-from histalk_blender.training.evaluation.metrics import CLOSED, RAISED, lower_lip_drop
-from histalk_blender.training.teacher.coarticulation import MAX_SPEED, unit_track
+from histalk_blender.training.evaluation.metrics import lower_lip_drop
+from histalk_blender.training.teacher.coarticulation import MAX_SPEED, arkit_track
+from histalk_blender.training.teacher.lips import CLOSED, RAISED
 from histalk_blender.training.teacher.prosody import VOICED, pitch_track
 
 FPS = 30.0
@@ -23,7 +24,7 @@ def spoken(*middle, length=0.09):
 
 def landmarks(phones, seconds):
     head = load_head()
-    return head.landmarks(head.vertices + head.pose(unit_track(phones, seconds, fps=FPS)))
+    return head.landmarks(head.vertices + head.pose(arkit_track(phones, seconds, fps=FPS)))
 
 
 def frames(span):
@@ -75,16 +76,16 @@ def test_rounding_begins_before_the_phone():
 
 
 def test_silence_is_rest():
-    assert unit_track([["SIL", 0.0, 2.0]], 2.0).max() == 0
+    assert arkit_track([["SIL", 0.0, 2.0]], 2.0).max() == 0
     phones, _, seconds = spoken("T")
-    track = unit_track(phones, seconds)
+    track = arkit_track(phones, seconds)
     assert track[-6:].max() < 0.005 and track[:5].max() < 0.02
 
 
 def test_a_louder_vowel_opens_the_jaw_wider():
     phones = [["AA", 0.0, 1.0], ["SIL", 1.0, 1.5], ["AA", 1.5, 2.5]]
     samples = np.concatenate([np.full(16_000, 0.3), np.zeros(8_000), np.full(16_000, 0.03)]).astype(np.float32)
-    jaw = unit_track(phones, 2.5, samples).max(axis=1)
+    jaw = arkit_track(phones, 2.5, samples).max(axis=1)
     assert jaw[15] > jaw[60] + 0.1
 
 
@@ -96,7 +97,7 @@ def test_units_stay_in_range_and_within_the_stated_speed():
         end = at + random.uniform(0.03, 0.2)
         phones.append([names[random.integers(len(names))], at, end])
         at = end
-    track = unit_track(phones, at)
+    track = arkit_track(phones, at)
     assert track.dtype == np.float32 and track.shape == (round(at * FPS), 52)
     assert track.min() >= 0 and track.max() <= 1
     assert np.abs(np.diff(track, axis=0)).max() <= MAX_SPEED / FPS + 1e-6
@@ -112,7 +113,7 @@ def between(phone, before, after, length):
     names = ("EH", before, phone, after, "AA")
     phones = [[name, 0.3 + i * length, 0.3 + (i + 1) * length] for i, name in enumerate(names)]
     end = phones[-1][2]
-    track = unit_track([["SIL", 0.0, 0.3], *phones, ["SIL", end, end + 0.5]], end + 0.5, fps=FPS)
+    track = arkit_track([["SIL", 0.0, 0.3], *phones, ["SIL", end, end + 0.5]], end + 0.5, fps=FPS)
     times = np.arange(len(track)) / FPS
     _, start, stop = phones[2]
     head = load_head()
@@ -136,7 +137,7 @@ def test_lips_meet_and_bite_between_any_neighbours(before, length, rest):
 @pytest.mark.parametrize("phone, widest", [("S", 0.09), ("CH", 0.11), ("W", 0.13), ("TH", 0.2)])
 def test_a_loud_vowel_does_not_open_a_narrow_phone(phone, widest):
     phones, span, seconds = spoken(phone)
-    jaw = unit_track(phones, seconds, np.full(round(seconds * 16_000), 0.3, np.float32))[:, INDEX("jawOpen")]
+    jaw = arkit_track(phones, seconds, np.full(round(seconds * 16_000), 0.3, np.float32))[:, INDEX("jawOpen")]
     assert jaw[frames(span)].min() < widest
     assert jaw.max() > 0.4
 
@@ -144,7 +145,7 @@ def test_a_loud_vowel_does_not_open_a_narrow_phone(phone, widest):
 def test_a_short_vowel_opens_less_than_a_long_one():
     short = [["SIL", 0, 0.3], ["T", 0.3, 0.38], ["AH", 0.38, 0.43], ["T", 0.43, 0.51], ["SIL", 0.51, 1.2]]
     long = [["SIL", 0, 0.3], ["T", 0.3, 0.38], ["AH", 0.38, 0.52], ["T", 0.52, 0.60], ["SIL", 0.60, 1.2]]
-    jaws = [unit_track(phones, 1.2, fps=100.0)[:, INDEX("jawOpen")].max() for phones in (short, long)]
+    jaws = [arkit_track(phones, 1.2, fps=100.0)[:, INDEX("jawOpen")].max() for phones in (short, long)]
     assert jaws[0] < 0.8 * jaws[1]
 
 
@@ -171,7 +172,7 @@ def babble(semitones, noise=0.0):
 
 
 def brows(phones, sound):
-    return unit_track(phones, len(sound) / 16_000, sound, FPS)[:, BROWS]
+    return arkit_track(phones, len(sound) / 16_000, sound, FPS)[:, BROWS]
 
 
 def test_brows_rise_with_a_pitch_accent_and_only_there():
@@ -196,14 +197,14 @@ def test_brows_stay_still_without_an_accent():
     hiss = np.random.default_rng(0).normal(size=len(flat)).astype(np.float32) * 0.1
     for sound in (flat, babble(1.0)[1], hiss, np.zeros_like(flat), babble(0.0, noise=0.1)[1]):
         assert brows(phones, sound).max() == 0
-    assert unit_track(phones, len(flat) / 16_000)[:, BROWS].max() == 0
+    assert arkit_track(phones, len(flat) / 16_000)[:, BROWS].max() == 0
 
 
 def test_brows_do_not_move_the_mouth():
     tracks = []
     for tones in (0.0, 6.0):
         phones, sound, _ = babble(tones)
-        tracks.append(unit_track(phones, len(sound) / 16_000, sound, FPS))
+        tracks.append(arkit_track(phones, len(sound) / 16_000, sound, FPS))
     rest_of_face = [i for i in range(52) if i not in BROWS]
     assert np.abs(tracks[0] - tracks[1])[:, rest_of_face].max() < 0.05
     upper = [i for i in range(52) if ARKIT_UNITS[i].startswith(("brow", "eye", "cheek")) and i not in BROWS]
@@ -228,6 +229,6 @@ def test_a_rounded_mouth_stays_open_however_softly_it_is_spoken(phone, rest):
     hiss[7_500:9_300] *= 0.15
     for before in NEIGHBOURS:
         phones = [["SIL", 0, 0.3], [before, 0.3, 0.5], [phone, 0.5, 0.58], ["IY", 0.58, 0.8], ["SIL", 0.8, 1.1]]
-        marks = head.landmarks(head.vertices + head.pose(unit_track(phones, 1.1, hiss)))
+        marks = head.landmarks(head.vertices + head.pose(arkit_track(phones, 1.1, hiss)))
         opening = lip_opening(marks) - lip_opening(rest)
         assert opening[15:18].min() > 1.3 * CLOSED, before

@@ -16,8 +16,9 @@ from histalk_blender.head.flame import load_flame_map, pose_of
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import synthesize
-from histalk_blender.training.evaluation.metrics import CLOSED, bites, closures, lower_lip_drop
-from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.training.evaluation.metrics import bites, closures, lower_lip_drop
+from histalk_blender.training.teacher.coarticulation import arkit_track
+from histalk_blender.training.teacher.lips import CLOSED
 
 RATE = 16_000
 CLIPS, SECONDS = 90, 15  # held-out clips of a source, and the most of each that is used
@@ -51,7 +52,7 @@ def heard(corpus: Path | None, checkpoint: Path) -> Speech:
             phones = [phone for phone in row["phones"] if phone[1] < len(samples) / RATE]
             motion = synthesize(samples, model, head).motion
             speech.spoken.append(motion.weights @ (motion.shapes.reshape(len(motion.shapes), -1) @ to_units))
-            speech.taught.append(unit_track(phones, len(samples) / RATE, samples, FPS)[: len(motion)])
+            speech.taught.append(arkit_track(phones, len(samples) / RATE, samples, FPS)[: len(motion)])
             speech.phones.append(phones)
     return speech
 

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import splu
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.flame import load_flame_map, pose_of
 from histalk_blender.head.head import INNER_LIP_PAIRS, Head
-from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.training.teacher.coarticulation import arkit_track
 
 STILL = 1e-5  # metres that no unit may move what is held fixed by
 PRESSED = 0.5  # of the composed closure: lips that do no more than touch part where the network falls a little short
@@ -31,7 +31,7 @@ def between(phones: tuple[str, ...]) -> np.ndarray:
     """The teacher's tracks [P, 30, 52] of each phone between any two vowels, from and to silence."""
     return np.stack(
         [
-            unit_track(
+            arkit_track(
                 [("SIL", 0, 0.2), (a, 0.2, 0.4), (phone, 0.4, 0.49), (b, 0.49, 0.7), ("SIL", 0.7, 1)], 1.0, fps=FPS
             )
             for phone in phones

@@ -17,7 +17,7 @@ from faces import Stage, face_of, mouth_of
 from PIL import Image, ImageDraw, ImageFont
 
 from histalk_blender.head.head import load_head
-from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.training.teacher.coarticulation import arkit_track
 from histalk_blender.training.teacher.phones import DIPHTHONGS
 
 FPS = 30.0
@@ -46,7 +46,7 @@ def clip_tiles(table: Path, row: int, start: float, end: float) -> tuple[np.ndar
     """Unit weights [T, 52] and labels of a corpus clip's frames between two seconds."""
     clip = [json.loads(line) for line in table.open()][row]
     sound = np.load(table.with_suffix(".i16.npy"), mmap_mode="r")[clip["offset"] : clip["offset"] + clip["samples"]]
-    track = unit_track(clip["phones"], len(sound) / 16_000, sound.astype(np.float32) / 32768, FPS)
+    track = arkit_track(clip["phones"], len(sound) / 16_000, sound.astype(np.float32) / 32768, FPS)
     frames = range(round(start * FPS), min(round(end * FPS), len(track)))
     at = [next((p for p, a, b in clip["phones"] if a <= frame / FPS < b), "SIL") for frame in frames]
     return track[frames.start : frames.stop], [f"{frame / FPS:.2f} {phone}" for frame, phone in zip(frames, at)]
@@ -63,7 +63,7 @@ def main() -> None:
         weights, labels = [], []
         for sequence in wanted:
             phones, seconds, moments = spoken(sequence)
-            track = unit_track(phones, seconds, fps=FPS * 4)
+            track = arkit_track(phones, seconds, fps=FPS * 4)
             weights += [track[round(time * FPS * 4)] for _, time in moments]
             labels += [label for label, _ in moments]
     head, font = load_head(), ImageFont.load_default(14)

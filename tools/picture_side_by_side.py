@@ -26,7 +26,7 @@ from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import Recording, open_data_set
 from histalk_blender.training.datasets.base import RATE
 from histalk_blender.training.evaluation.evaluate import network
-from histalk_blender.training.evaluation.metrics import CLOSED
+from histalk_blender.training.teacher.lips import CLOSED
 from histalk_blender.training.teacher.phones import BILABIALS, LABIODENTALS
 
 CLIPS = (

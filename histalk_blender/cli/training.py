@@ -93,8 +93,8 @@ def train(
     """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
     from ..synthesis import WEIGHTS
     from ..training.datasets import open_data_set
-    from ..training.loop import TrainOptions
     from ..training.loop import train as run
+    from ..training.options import TrainOptions
 
     if acoustic and preset == "wav2vec2-small":
         raise HiSTalkError("The preset `wav2vec2-small` learns to hear from nothing: leave --acoustic out.")
@@ -119,12 +119,12 @@ def train(
         out,
         data=data,
         minutes=minutes,
-        warm_minutes=warm_minutes,
+        pretrain_minutes=warm_minutes,
         preset=preset,
-        hearing=hearing,
+        acoustic_from=hearing,
         contrastive=contrastive,
         acoustic=acoustic,
-        seconds=batch_seconds,
+        batch_seconds=batch_seconds,
         seed=seed,
         init=init,
         learning_rate=rate,
@@ -151,12 +151,12 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
     from ..synthesis import WEIGHTS
     from ..synthesis.engine import pick_device
     from ..training.datasets import open_data_set
-    from ..training.evaluation import report
+    from ..training.evaluation import plots, report
     from ..training.evaluation.evaluate import evaluate as run
 
     data = open_data_set(dataset, _root(root), lips=lips, upper_face=upper_face, landmarks=landmarks)
     if out:
-        report.check_drawing()
+        plots.import_pyplot()
         if out.exists() and not out.is_dir():
             raise HiSTalkError(f"'{out}' is a file: --out names a folder.")
     found = run(data, weights or WEIGHTS, split, most, baselines, pick_device(device))
@@ -189,21 +189,21 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
 )
 def experiments(corpus, out, hearing, minutes, steps, seeds, variants, curves, most) -> None:
     """Re-run the paper's ablations and two older designs on a corpus; a killed run goes on when called again."""
-    from ..training.experiments import curves as learning
-    from ..training.experiments.middle import STEPS
-    from ..training.experiments.run import VARIANTS, Plan, run
-    from ..training.loop import TrainOptions
+    from ..training.experiments import ablations, learning_curves
+    from ..training.experiments.frozen_extractor import STEPS
+    from ..training.experiments.plan import ExperimentPlan
+    from ..training.options import TrainOptions
 
-    for name in set(variants) - set(VARIANTS):
-        raise HiSTalkError(f"There is no variant '{name}': choose among {', '.join(VARIANTS)}.")
+    for name in set(variants) - set(ablations.VARIANTS):
+        raise HiSTalkError(f"There is no variant '{name}': choose among {', '.join(ablations.VARIANTS)}.")
     if hearing and minutes is not None:
         raise HiSTalkError("With --hearing runs are of equal steps, not minutes: give --steps.")
     if curves and (not hearing or variants):
         raise HiSTalkError("--curve is of the full network on a shared extractor: give --hearing and no --variant.")
     steps = (steps or STEPS) if hearing else (steps or 0)
     budget = TrainOptions(corpus, out, minutes=30.0 if minutes is None else minutes, steps=steps)
-    plan = Plan(corpus, out, budget, variants or tuple(VARIANTS), seeds or (2 if curves else 3), most, hearing)
-    paths = learning.run(plan, curves) if curves else run(plan)
+    plan = ExperimentPlan(corpus, out, budget, variants, seeds or (2 if curves else 3), most, hearing)
+    paths = learning_curves.run(plan, curves) if curves else ablations.run(plan)
     click.echo(paths[0].read_text())
     for path in paths:
         click.echo(path)

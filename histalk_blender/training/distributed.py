@@ -1,4 +1,4 @@
-"""Training in several processes, one a GPU, as torchrun starts them: together they step as a single one would."""
+"""Training in several processes, one a GPU, as torchrun starts them: together they take the steps of a single one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from ..errors import HiSTalkError
 from ..network.model import HiSTalkComponents
 
-WAIT = timedelta(hours=12)  # for the first process, which reads the corpus first and learns to hear for all
+WAIT = timedelta(hours=12)  # for the first process, which reads the corpus first and pretrains for all
 
 
 @dataclass(frozen=True)
-class Crew:
+class ProcessGroup:
     """The processes of a run. Each draws the same batches, runs its rows, and computes the loss of the whole batch.
 
     That loss has ratios of sums over the batch, so that it is no mean of the processes' own losses.
@@ -30,27 +30,27 @@ class Crew:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process logs and saves for all."""
         return self.rank == 0
 
     @contextmanager
-    def in_turn(self) -> Iterator[None]:
-        """The first process goes through before the others begin, which then find the files that it made.
+    def main_first(self) -> Iterator[None]:
+        """The first process does the body before the others, which then find the files that it made.
 
         Raises:
-            SystemExit: the first one failed, and says why.
+            SystemExit: the first one failed; it reports why.
         """
-        if not self.leads and self.told(0.0):
+        if not self.is_main and self.broadcast(0.0):
             raise SystemExit(2)
         try:
             yield
         except HiSTalkError:
-            if self.leads:
-                self.told(1.0)
+            if self.is_main:
+                self.broadcast(1.0)
             raise
-        if self.leads:
-            self.told(0.0)
+        if self.is_main:
+            self.broadcast(0.0)
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """The model with batch statistics of all rows; PyTorch has that for CUDA alone, elsewhere each has its own."""
@@ -58,18 +58,18 @@ class Crew:
             return model
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
-    def align(self, model: nn.Module, seed: int) -> None:
+    def broadcast_model(self, model: nn.Module, seed: int) -> None:
         """Give all processes the first one's weights, and each a dropout of its own."""
         if self.size > 1:
             for tensor in (*model.parameters(), *model.buffers()):
                 dist.broadcast(tensor.data, 0)
             torch.manual_seed(seed + self.rank)
 
-    def own(self, whole: Tensor) -> Tensor:
+    def shard(self, batch: Tensor) -> Tensor:
         """[B, ...] -> this process's rows."""
-        return whole[self.rank :: self.size]
+        return batch[self.rank :: self.size]
 
-    def whole(self, out: HiSTalkComponents, rows: int) -> HiSTalkComponents:
+    def gather(self, out: HiSTalkComponents, rows: int) -> HiSTalkComponents:
         """The outputs of all `rows` rows that losses look at; gradients flow into this process's own alone."""
         if self.size == 1:
             return out
@@ -84,7 +84,7 @@ class Crew:
         return whole
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Add up what each process's rows say: the gradient of the whole batch's loss, the same everywhere."""
+        """Add up the gradients of each process's rows: that of the whole batch's loss, the same everywhere."""
         if self.size == 1:
             return
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
@@ -93,8 +93,8 @@ class Crew:
         for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
             gradient.copy_(part.view_as(gradient))
 
-    def told(self, number: float) -> float:
-        """The first process's number, as clocks differ."""
+    def broadcast(self, number: float) -> float:
+        """The first process's number, in all of them, as clocks differ."""
         if self.size == 1:
             return number
         shared = torch.tensor(number, dtype=torch.float64, device=self.device)
@@ -103,15 +103,15 @@ class Crew:
 
 
 @contextmanager
-def crew(device: str) -> Iterator[Crew]:
-    """The processes that torchrun's environment speaks of, each with its device; without it, this one alone.
+def process_group(device: str) -> Iterator[ProcessGroup]:
+    """The processes of torchrun's environment, each with its device; without it, this one alone.
 
     Raises:
         HiSTalkError: there are fewer GPUs than processes on this machine.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
-        yield Crew(device)
+        yield ProcessGroup(device)
         return
     on_gpu = device.startswith("cuda")
     if on_gpu:
@@ -120,11 +120,11 @@ def crew(device: str) -> Iterator[Crew]:
             raise HiSTalkError(f"This machine has {count} GPUs: give torchrun --nproc-per-node {count}.")
         device = f"cuda:{local}"
         torch.cuda.set_device(device)
-    ours = not dist.is_initialized()  # a process can meet the others once only: old addresses stay in torchrun's store
+    ours = not dist.is_initialized()  # it works once a process: old addresses stay in torchrun's store
     if ours:
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=WAIT)
-    together = Crew(device, dist.get_rank(), size)
-    yield together
+    processes = ProcessGroup(device, dist.get_rank(), size)
+    yield processes
     if ours:
-        together.told(0.0)  # the others wait while the first one saves
+        processes.broadcast(0.0)  # the others wait while the first one saves
         dist.destroy_process_group()

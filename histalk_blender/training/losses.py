@@ -1,8 +1,13 @@
-"""Losses of HSF2S, S2D and the CMG, in units that make each about one for a resting face."""
+"""The losses that training minimises, each scaled to about one for a resting face.
+
+To add one, write it as a function of `LossInputs` and give it a line in `LOSSES`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,83 +15,77 @@ from torch.nn import functional as F
 
 from ..head.head import INNER_LIP_PAIRS
 from ..network.model import HiSTalkComponents
-from .evaluation.metrics import CLOSED, RAISED
+from .examples.motion_space import MotionSpace
+from .teacher.lips import CLOSED, RAISED
 
-STILL = 0.01  # unit weight below which the teacher's face rests
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """What each part counts (ancestors' weights: docs/method.md section 5)."""
-
-    dense: float = 1.0
-    sparse: float = 1.0
-    coarse: float = 0.5
-    velocity: float = 2.0
-    opening: float = 1.0
-    closed: float = 0.4
-    closed_stress: float = 1.5  # a missed closure beside a false one: eyes forgive the false one sooner
-    phones: float = 0.6
-    closure_sharpness: float = 400.0  # a metre: an opening of 2.5 mm counts 1/e of a closure's
-    open_floor: float = 0.5  # what a wide opening counts beside a closure's 1 + this: too little, and doubt closes lips
-    closed_below: float = 0.0007  # metres above rest: surely shut
-    open_above: float = 0.0015  # metres above rest: surely parted
-    threshold: float = CLOSED  # metres above rest at which the lips count as met
-    bite: float = 0.3  # whether the lower lip is up at the teeth
-    bite_up: float = 0.0013  # metres below its rest: surely at the teeth
-    bite_down: float = 0.0027  # metres below its rest: surely away from them
-    rest: float = 0.15  # of the inner lips' motion in millimetres where the teacher's face is still
-    softness: float = 0.0005  # metres
+STILL = 0.01  # control below which the target's face is at rest
+CLOSURE_SHARPNESS = 400.0  # a metre: an opening of 2.5 mm counts 1/e of a closure's
+OPEN_FLOOR = 0.5  # what a wide opening counts beside a closure's 1 + this: too little, and doubt closes lips
+CLOSED_STRESS = 1.5  # a missed closure beside a false one: eyes forgive the false one sooner
+CLOSED_BELOW, OPEN_ABOVE = 0.0007, 0.0015  # metres above rest: surely shut, surely parted
+BITE_UP, BITE_DOWN = 0.0013, 0.0027  # metres that the lower lip is below its rest: surely at the teeth, surely away
+SOFTNESS = 0.0005  # metres: how gradually a prediction passes from met to parted
 
 
 @dataclass(frozen=True)
-class MotionSpace:
-    """The teacher's motion as components of a topology's output layer; all linear, so losses skip the vertices."""
+class LossInputs:
+    """A batch's prediction and target; what several losses need is computed once."""
 
-    basis: Tensor  # [K, V, 3] metres
-    from_units: Tensor  # [52, K]
-    metric: Tensor  # [K, K]: weighted mean squared vertex error of a component vector
-    landmarks: Tensor  # [K, 68, 3] metres
-    neutral: Tensor  # [68, 3] metres
+    out: HiSTalkComponents  # the model's output, components not yet expanded
+    controls: Tensor  # [B, T, C] the clips' controls, see `Clip`
+    phones: Tensor  # [B, M] classes a 40 ms token, -100 = unknown
+    space: MotionSpace
+    sure: Tensor  # [B, T] how far each frame's target is believed, 0 to 1
 
-    @classmethod
-    def on(cls, basis: Tensor, units: Tensor, vertex_weights: Tensor, landmarks, neutral: Tensor):
-        """The space of an output layer's own basis.
+    def mean(self, values: Tensor, weight: Tensor | None = None) -> Tensor:
+        """[B, T] -> their mean over the frames that are believed, or by another weight [B, T]."""
+        weight = self.sure if weight is None else weight
+        return (values * weight).sum() / weight.sum().clamp(min=1e-6)
 
-        Args:
-            basis: [K, V, 3]; units: [52, V, 3] unit deltas, both in metres; vertex_weights: [V].
-            landmarks: function from [..., V, 3] to [..., 68, 3]; neutral: [68, 3] metres.
-        """
-        from_units = units.flatten(1).double() @ torch.linalg.pinv(basis.flatten(1).double())
-        metric = torch.einsum("kvc,v,lvc->kl", basis, vertex_weights / vertex_weights.sum(), basis)
-        return cls(basis, from_units.float(), metric, landmarks(basis), neutral)
+    @cached_property
+    def dense(self) -> Tensor:
+        """[B, T, K] predicted components."""
+        return self.out.fine + self.out.coarse
 
-    def error(self, components: Tensor) -> Tensor:
-        """Weighted mean squared vertex displacement [...] in square metres."""
-        return ((components @ self.metric) * components).sum(-1)
+    @cached_property
+    def dense_landmarks(self) -> Tensor:
+        """[B, T, 68, 3] metres that the predicted components move the landmarks."""
+        return torch.einsum("btk,klc->btlc", self.dense, self.space.landmarks)
 
-    def to(self, device) -> MotionSpace:
-        """The same on another device."""
-        return MotionSpace(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+    @cached_property
+    def target(self) -> Tensor:
+        """[B, T, K] the target's components."""
+        return self.controls @ self.space.from_controls
 
+    @cached_property
+    def target_landmarks(self) -> Tensor:
+        """[B, T, 68, 3] metres."""
+        return torch.einsum("btk,klc->btlc", self.target, self.space.landmarks)
 
-def principal_basis(units: Tensor, samples: Tensor, size: int) -> Tensor:
-    """Principal components of the teacher's motion, each as large as its standard deviation.
+    @cached_property
+    def scale(self) -> Tensor:
+        """The target's mean squared motion, square metres."""
+        return self.space.error(self.target).mean().clamp(min=1e-10)
 
-    Args:
-        units: [52, V, 3] unit deltas in metres; samples: [S, 52] unit weights.
-        size: K; what the units do not fill stays zero.
+    @cached_property
+    def landmark_scale(self) -> Tensor:
+        """The target's mean squared landmark motion, square metres."""
+        return self.target_landmarks.square().mean().clamp(min=1e-10)
 
-    Returns:
-        [K, V, 3] metres.
-    """
-    flat = units.flatten(1).double()
-    spread = torch.linalg.cholesky(torch.cov(samples.double().T) + 1e-6 * torch.eye(len(units)))
-    _, values, right = torch.linalg.svd(spread.T @ flat, full_matrices=False)
-    rank = int((values > values[0] * 1e-5).sum())
-    basis = torch.zeros(size, flat.shape[1], dtype=torch.float64)
-    basis[:rank] = values[:rank, None] * right[:rank]
-    return basis.float().unflatten(-1, units.shape[1:])
+    @cached_property
+    def target_opening(self) -> Tensor:
+        """[B, T] metres between the target's lips."""
+        return opening(self.target_landmarks, self.space.neutral)
+
+    @cached_property
+    def dense_opening(self) -> Tensor:
+        """[B, T] metres between the predicted lips."""
+        return opening(self.dense_landmarks, self.space.neutral)
+
+    @cached_property
+    def rest_opening(self) -> Tensor:
+        """Metres between the lips of the neutral face."""
+        return opening(torch.zeros_like(self.space.neutral), self.space.neutral)
 
 
 def opening(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
@@ -103,67 +102,91 @@ def lowering(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
     return -(landmark_displacements[..., lower, :] @ (up / up.norm())).mean(-1)
 
 
-def losses(
-    out: HiSTalkComponents,
-    units: Tensor,
-    phones: Tensor,
-    space: MotionSpace,
-    weights: LossWeights,
-    sure: Tensor | None = None,
-) -> dict[str, Tensor]:
+def dense(x: LossInputs) -> Tensor:
+    """Vertices, of all branches together."""
+    return x.mean(x.space.error(x.dense - x.target)) / x.scale
+
+
+def coarse(x: LossInputs) -> Tensor:
+    """Vertices, of the coarse motion generator alone."""
+    return x.mean(x.space.error(x.out.coarse - x.target)) / x.scale
+
+
+def sparse(x: LossInputs) -> Tensor:
+    """Landmarks."""
+    return x.mean((x.out.sparse - x.target_landmarks).square().mean((-2, -1))) / x.landmark_scale
+
+
+def velocity(x: LossInputs) -> Tensor:
+    """Differences of consecutive frames, of vertices and of landmarks."""
+
+    def steps(values: Tensor) -> Tensor:
+        return values[:, 1:] - values[:, :-1]
+
+    sure = x.sure[:, 1:] * x.sure[:, :-1]
+    vertices = x.space.error(steps(x.dense) - steps(x.target).detach())
+    landmarks = (steps(x.out.sparse) - steps(x.target_landmarks)).square().mean((-2, -1))
+    return x.mean(vertices, sure) / x.scale + x.mean(landmarks, sure) / x.landmark_scale
+
+
+def lip_opening(x: LossInputs) -> Tensor:
+    """How far the lips are open; where they should be shut it counts most."""
+    stress = OPEN_FLOOR + torch.exp(-CLOSURE_SHARPNESS * (x.target_opening - x.rest_opening).clamp(min=0))
+
+    def error(gap: Tensor) -> Tensor:
+        return x.mean((gap - x.target_opening).abs() * stress) / 0.003
+
+    return error(x.dense_opening) + 0.5 * error(opening(x.out.sparse, x.space.neutral))
+
+
+def closed(x: LossInputs) -> Tensor:
+    """Whether the lips meet, yes or no: a mean error would leave them half open wherever the network is in doubt."""
+    gap = x.target_opening - x.rest_opening
+    shut, parted = (gap < CLOSED_BELOW).float(), (gap > OPEN_ABOVE).float()
+    logit = (CLOSED - (x.dense_opening - x.rest_opening)) / SOFTNESS
+    meets = CLOSED_STRESS * shut * F.softplus(-logit) + parted * F.softplus(logit)
+    return x.mean(meets, x.sure * (shut + parted))
+
+
+def bite(x: LossInputs) -> Tensor:
+    """Whether the lower lip is up at the teeth, as for /f v/."""
+    lowered, dropped = (lowering(marks, x.space.neutral) for marks in (x.target_landmarks, x.dense_landmarks))
+    up, down = (lowered < BITE_UP).float(), (lowered > BITE_DOWN).float()
+    logit = (RAISED - dropped) / SOFTNESS
+    return x.mean(up * F.softplus(-logit) + down * F.softplus(logit), x.sure * (up + down))
+
+
+def rest(x: LossInputs) -> Tensor:
+    """Millimetres that the inner lips move where the target's face is still."""
+    still = (x.controls.abs().amax(-1) < STILL).float()
+    moved = (x.dense_landmarks[..., 60:68, :].square().sum(-1) + 1e-10).sqrt().mean(-1) / 0.001
+    return x.mean(moved, x.sure * still)
+
+
+def phone_classes(x: LossInputs) -> Tensor:
+    """The phones that the hierarchy is to tell apart."""
+    return F.cross_entropy(x.out.phone_logits.flatten(0, 1), x.phones.flatten())
+
+
+# Name -> what it counts in the sum (the ancestors' weights: docs/method.md section 5), and how it is computed.
+LOSSES: dict[str, tuple[float, Callable[[LossInputs], Tensor]]] = {
+    "dense": (1.0, dense),
+    "coarse": (0.5, coarse),
+    "sparse": (1.0, sparse),
+    "velocity": (2.0, velocity),
+    "opening": (1.0, lip_opening),
+    "closed": (0.4, closed),
+    "bite": (0.3, bite),
+    "rest": (0.15, rest),
+    "phones": (0.6, phone_classes),
+}
+
+
+def compute_losses(inputs: LossInputs, without: Collection[str] = ()) -> dict[str, Tensor]:
     """Every loss, weighted; their sum is what training minimises.
 
     Args:
-        out: the model's output, components not yet expanded.
-        units: [B, T, 52] the teacher's unit weights; phones: [B, M] classes a 40 ms token, -100 = unknown.
-        sure: [B, T] how far each frame's target is believed, 0 to 1; None = all of them.
+        inputs: prediction and target.
+        without: names of `LOSSES` that the data cannot teach; they are zero.
     """
-    sure = torch.ones_like(units[..., 0]) if sure is None else sure
-    both = sure[:, 1:] * sure[:, :-1]
-
-    def mean(x: Tensor, weight: Tensor = sure) -> Tensor:
-        return (x * weight).sum() / weight.sum().clamp(min=1e-6)
-
-    target = units @ space.from_units
-    target_landmarks = torch.einsum("btk,klc->btlc", target, space.landmarks)
-    dense = out.fine + out.coarse
-    dense_landmarks = torch.einsum("btk,klc->btlc", dense, space.landmarks)
-    scale = space.error(target).mean().clamp(min=1e-10)
-    landmark_scale = target_landmarks.square().mean().clamp(min=1e-10)
-    motion = (target[:, 1:] - target[:, :-1]).detach()
-    motion_landmarks = target_landmarks[:, 1:] - target_landmarks[:, :-1]
-    rest = opening(torch.zeros_like(space.neutral), space.neutral)
-    true = opening(target_landmarks, space.neutral)
-    stress = weights.open_floor + torch.exp(-weights.closure_sharpness * (true - rest).clamp(min=0))
-    shown = opening(dense_landmarks, space.neutral)
-    # Whether the lips meet is yes or no: a mean error would leave them half open wherever it cannot tell.
-    shut, parted = (true - rest < weights.closed_below).float(), (true - rest > weights.open_above).float()
-    logit = (weights.threshold - (shown - rest)) / weights.softness
-    meets = weights.closed_stress * shut * F.softplus(-logit) + parted * F.softplus(logit)
-
-    lowered, dropped = (lowering(marks, space.neutral) for marks in (target_landmarks, dense_landmarks))
-    up, down = (lowered < weights.bite_up).float(), (lowered > weights.bite_down).float()
-    logit = (RAISED - dropped) / weights.softness
-    bites = up * F.softplus(-logit) + down * F.softplus(logit)
-    still = (units.abs().amax(-1) < STILL).float()
-    stirred = (dense_landmarks[..., 60:68, :].square().sum(-1) + 1e-10).sqrt().mean(-1) / 0.001
-
-    def lips(gap: Tensor) -> Tensor:
-        return mean((gap - true).abs() * stress) / 0.003
-
-    return {
-        "dense": weights.dense * mean(space.error(dense - target)) / scale,
-        "coarse": weights.coarse * mean(space.error(out.coarse - target)) / scale,
-        "sparse": weights.sparse * mean((out.sparse - target_landmarks).square().mean((-2, -1))) / landmark_scale,
-        "velocity": weights.velocity
-        * (
-            mean(space.error(dense[:, 1:] - dense[:, :-1] - motion), both) / scale
-            + mean((out.sparse[:, 1:] - out.sparse[:, :-1] - motion_landmarks).square().mean((-2, -1)), both)
-            / landmark_scale
-        ),
-        "opening": weights.opening * (lips(shown) + 0.5 * lips(opening(out.sparse, space.neutral))),
-        "closed": weights.closed * mean(meets, sure * (shut + parted)),
-        "bite": weights.bite * mean(bites, sure * (up + down)),
-        "rest": weights.rest * mean(stirred, sure * still),
-        "phones": weights.phones * F.cross_entropy(out.phone_logits.flatten(0, 1), phones.flatten()),
-    }
+    return {name: (0.0 if name in without else weight) * loss(inputs) for name, (weight, loss) in LOSSES.items()}

@@ -10,9 +10,9 @@ pytest.importorskip("torch", reason="no torch for this Python here")
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import load_head
+from histalk_blender.training.arrays import read_npy
+from histalk_blender.training.corpus.clips import load_clips
 from histalk_blender.training.datasets.base import read_frames, read_indices
-from histalk_blender.training.examples.arrays import read_npy
-from histalk_blender.training.examples.batches import load_clips
 from histalk_blender.training.pretraining.whisper import read_encoder
 
 
@@ -124,35 +124,25 @@ def test_a_table_that_is_none_is_named(tmp_path, text):
         load_clips(tmp_path, {"train"})
 
 
-def encoder(*variables):
-    """CTranslate2's file: version, kind, revision, and variables of (name, shape, type, data)."""
-    out = struct.pack("<I", 6) + struct.pack("<H", 5) + b"Kind\0" + struct.pack("<II", 1, len(variables))
-    for name, shape, kind, size, data in variables:
-        out += struct.pack("<H", len(name) + 1) + name + b"\0" + struct.pack("<B", len(shape))
-        out += b"".join(struct.pack("<I", n) for n in shape) + struct.pack("<BI", kind, size) + data
-    return out
+CONFIG = b'{"model_type": "whisper"}'
 
 
 @pytest.mark.parametrize(
-    "data",
+    "config, weights",
     [
-        b"",
-        b"\0" * 12,
-        b"\xff" * 64,
-        encoder((b"a", [2], 4, 4_000_000_000, b"")),
-        encoder((b"a", [3], 4, 4, b"\0" * 4)),
-        encoder((b"a", [2], 4, 4, b"\0\x7c\0\0")),
-        encoder((b"\xff", [2], 4, 4, b"\0" * 4)),
-        encoder(),
-        encoder(
-            (b"encoder/layer_0/ffn/linear_0/weight", [], 4, 2, b"\0\0"),
-            (b"encoder/position_encodings/encodings", [1], 4, 2, b"\0\0"),
-            (b"encoder/layer_0/self_attention/linear_0/weight", [], 4, 2, b"\0\0"),
-        ),
+        (b"", b""),
+        (b"{", b""),
+        (CONFIG, b""),
+        (CONFIG, b"\xff" * 64),
+        (CONFIG, struct.pack("<Q", 1 << 60) + b"{}"),
+        (CONFIG, struct.pack("<Q", 2) + b"{}"),
+        (b'{"model_type": "whisper", "d_model": -3}', struct.pack("<Q", 2) + b"{}"),
+        (b'{"model_type": "whisper", "encoder_attention_heads": 0}', struct.pack("<Q", 2) + b"{}"),
     ],
 )
-def test_an_encoder_that_is_none_is_named(tmp_path, data):
-    (tmp_path / "model.bin").write_bytes(data)
+def test_an_encoder_that_is_none_is_named(tmp_path, config, weights):
+    (tmp_path / "config.json").write_bytes(config)
+    (tmp_path / "model.safetensors").write_bytes(weights)
     with pytest.raises(HiSTalkError, match="No Whisper encoder at") as found:
         read_encoder(tmp_path)
     assert len(str(found.value).splitlines()) == 1

@@ -446,7 +446,7 @@ def test_no_basis_keys_come_of_motion_that_is_none(spoken):
 
 
 def test_a_run_s_state_that_is_none_is_refused(tmp_path):
-    from histalk_blender.training.loop import read_state
+    from histalk_blender.training.run_state import read_state
 
     path = tmp_path / "state.pt"
     good = {"model": {"a": torch.ones(2)}, "optimiser": {}, "elapsed": 1.0, "step": 3, "heard": 2.0}

@@ -18,7 +18,7 @@ from histalk_blender.head.head import lip_opening
 from histalk_blender.motion.layers import Face, apply_layers
 from histalk_blender.motion.motion import Motion
 from histalk_blender.motion.style import Style
-from histalk_blender.training.teacher.coarticulation import unit_track
+from histalk_blender.training.teacher.coarticulation import arkit_track
 
 # Spelt by Character Creator 4 as ARKit spells them; the rest are names of its own.
 CHARACTER_CREATOR = (
@@ -54,7 +54,7 @@ SPOKEN = [
 
 @pytest.fixture(scope="module")
 def lines(head):
-    return Motion(unit_track(SPOKEN, 1.3), head.unit_deltas(), 30.0)
+    return Motion(arkit_track(SPOKEN, 1.3), head.unit_deltas(), 30.0)
 
 
 @pytest.fixture

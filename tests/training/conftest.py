@@ -1,4 +1,4 @@
-"""A corpus of one real sentence, aligned here; VOCASET and BIWI as tiny folders in exactly the formats that users have."""
+"""A corpus of one real sentence, aligned here; VOCASET and BIWI as tiny folders in the formats that users have."""
 
 import pickle
 
@@ -61,7 +61,7 @@ def on_flame_axes(points):
 
 @pytest.fixture(scope="session")
 def speaking(head):
-    """Function from frames and their rate to [T, 5023, 3] displacements on FLAME's axes: a jaw that goes up and down."""
+    """Function from frames and their rate to [T, 5023, 3] displacements on FLAME's axes: a jaw that opens and shuts."""
     from histalk_blender.head.arkit import ARKIT_UNITS
 
     jaw = load_flame_map().read(head.unit_deltas()[ARKIT_UNITS.index("jawOpen")])

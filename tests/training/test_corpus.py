@@ -1,6 +1,7 @@
-"""Where training speech comes from: alignment, splits, shards."""
+"""Where training speech comes from: alignment, languages, splits, shards."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import soundfile as sf
 
 from histalk_blender.training.corpus import languages, readers, real
 from histalk_blender.training.corpus.align import words_of
+from histalk_blender.training.corpus.clips import load_clips
 from histalk_blender.training.corpus.shards import (
     Utterance,
     held_out_speakers,
@@ -19,7 +21,7 @@ from histalk_blender.training.corpus.shards import (
     write_splits,
 )
 from histalk_blender.training.corpus.symbols import ESPEAK_US, US, to_arpabet
-from histalk_blender.training.examples.batches import load_clips
+from histalk_blender.training.examples.batches import SHARES
 from histalk_blender.training.teacher.phones import ARPABET
 
 
@@ -75,18 +77,13 @@ def test_a_fifth_of_the_speakers_is_never_trained_on():
     assert held_out_speakers(range(40)) == held_out_speakers(reversed(range(40)))
 
 
-def test_a_folder_of_real_speech_is_split_by_speaker_and_cropped(tmp_path):
+def test_a_folder_of_real_speech_is_split_by_speaker_and_cropped(tmp_path, random):
     (tmp_path / "commands").mkdir()
-    table = {}
-    for i in range(40):
-        sf.write(
-            tmp_path / "commands" / f"c{i}.opus",
-            np.random.default_rng(i).normal(0, 0.1, 48_000),
-            16_000,
-            format="OGG",
-            subtype="OPUS",
-        )
-        phones = [["SIL", 0, 1.0], ["B", 1.0, 1.1], ["AA", 1.1, 1.5], ["SIL", 1.5, 3.0]]
+    sound, table = tmp_path / "noise.opus", {}
+    sf.write(sound, random.normal(0, 0.1, 24_000), 16_000, format="OGG", subtype="OPUS")
+    for i in range(20):
+        shutil.copy(sound, tmp_path / "commands" / f"c{i}.opus")
+        phones = [["SIL", 0, 0.5], ["B", 0.5, 0.6], ["AA", 0.6, 1.0], ["SIL", 1.0, 1.5]]
         table[f"c{i}"] = {"text": "ba", "score": -10.0 - i / 100, "speaker": i % 10, "phones": phones}
     (tmp_path / "commands.json").write_text(json.dumps(table))
     clips = list(real.speak(tmp_path, "commands"))
@@ -111,20 +108,30 @@ def test_only_long_stretches_of_agreement_are_tested():
 
 
 def test_other_languages_take_the_nearest_english_phone():
-    assert languages.spelt("βwˈenos") == ["V", "W", "EH", "N", "AO", "S"]
-    assert languages.spelt("t‍ʃˈys") == ["CH", "UW", "S"]
-    assert languages.spelt("œ̃") == ["ER"] and languages.spelt("(en)bˈɒs(es)") == ["B", "AO", "S"]
-    assert languages.spelt("ɧ") is None
+    spelt = languages.LANGUAGES["es"].arpabet
+    assert spelt("βwˈenos") == ["V", "W", "EH", "N", "AO", "S"]
+    assert spelt("t‍ʃˈys") == ["CH", "UW", "S"]
+    assert spelt("œ̃") == ["ER"] and spelt("(en)bˈɒs(es)") == ["B", "AO", "S"]
+    assert spelt("ɧ") is None
     assert {phone for value in languages.IPA.values() for phone in value.split()} <= set(ARPABET)
 
 
-def test_a_closure_that_nobody_hears_is_doubted(aligned):
+def test_a_new_language_is_one_entry_with_the_phones_that_ipa_does_not_have():
+    swedish = languages.Language(share=0.02, speaker="sv_SE_f_Ingrid", phones={"ɧ": "SH", "r": "R"})
+    assert swedish.arpabet("ɧˈuːr") == ["SH", "UW", "R"]
+    assert languages.LANGUAGES["de"].arpabet("dˈ??st") == ["D", "UH", "AH", "S", "T"]
+    for code, language in languages.LANGUAGES.items():
+        assert {phone for value in language.table.values() for phone in value.split()} <= set(ARPABET)
+        assert language.test_only != (SHARES.get(f"lang-{code}", 0) == language.share > 0)
+
+
+def test_a_closure_that_the_sound_does_not_show_is_doubted(aligned):
     samples, phones = aligned
     plosives = [row for row in phones if row[0] == "P"]
-    assert len(languages.closures_unheard(samples, phones)) <= 1
+    assert len(languages.missing_closures(samples, phones)) <= 1
     vowel = next(row for row in phones if row[0] in ("IY", "AO", "AH", "IH") and row[2] - row[1] > 0.08)
     wrong = [("P", vowel[1], vowel[2])]
-    assert languages.closures_unheard(samples, plosives + wrong)[-1] == wrong[0][1:]
+    assert languages.missing_closures(samples, plosives + wrong)[-1] == wrong[0][1:]
 
 
 def test_splits_are_written_and_no_voice_is_on_both_sides(tmp_path):
@@ -143,7 +150,7 @@ def test_shards_give_back_what_was_written(corpus, aligned):
     (clip,) = load_clips(corpus, {"train"})
     np.testing.assert_array_equal(clip.samples, aligned[0])
     assert [tuple(p)[0] for p in clip.phones] == [p for p, _, _ in aligned[1]]
-    assert clip.units.shape == (round(clip.seconds * 30), 52)
+    assert clip.controls.shape == (round(clip.seconds * 30), 52)
     assert len(load_clips(corpus, {"test_known"})) == 1
 
 

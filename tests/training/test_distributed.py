@@ -9,12 +9,13 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from tiny import TINY, tiny_options
 
 from histalk_blender.training import loop
-from histalk_blender.training.distributed import crew
+from histalk_blender.training.distributed import process_group
 
 # Dropout is each process's own.
-CHANGES = (("acoustic_dropout", 0.0), ("hierarchy_dropout", 0.0), ("branch_dropout", 0.0), ("acoustic_layers", 1))
+CHANGES = (*TINY, ("acoustic_dropout", 0.0), ("hierarchy_dropout", 0.0), ("branch_dropout", 0.0))
 
 
 def run(corpus, out):
@@ -22,31 +23,20 @@ def run(corpus, out):
 
     Leaves the losses of each step in losses.json, and the state between in between.pt.
     """
-    told = []
+    rows = []
 
-    def heard(*arguments):
-        parts = losses(*arguments)
-        told.append({name: part.item() for name, part in parts.items()})
+    def keep(*arguments):
+        parts = compute_losses(*arguments)
+        rows.append({name: part.item() for name, part in parts.items()})
         return parts
 
-    losses = loop.losses
-    with mock.patch.object(loop, "losses", heard):
+    compute_losses = loop.compute_losses
+    with mock.patch.object(loop, "compute_losses", keep):
         for steps in (2, 4):
-            options = loop.TrainOptions(
-                corpus,
-                out,
-                changes=CHANGES,
-                steps=steps,
-                warm_minutes=0,
-                lengths=(2.0,),
-                seconds=6.0,
-                workers=0,
-                device="cpu",
-            )
-            loop.train(options)
+            loop.train(tiny_options(corpus, out, steps, changes=CHANGES, batch_seconds=3.0))
             if steps == 2 and os.environ.get("RANK", "0") == "0":
                 shutil.copy(out / "state.pt", out / "between.pt")
-    (out / f"losses-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(told))
+    (out / f"losses-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(rows))
 
 
 def weights(path):
@@ -55,17 +45,19 @@ def weights(path):
 
 def test_two_processes_step_as_one(corpus, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
-    run(corpus, alone)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*torchrun, __file__, corpus, both], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    command = [*torchrun, __file__, corpus, both]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as started:
+        run(corpus, alone)  # while the others start
+        output, _ = started.communicate(timeout=240)
+    assert started.returncode == 0, output
     wanted, *found = (
         json.loads((tmp_path / name).read_text())
         for name in ("alone/losses-0.json", "both/losses-0.json", "both/losses-1.json")
     )
     assert len(wanted) == 4 and all(part > 0 for part in wanted[0].values())
-    for steps in found:
-        torch.testing.assert_close(steps, wanted, rtol=1e-4, atol=0)
+    for losses in found:
+        torch.testing.assert_close(losses, wanted, rtol=1e-4, atol=0)
     learned = weights(alone / "state.pt") - weights(alone / "between.pt")
     astray = weights(both / "state.pt") - weights(alone / "state.pt")
     assert astray.norm() < 1e-3 * learned.norm()
@@ -73,5 +65,5 @@ def test_two_processes_step_as_one(corpus, tmp_path):
 
 
 if __name__ == "__main__":
-    with crew("cpu"):
+    with process_group("cpu"):
         run(*map(Path, sys.argv[1:]))

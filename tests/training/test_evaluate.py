@@ -2,23 +2,22 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tiny import tiny_options
 
 from histalk_blender.cli.main import main
 from histalk_blender.network import HiSTalk, save_checkpoint
 from histalk_blender.network.config import whisper_tiny
-from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import open_data_set
 from histalk_blender.training.evaluation.evaluate import Evaluation, evaluate, network
 from histalk_blender.training.evaluation.report import phone_errors, table
 from histalk_blender.training.evaluation.scoring import score
-from histalk_blender.training.loop import TrainOptions, train
+from histalk_blender.training.examples import sources
+from histalk_blender.training.loop import train
 from histalk_blender.training.teacher.phones import ARPABET
 
 
@@ -96,33 +95,6 @@ def test_the_report_ends_with_the_worst_phones_of_strangers(corpus, model):
     assert "AA:" not in table(found), "29 times are too few"
 
 
-def test_the_command_of_the_model_card_still_works(corpus, tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "histalk_blender.training.evaluation.evaluate",
-            "--corpus",
-            corpus,
-            "--weights",
-            WEIGHTS,
-            "--most",
-            "2",
-            "--out",
-            tmp_path / "table.json",
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (
-        "| | vertex error mm | root LVE mm | opening correlation | closure recall | closure precision |" in done.stdout
-    )
-    assert (
-        json.loads((tmp_path / "table.json").read_text())["test_known prompts"]["the teacher"]["vertex_error_mm"] == 0
-    )
-
-
 def test_the_bundled_weights_are_measured_on_vocaset_at_the_size_of_each_head(vocaset_files, model):
     data = open_data_set("vocaset", vocaset_files)
     predict = network(model, data.topology)
@@ -135,21 +107,10 @@ def test_the_bundled_weights_are_measured_on_vocaset_at_the_size_of_each_head(vo
     assert done.exit_code == 0 and "LVE 1e-5 m²" in done.output and "| loudness |" in done.output
 
 
-def test_weights_trained_on_biwi_are_measured_on_both_its_halves(biwi_files, tmp_path):
+def test_weights_trained_on_biwi_are_measured_on_both_its_halves(biwi_files, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "COMPONENTS", 8)
     data = open_data_set("biwi", biwi_files)
-    path = train(
-        TrainOptions(
-            data.root,
-            tmp_path,
-            data=data,
-            steps=1,
-            warm_minutes=0,
-            lengths=(1.0,),
-            seconds=1.0,
-            workers=0,
-            device="cpu",
-        )
-    )
+    path = train(tiny_options(data.root, tmp_path, 1, data=data, batch_seconds=1.0))
     done = histalk("evaluate", "--dataset", "biwi", "--root", biwi_files, "--weights", path, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert (

@@ -1,4 +1,4 @@
-"""Every variant of the paper's experiments is another network, and the command goes through and goes on."""
+"""Every variant of the paper's experiments is another network, and the command completes and resumes."""
 
 import dataclasses
 
@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tiny import TINY, tiny_options
 
 from histalk_blender.audio.loudness import normalise_level
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import load_head
 from histalk_blender.network import HiSTalk, load_checkpoint, save_checkpoint, whisper_tiny
-from histalk_blender.training.datasets.ours import Ours
-from histalk_blender.training.examples import features
-from histalk_blender.training.examples.batches import Clip
-from histalk_blender.training.examples.features import Hearing
-from histalk_blender.training.experiments import curves
-from histalk_blender.training.experiments import run as experiments
-from histalk_blender.training.experiments.middle import Bench, batches
-from histalk_blender.training.experiments.run import VARIANTS, Plan, run
-from histalk_blender.training.loop import TrainOptions
+from histalk_blender.training.corpus.clips import Clip
+from histalk_blender.training.datasets.corpus import Corpus
+from histalk_blender.training.experiments import ablations, features, learning_curves
+from histalk_blender.training.experiments.ablations import VARIANTS, run
+from histalk_blender.training.experiments.feature_batches import feature_batches
+from histalk_blender.training.experiments.features import FrozenExtractor
+from histalk_blender.training.experiments.frozen_extractor import FrozenExtractorRuns
+from histalk_blender.training.experiments.plan import ExperimentPlan
+from histalk_blender.training.options import TrainOptions
 
 
 def network(name):
@@ -61,7 +62,7 @@ def test_a_variant_speaks_and_lacks_what_its_name_says(name):
 
 
 @torch.no_grad()
-def test_the_autoregressive_rival_hears_only_what_came_before_in_its_motion():
+def test_the_autoregressive_design_knows_only_the_motion_before():
     model = network("autoregressive")
     speech = torch.randn(1, 20, 384)
     early, changed = model.motion(speech), speech.clone()
@@ -71,22 +72,19 @@ def test_the_autoregressive_rival_hears_only_what_came_before_in_its_motion():
     assert (early[:, 19] - late[:, 19]).abs().max() > 1e-3
 
 
-def test_rivals_are_of_about_the_same_size():
+def test_reference_designs_are_of_about_the_same_size():
     sizes = {
         name: sum(p.numel() for p in network(name).parameters()) for name in ("full", "autoregressive", "per frame")
     }
     assert all(0.75 < size / sizes["full"] < 1.35 for size in sizes.values()), sizes
 
 
-def test_the_command_trains_scores_and_goes_on(corpus, tmp_path, monkeypatch):
-    budget = TrainOptions(
-        corpus, tmp_path, steps=1, warm_minutes=0, lengths=(1.0,), seconds=1.0, workers=0, device="cpu"
-    )
-    plan = Plan(corpus, tmp_path / "out", budget, ("full", "per frame"), seeds=1)
+def test_the_command_trains_scores_and_resumes(corpus, tmp_path, monkeypatch):
+    plan = ExperimentPlan(corpus, tmp_path / "out", tiny_options(corpus, tmp_path, 1), ("full", "per frame"), seeds=1)
     table, picture = run(plan)
     text = table.read_text()
     assert "| full | " in text and "| per frame | " in text and "Strangers" in text and picture.stat().st_size > 5000
-    monkeypatch.setattr(experiments, "train", None)
+    monkeypatch.setattr(ablations, "train", None)
     assert run(plan)[0].read_text() == text, "what is scored is not run again"
 
 
@@ -98,31 +96,30 @@ def test_an_unknown_variant_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def hearing(corpus, tmp_path_factory):
-    """Weights to hear with: one layer, by chance."""
-    folder = tmp_path_factory.mktemp("hearing")
+def weights(tmp_path_factory):
+    """Two checkpoints with small random extractors."""
+    folder = tmp_path_factory.mktemp("weights")
     paths = []
     for seed in range(2):
         torch.manual_seed(seed)
         paths.append(folder / f"{seed}.safetensors")
-        save_checkpoint(
-            HiSTalk(dataclasses.replace(whisper_tiny(len(load_head().vertices)), acoustic_layers=1)), paths[-1]
-        )
+        save_checkpoint(HiSTalk(dataclasses.replace(whisper_tiny(len(load_head().vertices)), **dict(TINY))), paths[-1])
     return paths
 
 
-def planned(corpus, out, hearing, *variants):
-    return Plan(corpus, out, TrainOptions(corpus, out, steps=2, device="cpu"), variants, seeds=1, hearing=hearing)
+def planned(corpus, out, acoustic_from, *variants):
+    options = TrainOptions(corpus, out, steps=2, device="cpu")
+    return ExperimentPlan(corpus, out, options, variants, seeds=1, acoustic_from=acoustic_from)
 
 
 @pytest.mark.parametrize("name", ["full", "autoregressive", "per frame"])
-def test_kept_features_give_what_sound_gives(corpus, hearing, tmp_path, name):
-    bench = Bench(hearing[0], corpus, tmp_path, 60, "cpu")
+def test_kept_features_give_what_sound_gives(corpus, weights, tmp_path, name):
+    shared = FrozenExtractorRuns(planned(corpus, tmp_path, weights[0]))
     changes, build = VARIANTS[name]
-    model = bench.build(build, changes, seed=0).eval()
-    kept = bench.components(model, 0)
-    model.acoustic = load_checkpoint(hearing[0]).acoustic
-    sound = normalise_level(bench.tested[0].samples.astype(np.float32) / 32768)
+    model = shared.build(build, changes, seed=0).eval()
+    kept = shared.components(model, 0)
+    model.acoustic = load_checkpoint(weights[0]).acoustic
+    sound = normalise_level(shared.tested[0].samples.astype(np.float32) / 32768)
     with torch.no_grad():
         heard = model.components(torch.from_numpy(sound)[None])
     for part in ("fine", "coarse", "sparse", "levels", "gates", "phone_logits"):
@@ -130,43 +127,45 @@ def test_kept_features_give_what_sound_gives(corpus, hearing, tmp_path, name):
         torch.testing.assert_close(a, b, rtol=0.01, atol=0.01 * float(b.abs().max()))
 
 
-def test_a_killed_hearing_goes_on_and_other_weights_hear_for_themselves(corpus, hearing, tmp_path, monkeypatch):
+def test_interrupted_features_resume_and_other_weights_have_their_own(corpus, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "CHUNK", 1)
-    clips = Ours(corpus).clips("train") + Ours(corpus).clips("test")
-    first = Hearing(hearing[0], tmp_path)
-    heard, hear = [], Hearing.hear
+    clips = Corpus(corpus).clips("train") + Corpus(corpus).clips("test")
+    first = FrozenExtractor(weights[0], tmp_path)
+    encoded, encode = [], FrozenExtractor.encode
 
     def killed(self, samples):
-        if len(heard) == 1:
+        if len(encoded) == 1:
             raise KeyboardInterrupt
-        heard.append(len(samples))
-        return hear(self, samples)
+        encoded.append(len(samples))
+        return encode(self, samples)
 
-    monkeypatch.setattr(Hearing, "hear", killed)
+    monkeypatch.setattr(FrozenExtractor, "encode", killed)
     with pytest.raises(KeyboardInterrupt):
         first.features("all", clips)
     assert len(list(first.folder.iterdir())) == 1
-    monkeypatch.setattr(Hearing, "hear", lambda self, samples: heard.append(len(samples)) or hear(self, samples))
+    monkeypatch.setattr(
+        FrozenExtractor, "encode", lambda self, samples: encoded.append(len(samples)) or encode(self, samples)
+    )
     kept = first.features("all", clips)
-    assert heard == [len(clip.samples) for clip in clips], "each clip is heard once"
+    assert encoded == [len(clip.samples) for clip in clips], "each clip is encoded once"
     assert kept[1].shape == (first.config.tokens(len(clips[1].samples)), first.config.acoustic_width)
-    assert np.array_equal(first.features("all", clips)[0], kept[0]) and len(heard) == 2
-    other = Hearing(hearing[1], tmp_path).features("all", clips)
-    assert len(heard) == 4 and np.abs(other[1].astype(float) - kept[1]).max() > 0.01
+    assert np.array_equal(first.features("all", clips)[0], kept[0]) and len(encoded) == 2
+    other = FrozenExtractor(weights[1], tmp_path).features("all", clips)
+    assert len(encoded) == 4 and np.abs(other[1].astype(float) - kept[1]).max() > 0.01
     changed = first.features("all", clips, copy=1)
-    assert len(heard) == 6 and changed[0].shape == kept[0].shape
+    assert len(encoded) == 6 and changed[0].shape == kept[0].shape
     assert np.abs(changed[0].astype(float) - kept[0]).max() > 0.01
 
 
-def test_batches_are_the_seeds_alone_and_doubt_their_padding(corpus, hearing, tmp_path):
-    bench = Bench(hearing[0], corpus, tmp_path, 60, "cpu")
-    whole = bench.clips[0]
+def test_batches_depend_on_the_seed_alone_and_doubt_their_padding(corpus, weights, tmp_path):
+    shared = FrozenExtractorRuns(planned(corpus, tmp_path, weights[0]))
+    whole = shared.clips[0]
     clips = [dataclasses.replace(whole, samples=whole.samples[:size]) for size in range(10_000, 60_000, 7_000)]
-    copies = [Hearing(hearing[0], tmp_path).features("cut", clips)]
+    copies = [FrozenExtractor(weights[0], tmp_path).features("cut", clips)]
     chance = np.full(len(clips), 1 / len(clips))
-    streams = [batches(clips, copies, chance, bench.config, seed) for seed in (3, 3, 4)]
+    streams = [feature_batches(clips, copies, chance, shared.config, seed) for seed in (3, 3, 4)]
     drawn = [[next(stream) for _ in range(20)] for stream in streams]
-    assert all(torch.equal(a.acoustic, b.acoustic) and torch.equal(a.units, b.units) for a, b in zip(*drawn[:2]))
+    assert all(torch.equal(a.acoustic, b.acoustic) and torch.equal(a.controls, b.controls) for a, b in zip(*drawn[:2]))
     assert any(a.acoustic.shape != b.acoustic.shape for a, b in zip(drawn[0], drawn[2]))
     mixed = [batch for batch in drawn[0] if len(batch.tokens.unique()) > 1]
     assert mixed
@@ -176,16 +175,16 @@ def test_batches_are_the_seeds_alone_and_doubt_their_padding(corpus, hearing, tm
             assert (batch.phones[row, -(-tokens // 2) :] == -100).all() and batch.sure[row, :frames].all()
 
 
-def test_designs_on_one_ear_make_the_table_and_refuse_another_budget(corpus, hearing, tmp_path, monkeypatch):
-    plan = planned(corpus, tmp_path, hearing[0], "full", "per frame")
+def test_designs_on_one_extractor_make_the_table_and_refuse_another_budget(corpus, weights, tmp_path, monkeypatch):
+    plan = planned(corpus, tmp_path, weights[0], "full", "per frame")
     text, picture = run(plan)[0].read_text(), tmp_path / "gates.png"
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| full", "| per frame"))]
-    assert len(rows) == 4 and all(len(row) == 3 + len(experiments.COLUMNS) for row in rows) and picture.exists()
+    assert len(rows) == 4 and all(len(row) == 3 + len(ablations.COLUMNS) for row in rows) and picture.exists()
     assert rows[0][3] != rows[1][3] and "phones" in text and "processor s" in text
-    monkeypatch.setattr(Bench, "train", None)
+    monkeypatch.setattr(FrozenExtractorRuns, "train", None)
     assert run(plan)[0].read_text() == text, "what is scored is not run again"
     with pytest.raises(HiSTalkError, match="full-0.*name another --out"):
-        run(planned(corpus, tmp_path, hearing[1], "full"))
+        run(planned(corpus, tmp_path, weights[1], "full"))
 
 
 def spoken():
@@ -202,33 +201,33 @@ def spoken():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_curves_subsets_are_nested_and_of_people(seed):
     clips = spoken()
-    speakers, hours = curves.by_speakers(clips, seed), curves.by_hours(clips, seed)
+    speakers, hours = learning_curves.by_speakers(clips, seed), learning_curves.by_hours(clips, seed)
     assert list(speakers) == [1, 4, 16, 64, 202] and list(hours) == [0.05, 0.2, 0.8, 2.0]
     heard = [{clips[i].speaker for i in chosen} for chosen in speakers.values()]
     assert [len(people) for people in heard] == list(speakers) and all(a < b for a, b in zip(heard, heard[1:]))
     for chosen in speakers.values():
-        assert sum(clips[i].seconds for i in chosen) == pytest.approx(3600 * curves.SPOKEN, abs=60)
+        assert sum(clips[i].seconds for i in chosen) == pytest.approx(3600 * learning_curves.SPOKEN, abs=60)
     for small_set, large in zip(list(hours.values()), list(hours.values())[1:]):
         assert set(small_set) < set(large)
     assert all(clips[i].source != "flite" for chosen in (*speakers.values(), *hours.values()) for i in chosen)
-    assert not np.array_equal(hours[0.2], curves.by_hours(clips, seed + 1)[0.2])
+    assert not np.array_equal(hours[0.2], learning_curves.by_hours(clips, seed + 1)[0.2])
 
 
-def test_curves_go_through_and_go_on(corpus, hearing, tmp_path, monkeypatch):
-    plan = planned(corpus, tmp_path, hearing[0], "full")
-    table, picture = curves.run(plan, ["speakers", "hours"])
+def test_curves_complete_and_resume(corpus, weights, tmp_path, monkeypatch):
+    plan = planned(corpus, tmp_path, weights[0], "full")
+    table, picture = learning_curves.run(plan, ["speakers", "hours"])
     text = table.read_text()
     assert "By speakers" in text and text.count(" | 1 | 0.00 | ") == 2 and picture.stat().st_size > 5000
-    monkeypatch.setattr(Bench, "train", None)
-    assert curves.run(plan, ["speakers", "hours"])[0].read_text() == text
+    monkeypatch.setattr(FrozenExtractorRuns, "train", None)
+    assert learning_curves.run(plan, ["speakers", "hours"])[0].read_text() == text
     with pytest.raises(HiSTalkError, match="synthetic"):
-        curves.run(plan, ["mixture"])
+        learning_curves.run(plan, ["mixture"])
 
 
 def test_a_mixture_draws_people_as_often_as_it_says():
     clips = spoken()
     people = np.array([clip.source != "flite" for clip in clips])
-    for share, chance in curves.by_mixture(clips).items():
+    for share, chance in learning_curves.by_mixture(clips).items():
         assert chance[people].sum() == pytest.approx(share) and chance.sum() == pytest.approx(1)
 
 

@@ -11,42 +11,9 @@ from .shards import Utterance, at_16k
 from .symbols import ESPEAK_US, to_arpabet
 
 VARIANTS = (
-    "m1",
-    "m2",
-    "m3",
-    "m4",
-    "m5",
-    "m6",
-    "m7",
-    "m8",
-    "f1",
-    "f2",
-    "f3",
-    "f4",
-    "f5",
-    "Adam",
-    "Alex",
-    "Alicia",
-    "Andrea",
-    "Annie",
-    "anika",
-    "Antonio",
-    "belinda",
-    "benjamin",
-    "boris",
-    "david",
-    "edward",
-    "iven",
-    "Lee",
-    "linda",
-    "max",
-    "Mario",
-    "michael",
-    "Michel",
-    "steph",
-    "victor",
-    "zac",
-)
+    "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 Adam Alex Alicia Andrea Annie anika Antonio belinda benjamin "
+    "boris david edward iven Lee linda max Mario michael Michel steph victor zac"
+).split()
 STOPS = {"p", "t", "k", "b", "d", "g", "tS", "dZ", "t#", "t2"}
 PHONEME, RATE_PARAMETER, PITCH_PARAMETER = 7, 1, 3
 

@@ -1,7 +1,7 @@
-"""Other languages: espeak-ng's phones mapped to ARPAbet's nearest, aligned with the English acoustic model.
+"""Other languages: espeak-ng's phones as the nearest of ARPAbet's, aligned with the English acoustic model.
 
-The Asterisk prompts in Spanish, French and Italian and a German speaker are more people to learn from; the Russian
-prompts are for testing only. A /p b m/ whose sound shows no closure is doubted.
+A language is one entry of `LANGUAGES`: where its speech lies, how much of it training draws, and which of its phones
+are not what `IPA` says. A /p b m/ whose sound shows no closure is doubted.
 """
 
 from __future__ import annotations
@@ -9,137 +9,132 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from ...runtime.processes import run_tool
+from ...runtime.processes import find_tool, run_tool
 from ..teacher.phones import BILABIALS
 from .align import Aligner
-from .prompts import NOT_SPEECH
+from .prompts import NOT_SPEECH, read_g722
 from .shards import RATE, Utterance, at_16k, sentence_split
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 TEXTS = "/usr/share/doc/asterisk-core-sounds-{0}/core-sounds-{0}.txt.gz"
-PROMPTS = {"es": "es_MX_f_Allison", "fr": "fr_CA_f_June", "it": "it_IT_m_Carlo", "ru": "ru_RU_f_IvrvoiceRU"}
-STRANGER = "ru"
 WORST = 0.05  # the share of clips with the lowest alignment score that is dropped
 DIP = {"P": 0.1, "B": 0.15, "M": 0.25}  # of the 1-5 kHz energy around it, what a closure may keep
 MARGIN = 0.08  # seconds of doubt on each side of a doubted closure
 
-# IPA as espeak-ng writes it -> the phone that looks and sounds nearest; longer symbols first. Front rounded vowels
-# take a rounded phone, taps and trills one that leaves the lips alone (English R rounds them), a Spanish fricative
-# b is nearer to V than to a closure.
-IPA = {
-    "tʃ": "CH",
-    "dʒ": "JH",
-    "tɕ": "CH",
-    "ts": "T S",
-    "dz": "D Z",
-    "pf": "P F",
-    "aɪ": "AY",
-    "aʊ": "AW",
-    "ɔø": "OY",
-    "ɔɪ": "OY",
-    "eɪ": "EY",
-    "oʊ": "OW",
-    "p": "P",
-    "b": "B",
-    "m": "M",
-    "f": "F",
-    "v": "V",
-    "β": "V",
-    "ʋ": "V",
-    "t": "T",
-    "d": "D",
-    "n": "N",
-    "s": "S",
-    "z": "Z",
-    "θ": "TH",
-    "ð": "DH",
-    "ʃ": "SH",
-    "ʒ": "ZH",
-    "ʂ": "SH",
-    "ʐ": "ZH",
-    "ɕ": "SH",
-    "ʑ": "ZH",
-    "ç": "HH",
-    "x": "HH",
-    "χ": "HH",
-    "h": "HH",
-    "ɣ": "G",
-    "k": "K",
-    "g": "G",
-    "ɡ": "G",
-    "ɟ": "G",
-    "c": "K",
-    "ŋ": "NG",
-    "ɲ": "N Y",
-    "ʎ": "L Y",
-    "ʝ": "Y",
-    "l": "L",
-    "ɫ": "L",
-    "ɭ": "L",
-    "r": "D",
-    "ɾ": "D",
-    "ɹ": "R",
-    "ʁ": "HH",
-    "w": "W",
-    "ɥ": "W",
-    "j": "Y",
-    "a": "AA",
-    "ɑ": "AA",
-    "ɐ": "AH",
-    "æ": "AE",
-    "ə": "AH",
-    "ɜ": "AH",
-    "ʌ": "AH",
-    "e": "EH",
-    "ɛ": "EH",
-    "i": "IY",
-    "ɪ": "IH",
-    "ɨ": "IH",
-    "y": "UW",
-    "ɒ": "AO",
-    "ʏ": "UH",
-    "ø": "ER",
-    "œ": "ER",
-    "o": "AO",
-    "ɔ": "AO",
-    "u": "UW",
-    "ʊ": "UH",
-    "ʉ": "UW",
-    "ɵ": "AO",
-    "??": "UH AH",  # so espeak-ng 1.51 writes German "ur"
+# ARPAbet -> the IPA, as espeak-ng writes it, that looks and sounds nearest. Front rounded vowels take a rounded phone,
+# taps and trills one that leaves the lips alone (English R rounds them), a Spanish fricative b is nearer to V than to a
+# closure.
+NEAREST = {
+    "CH": "tʃ tɕ",
+    "JH": "dʒ",
+    "T S": "ts",
+    "D Z": "dz",
+    "P F": "pf",
+    "AY": "aɪ",
+    "AW": "aʊ",
+    "OY": "ɔø ɔɪ",
+    "EY": "eɪ",
+    "OW": "oʊ",
+    "P": "p",
+    "B": "b",
+    "M": "m",
+    "F": "f",
+    "V": "v β ʋ",
+    "T": "t",
+    "D": "d r ɾ",
+    "N": "n",
+    "S": "s",
+    "Z": "z",
+    "TH": "θ",
+    "DH": "ð",
+    "SH": "ʃ ʂ ɕ",
+    "ZH": "ʒ ʐ ʑ",
+    "HH": "ç x χ h ʁ",
+    "G": "ɣ g ɡ ɟ",
+    "K": "k c",
+    "NG": "ŋ",
+    "N Y": "ɲ",
+    "L Y": "ʎ",
+    "Y": "ʝ j",
+    "L": "l ɫ ɭ",
+    "R": "ɹ",
+    "W": "w ɥ",
+    "AA": "a ɑ",
+    "AH": "ɐ ə ɜ ʌ",
+    "AE": "æ",
+    "EH": "e ɛ",
+    "IY": "i",
+    "IH": "ɪ ɨ",
+    "UW": "y u ʉ",
+    "AO": "ɒ o ɔ ɵ",
+    "UH": "ʏ ʊ",
+    "ER": "ø œ",
 }
-_SYMBOL = re.compile("|".join(re.escape(symbol) for symbol in sorted(IPA, key=len, reverse=True)))
+IPA = {symbol: phones for phones, symbols in NEAREST.items() for symbol in symbols.split()}
 _MARKS = re.compile('\\([a-z-]+\\)|[ˈˌːˑʲʔ"‍̩̯̪̥̃\\-]')
 
 
-def spelt(ipa: str) -> list[str] | None:
-    """A word's IPA -> ARPAbet; None where a symbol is unknown."""
-    ipa = _MARKS.sub("", ipa.replace("̃", ""))
-    if _SYMBOL.sub("", ipa):
-        return None
-    return [phone for symbol in _SYMBOL.findall(ipa) for phone in IPA[symbol].split()]
+@dataclass(frozen=True)
+class Language:
+    """What the corpus needs to know of a language that espeak-ng can spell."""
+
+    share: float  # of what a batch holds
+    speaker: str  # in the corpus; of Asterisk's prompts also their folder
+    folder: str = ""  # of the real speech: FOLDER/*.opus and FOLDER.json (clip -> text); "" = Asterisk's prompts
+    phones: Mapping[str, str] = field(default_factory=dict)  # IPA -> ARPAbet, added to `IPA` or in place of its own
+    test_only: bool = False
+
+    @cached_property
+    def table(self) -> dict[str, str]:
+        """IPA -> ARPAbet."""
+        return {**IPA, **self.phones}
+
+    @cached_property
+    def symbols(self) -> re.Pattern:
+        """Any symbol of the table, longer ones first."""
+        return re.compile("|".join(re.escape(symbol) for symbol in sorted(self.table, key=len, reverse=True)))
+
+    def arpabet(self, ipa: str) -> list[str] | None:
+        """A word's IPA -> ARPAbet; None where a symbol is unknown."""
+        ipa = _MARKS.sub("", ipa.replace("̃", ""))
+        if self.symbols.sub("", ipa):
+            return None
+        return [phone for symbol in self.symbols.findall(ipa) for phone in self.table[symbol].split()]
 
 
-def words_of(text: str, language: str) -> list[tuple[str, str]] | None:
+# By espeak-ng's code.
+LANGUAGES = {
+    # espeak-ng 1.51 writes German "ur" as "??".
+    "de": Language(share=0.04, speaker="german", folder="german", phones={"??": "UH AH"}),
+    "es": Language(share=0.03, speaker="es_MX_f_Allison"),
+    "fr": Language(share=0.03, speaker="fr_CA_f_June"),
+    "it": Language(share=0.03, speaker="it_IT_m_Carlo"),
+    "ru": Language(share=0.0, speaker="ru_RU_f_IvrvoiceRU", test_only=True),
+}
+
+
+def words_of(text: str, code: str) -> list[tuple[str, str]] | None:
     """Text -> [(made-up word, its ARPAbet)] in order, by espeak-ng; None where a symbol is unknown."""
-    run = run_tool("espeak-ng", "-v", language, "-q", "--ipa", "--", text, text=True)
+    run = run_tool("espeak-ng", "-v", code, "-q", "--ipa", "--", text, text=True)
     words = []
     for ipa in run.stdout.split():
-        phones = spelt(ipa)
+        phones = LANGUAGES[code].arpabet(ipa)
         if phones is None:
             return None
         if phones:
-            words.append((f"{language}.{'.'.join(phones).lower()}", " ".join(phones)))
+            words.append((f"{code}.{'.'.join(phones).lower()}", " ".join(phones)))
     return words or None
 
 
-def closures_unheard(samples: np.ndarray, phones: list) -> list[tuple[float, float]]:
+def missing_closures(samples: np.ndarray, phones: list) -> list[tuple[float, float]]:
     """Which /p b m/ show no closure in the sound.
 
     Args:
@@ -166,47 +161,58 @@ def closures_unheard(samples: np.ndarray, phones: list) -> list[tuple[float, flo
     return out
 
 
-def _prompts(language: str) -> Iterator[tuple[str, str, np.ndarray]]:
-    for line in gzip.open(TEXTS.format(language), "rt", encoding="utf-8-sig"):
+def missing(code: str, real_folder: Path | None) -> str:
+    """What is not here of what a language needs, and how to get it; "" if all is here."""
+    if not (find_tool("ffmpeg") and find_tool("espeak-ng")):
+        return "apt-get install ffmpeg espeak-ng"
+    folder = LANGUAGES[code].folder
+    if folder:
+        there = real_folder is not None and (real_folder / f"{folder}.json").exists()
+        return "" if there else f"'{folder}.json' is not in the folder of real speech"
+    there = (SOUNDS / code).exists() and Path(TEXTS.format(code)).exists()
+    return "" if there else f"apt-get install asterisk-core-sounds-{code}-g722"
+
+
+def _prompts(code: str) -> Iterator[tuple[str, str, np.ndarray]]:
+    speaker = LANGUAGES[code].speaker
+    for line in gzip.open(TEXTS.format(code), "rt", encoding="utf-8-sig"):
         name, _, text = line.partition(":")
-        path = SOUNDS / PROMPTS[language][:5] / PROMPTS[language] / f"{name.strip()}.g722"
+        path = SOUNDS / speaker[:5] / speaker / f"{name.strip()}.g722"
         if not path.exists():
-            path = SOUNDS / language / f"{name.strip()}.g722"
+            path = SOUNDS / code / f"{name.strip()}.g722"
         text = re.sub(r"\[.*?\]|\(.*?\)|<.*?>", " ", text).strip()
         if line.startswith(";") or not text or not path.exists() or any(n in name for n in NOT_SPEECH):
             continue
-        run = run_tool("ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-")
-        yield name.strip(), text, at_16k(np.frombuffer(run.stdout, "<i2"), 16_000)
+        yield name.strip(), text, read_g722(path)
 
 
-def _german(folder: Path) -> Iterator[tuple[str, str, np.ndarray]]:
-    for clip, row in json.loads((folder / "german.json").read_text()).items():
-        samples, rate = soundfile.read(folder / "german" / f"{clip}.opus", dtype="int16")
+def _real(folder: Path, name: str) -> Iterator[tuple[str, str, np.ndarray]]:
+    for clip, row in json.loads((folder / f"{name}.json").read_text()).items():
+        samples, rate = soundfile.read(folder / name / f"{clip}.opus", dtype="int16")
         yield clip, row["text"], at_16k(samples, rate)
 
 
-def speak(language: str, folder: Path | None = None) -> Iterator[Utterance]:
+def speak(code: str, real_folder: Path | None = None) -> Iterator[Utterance]:
     """A language's clips whose text aligns, the worst left out.
 
     Args:
-        language: "es", "fr", "it" or "ru" of the prompts, or "de".
-        folder: for "de", holds german/*.opus and german.json (clip -> text).
+        code: one of `LANGUAGES`.
+        real_folder: the folder of real speech, for languages that have a folder in it.
     """
-    clips, aligner = [], Aligner()
-    for name, text, samples in _german(folder) if language == "de" else _prompts(language):
-        words = words_of(text, language)
+    language, aligned, aligner = LANGUAGES[code], [], Aligner()
+    for name, text, samples in _real(real_folder, language.folder) if language.folder else _prompts(code):
+        words = words_of(text, code)
         if not words or len(samples) < RATE // 4:
             continue
         phones = aligner.align(samples, [word for word, _ in words], dict(words))
         if phones and aligner.spans:
             length = sum(end - start for _, start, end, _ in aligner.spans)
             score = sum(mean * (end - start) for _, start, end, mean in aligner.spans) / length
-            clips.append((score, name, text, samples, phones))
-    floor = np.quantile([clip[0] for clip in clips], WORST) if clips else 0.0
-    speaker = PROMPTS.get(language, "german")
-    for score, name, text, samples, phones in clips:
+            aligned.append((score, name, text, samples, phones))
+    floor = np.quantile([clip[0] for clip in aligned], WORST) if aligned else 0.0
+    for score, name, text, samples, phones in aligned:
         if score < floor:
             continue
-        unsure = [(max(0.0, start - MARGIN), end + MARGIN) for start, end in closures_unheard(samples, phones)]
-        split = "test_stranger" if language == STRANGER else sentence_split(text)
-        yield Utterance(f"{language}-{name}", f"lang-{language}", speaker, split, samples, phones, unsure)
+        unsure = [(max(0.0, start - MARGIN), end + MARGIN) for start, end in missing_closures(samples, phones)]
+        split = "test_stranger" if language.test_only else sentence_split(text)
+        yield Utterance(f"{code}-{name}", f"lang-{code}", language.speaker, split, samples, phones, unsure)

@@ -8,14 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.processes import run_tool
+from ...runtime.processes import find_tool, run_tool
 from .align import Aligner, words_of
 from .shards import Utterance, at_16k, sentence_split
 
 SOUNDS = Path("/usr/share/asterisk/sounds/en")
 TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
 NOT_SPEECH = ("beep", "beeperr", "-2tone", "confbridge-join", "confbridge-leave", "tt-monkeys", "silence/")
-DEMO = "dir-instr"  # the bundled demo sentence must stay unheard
+DEMO = "dir-instr"  # the bundled demo sentence is not trained on
+
+
+def missing() -> str:
+    """What is not here of what the prompts need, and how to get it; "" if all is here."""
+    if SOUNDS.is_dir() and find_tool("ffmpeg") and find_tool("flite"):
+        return ""
+    return "apt-get install asterisk-core-sounds-en asterisk-core-sounds-en-g722 ffmpeg flite"
 
 
 def transcripts() -> dict[str, str]:
@@ -28,6 +35,12 @@ def transcripts() -> dict[str, str]:
     }
 
 
+def read_g722(path: Path) -> np.ndarray:
+    """[N] int16 at 16 kHz of one prompt, by ffmpeg."""
+    run = run_tool("ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-")
+    return at_16k(np.frombuffer(run.stdout, "<i2"), 16_000)
+
+
 def speak() -> Iterator[Utterance]:
     """Every prompt that aligns."""
     aligner = Aligner()
@@ -35,8 +48,7 @@ def speak() -> Iterator[Utterance]:
         path, words = SOUNDS / f"{name}.g722", words_of(text)
         if not (path.exists() and words):
             continue
-        run = run_tool("ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-")
-        samples = at_16k(np.frombuffer(run.stdout, "<i2"), 16_000)
+        samples = read_g722(path)
         phones = aligner.align(samples, words) if len(samples) else None
         if phones:
             split = "test_known" if name == DEMO else sentence_split(text)

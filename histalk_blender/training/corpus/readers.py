@@ -56,6 +56,14 @@ def stretches(spans: list, both: list[bool]) -> list[tuple[float, float]]:
     return runs
 
 
+def missing(folder: Path, recognised: Path) -> str:
+    """What is not here of what the readers need, and how to get it; "" if all is here."""
+    if not (folder / "librispeech.json").exists():
+        return f"'{folder / 'librispeech.json'}' is not there"
+    command = "python -P -m histalk_blender.training.corpus.recognise"
+    return "" if recognised.exists() else f"{command} {folder / 'librispeech'} {recognised}"
+
+
 def speak(folder: Path, heard: Path) -> Iterator[Utterance]:
     """Every reader whose words align.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from ...errors import HiSTalkError
 from .base import DataSet, Recording, Topology
 from .biwi import Biwi
-from .ours import Ours
+from .corpus import Corpus
 from .vocaset import Vocaset
 
-DATA_SETS = {"corpus": Ours, "vocaset": Vocaset, "biwi": Biwi}
+DATA_SETS = {"corpus": Corpus, "vocaset": Vocaset, "biwi": Biwi}
 
 __all__ = ["DATA_SETS", "DataSet", "Recording", "Topology", "open_data_set"]
 

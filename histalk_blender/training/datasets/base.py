@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import HiSTalkError, shown
 from ...files import open_regular
-from ..examples.arrays import array_of, check_finite, read_npy
+from ..arrays import array_of, check_finite, read_npy
 from .pickles import read_pickle
 
 RATE = 16_000
@@ -77,7 +77,7 @@ class Recording:
     samples: Callable[[], np.ndarray]  # -> [N] float32 at 16 kHz
     motion: Callable[[], np.ndarray]  # -> [T, V, 3] displacements from `neutral`
     phones: list | None = None  # (ARPAbet, start s, end s), where they are known
-    units: Callable[[], np.ndarray] | None = None  # -> [T, 52] ARKit weights, where a teacher made the motion
+    arkit_weights: Callable[[], np.ndarray] | None = None  # -> [T, 52], where the teacher made the motion
 
 
 class DataSet(ABC):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...audio.reading import read_audio
 from ...errors import HiSTalkError
-from ..examples.arrays import check_finite
+from ..arrays import check_finite
 from .base import RATE, DataSet, Recording, Topology, frame_step, read_frames, read_templates, template_of
 
 VERTICES = 23370

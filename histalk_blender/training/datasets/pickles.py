@@ -1,8 +1,8 @@
 """Reading other people's pickles: Python's own unpickler never sees them, so nothing in them is called or trusted.
 
 A pickle is a program for a small stack machine. This is such a machine with the part that data need: numbers, text,
-containers and NumPy's arrays of numbers. Classes and functions are only names here (`stand_ins`), whatever calls for
-another one is refused, and what is made never outgrows the file.
+containers and NumPy's arrays of numbers. Classes and functions are only names here (`pickle_stand_ins`), whatever calls
+for another one is refused, and what is made never outgrows the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...errors import HiSTalkError, shown
 from ...files import open_regular
-from .stand_ins import CALLS, Args, Blank, Budget, Call, Damaged, Refused, StandIn, build, check_key
+from .pickle_stand_ins import CALLS, Args, Blank, Budget, Call, Damaged, Refused, StandIn, build, check_key
 
 LARGEST = 1 << 30  # bytes of a file; VOCASET's largest is a sixth of it
 MOST = 5_000_000  # steps of a pickle: each may make an empty container, two hundred times its size in the file

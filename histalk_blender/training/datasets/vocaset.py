@@ -18,7 +18,7 @@ from ...audio.reading import read_audio
 from ...errors import HiSTalkError
 from ...head.flame import VERTICES, load_flame_map
 from ...head.head import load_head
-from ..examples.arrays import array_of, check_finite
+from ..arrays import array_of, check_finite
 from .base import (
     RATE,
     DataSet,
@@ -126,8 +126,8 @@ class Vocaset(DataSet):
         paths = {name: path for name, path in paths.items() if path.exists()}
         if not paths:
             raise HiSTalkError(
-                f"'{self.root / 'vertices_npy' / f'{subject}_{names[0]}.npy'}' is missing, as are all sentences of this "
-                "subject and VOCA's data_verts.npy: put the data set's own files there."
+                f"'{self.root / 'vertices_npy' / f'{subject}_{names[0]}.npy'}' is missing, as are all sentences of "
+                "this subject and VOCA's data_verts.npy: put the data set's own files there."
             )
         for name, path in paths.items():
             sound = self.root / "wav" / f"{subject}_{name}.wav"

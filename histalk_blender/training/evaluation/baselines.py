@@ -9,12 +9,12 @@ from ...errors import HiSTalkError
 from ...head.arkit import ARKIT_UNITS
 from ..datasets import DataSet, Recording
 from ..datasets.base import RATE
-from ..examples.captured import Shapes
-from ..pretraining.warm_start import log_mel
+from ..examples.principal_shapes import PrincipalShapes
+from ..pretraining.mel import log_mel
 from ..teacher.coarticulation import loudness
 
 CONTEXT = 5  # tokens of 20 ms on each side that the linear map sees
-SHAPES = 32  # that a linear map answers in where there are no units
+SHAPES = 32  # that the linear map predicts where there are no ARKit weights
 
 
 def mel_features(samples: np.ndarray, frames: int, fps: float) -> np.ndarray:
@@ -26,7 +26,7 @@ def mel_features(samples: np.ndarray, frames: int, fps: float) -> np.ndarray:
 
 
 class Baselines:
-    """Fitted on a part of the training split: in ARKit units where a teacher made the motion, else in its own shapes."""
+    """Fitted on a part of the training split: on the teacher's ARKit weights, or on captured motion's shapes."""
 
     def __init__(self, data: DataSet):
         recordings, self.fps = data.recordings("train"), data.topology.fps
@@ -34,13 +34,13 @@ class Baselines:
             raise HiSTalkError(
                 f"'{data.root}' has no training split to fit baselines on: leave them out, --no-baselines."
             )
-        self.taught = recordings[0].units is not None
+        self.taught = recordings[0].arkit_weights is not None
         if self.taught:
             recordings, self.pose, self.jaw = recordings[::12], data.head.pose, [ARKIT_UNITS.index("jawOpen")]
-            controls = [recording.units() for recording in recordings]
+            controls = [recording.arkit_weights() for recording in recordings]
         else:
             recordings, self.jaw = recordings[::4], slice(None)
-            shapes = Shapes.of(recordings, np.ones(data.topology.vertices, np.float32), SHAPES, seed=0)
+            shapes = PrincipalShapes.of(recordings, np.ones(data.topology.vertices, np.float32), SHAPES, seed=0)
             controls, self.pose = [shapes.coefficients(recording.motion()) for recording in recordings], shapes.pose
         self.mean = np.concatenate(controls).mean(0)
         sounds = [recording.samples() for recording in recordings]

@@ -1,16 +1,10 @@
-"""Score a checkpoint on any split of any data set, beside three baselines.
-
-python -P -m histalk_blender.training.evaluation.evaluate --corpus corpus --weights model_weights/histalk-small.safetensors
-is what `histalk evaluate --dataset corpus --root corpus` does, with one JSON file in place of a folder.
-"""
+"""Score a checkpoint on any split of any data set, beside three baselines: `histalk evaluate`."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import numpy as np
 from tqdm import tqdm
 
@@ -22,9 +16,8 @@ from ...motion.motion import Motion
 from ...network import HiSTalk, load_checkpoint
 from ...synthesis.checks import check_outputs
 from ...synthesis.clips import hear
-from ..datasets import DataSet, Recording, Topology, open_data_set
+from ..datasets import DataSet, Recording, Topology
 from .baselines import Baselines
-from .report import as_json, table
 from .scoring import Predict, Score, score
 
 
@@ -67,7 +60,7 @@ def evaluate(
     data: DataSet,
     weights: Path | HiSTalk,
     split: str = "test",
-    most: int = 120,
+    max_per_group: int = 120,
     baselines: bool = True,
     device: str = "cpu",
 ) -> Evaluation:
@@ -75,7 +68,7 @@ def evaluate(
 
     Args:
         weights: a checkpoint, or a model on the device already.
-        most: recordings of a group at the most.
+        max_per_group: recordings of a group at the most.
 
     Raises:
         HiSTalkError: data or weights are missing or do not belong together.
@@ -88,11 +81,11 @@ def evaluate(
     if baselines:
         simple = Baselines(data)
         predictors |= {name: lambda recording, name=name: simple.predict(name, recording) for name in simple.names}
-    predictors["the teacher" if recordings[0].units else "the reference"] = lambda recording: recording.motion()
+    predictors["the teacher" if recordings[0].arkit_weights else "the reference"] = lambda recording: recording.motion()
     groups: dict[str, list[Recording]] = {}
     for recording in recordings:
         groups.setdefault(recording.group, []).append(recording)
-    groups = {name: group[:most] for name, group in sorted(groups.items())}
+    groups = {name: group[:max_per_group] for name, group in sorted(groups.items())}
     total = sum(map(len, groups.values())) * len(predictors)
     with tqdm(total=total, desc="evaluate", unit="clip", leave=False, disable=None) as bar:
         scores = {
@@ -100,20 +93,3 @@ def evaluate(
             for name, group in groups.items()
         }
     return Evaluation(data, split, weights, scores, recordings[0].neutral)
-
-
-@click.command()
-@click.option("--corpus", type=click.Path(path_type=Path), required=True)
-@click.option("--weights", type=click.Path(path_type=Path), required=True)
-@click.option("--most", type=int, default=120, show_default=True, help="Clips of a split at the most.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the table as JSON.")
-def main(corpus: Path, weights: Path, most: int, out: Path | None) -> None:
-    """Print one table: strangers and known voices apart, the network beside the baselines."""
-    found = evaluate(open_data_set("corpus", corpus), weights, most=most)
-    click.echo(table(found))
-    if out:
-        out.write_text(json.dumps(as_json(found)["groups"], indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Metrics of speech animation as the field computes them (docs/method.md section 7), and what it lacks: lips in time.
 
-All take one clip; `evaluate.score` pools them. Lengths are in the data's own unit, metres where it has one.
+All take one clip; `scoring.score` pools them. Lengths are in the data's own unit, metres where it has one.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...head.head import INNER_LIP_PAIRS
+from ..teacher.lips import CLOSED, RAISED
 from ..teacher.phones import ARPABET, BILABIALS, LABIODENTALS
 
-CLOSED = 0.001  # metres above the resting opening below which the lips count as closed
-RAISED = 0.002  # metres that the lower lip may lie below its rest and still touch the upper teeth
 RECALL_REACH = 0.04  # seconds around a /p b m/ within which the lips must close
 PRECISION_REACH = 0.06  # seconds by which a closed stretch may miss a /p b m f v/
 INNER_LIPS = slice(60, 68)  # of iBUG's 68 landmarks
@@ -174,7 +173,7 @@ def hushed(samples: np.ndarray, T: int, fps: float = 30.0, rate: int = 16_000) -
 
 def silence(landmarks: np.ndarray, neutral: np.ndarray, quiet: np.ndarray) -> tuple[float, int]:
     """How far the lips are from rest while nobody speaks: the mean distance of the eight inner-lip landmarks 60..67
-    from their rest over frames that are quiet, here by label (`quiet_frames`) and by ear (`hushed`).
+    from their rest over frames that are quiet, here by label (`quiet_frames`) and by loudness (`hushed`).
 
     The definition is ours. It is a distance and not an opening, as resting lips may also purse, press or slide.
 

@@ -1,1 +1,1 @@
-"""Acoustic encoders that start from others."""
+"""Starts for an acoustic extractor that need no labels, only sound."""

@@ -127,7 +127,7 @@ def pitch_accents(phones: Sequence, samples: np.ndarray, loud: np.ndarray, fps: 
 
 
 def _declining(time: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """The level [V] under pitches [V]: their median, falling by the median slope of all pairs (Theil 1950; Sen 1968)."""
+    """The level [V] under pitches [V]: their median, falling by the median slope of pairs (Theil 1950; Sen 1968)."""
     first, second = np.triu_indices(len(time), 1)
     apart = time[second] - time[first]
     far = apart > 0.3

@@ -1,4 +1,4 @@
-"""What a frozen acoustic extractor hears in a corpus: worked out once, kept as memory-mapped half-precision files."""
+"""A frozen extractor's features of a corpus: computed once, kept as memory-mapped half-precision files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ...audio.reading import normalise_level
 from ...errors import HiSTalkError
 from ...files import atomic_open
 from ...network import load_checkpoint
-from .arrays import read_npy
-from .augment import augment
-from .batches import RATE, Clip
+from ..arrays import read_npy
+from ..corpus.clips import Clip
+from ..corpus.shards import RATE
+from ..examples.augment import augment
 
 CHUNK = 500  # clips of a file: what a kill costs is less than a minute
 
@@ -34,8 +35,8 @@ class Features:
         return self.parts[clip // CHUNK][self.starts[clip] : self.starts[clip] + self.tokens[clip]]
 
 
-class Hearing:
-    """The acoustic extractor of a checkpoint, and the folder that keeps what it heard.
+class FrozenExtractor:
+    """The acoustic extractor of a checkpoint, and the folder that keeps its features.
 
     Files are named after the checkpoint's and the clips' digests, so other weights or a rebuilt corpus never meet them.
     """
@@ -49,7 +50,7 @@ class Hearing:
         self.digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         self.folder = folder / self.digest[:16]
 
-    def hear(self, samples: np.ndarray) -> torch.Tensor:
+    def encode(self, samples: np.ndarray) -> torch.Tensor:
         """[N] float32, level-normalised -> [1, M, width]."""
         wave = torch.from_numpy(samples)[None].to(self.device)
         with torch.inference_mode():
@@ -60,27 +61,27 @@ class Hearing:
 
         Args:
             name: of the list, for the files.
-            copy: 0 = each clip as it is; 1, 2 ... = augmented, by chance that the number and the clip's place decide.
+            copy: 0 = each clip as it is; 1, 2 ... = augmented; the number and the clip's place are the seed.
 
         Raises:
             HiSTalkError: a file cannot be written, or one that lies there is damaged.
         """
-        told = "\n".join(f"{clip.source} {clip.id} {len(clip.samples)}" for clip in clips)
-        stem = f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-{copy}"
+        listed = "\n".join(f"{clip.source} {clip.id} {len(clip.samples)}" for clip in clips)
+        stem = f"{name}-{hashlib.sha256(listed.encode()).hexdigest()[:8]}-{copy}"
         paths = [self.folder / f"{stem}-{first:06}.f16.npy" for first in range(0, len(clips), CHUNK)]
         tokens = [self.config.tokens(len(clip.samples)) for clip in clips]
         missing = [i for i, path in enumerate(paths) if not path.exists()]
         if missing:
             size = 2 * self.config.acoustic_width * sum(tokens) / 1e9
-            print(f"features of {len(clips)} clips ({name}, copy {copy}): {size:.2f} GB in '{self.folder}'", flush=True)
+            print(f"Features of {len(clips)} clips ({name}, copy {copy}): {size:.2f} GB in '{self.folder}'", flush=True)
         total = sum(len(clips[i * CHUNK : (i + 1) * CHUNK]) for i in missing)
-        with tqdm(total=total, desc=f"hear {name}", unit="clip", leave=False, disable=None) as bar:
+        with tqdm(total=total, desc=f"encode {name}", unit="clip", leave=False, disable=None) as bar:
             for i in missing:
-                heard = []
+                encoded = []
                 for place in range(i * CHUNK, min(len(clips), (i + 1) * CHUNK)):
-                    heard.append(self.hear(_sound(clips[place], place, copy))[0].half().cpu().numpy())
+                    encoded.append(self.encode(_sound(clips[place], place, copy))[0].half().cpu().numpy())
                     bar.update()
-                _write(paths[i], np.concatenate(heard))
+                _write(paths[i], np.concatenate(encoded))
         parts = [read_npy(path) for path in paths]
         for i, (part, path) in enumerate(zip(parts, paths)):
             wanted = sum(tokens[i * CHUNK : (i + 1) * CHUNK]), self.config.acoustic_width
@@ -91,7 +92,7 @@ class Hearing:
 
 
 def _sound(clip: Clip, place: int, copy: int) -> np.ndarray:
-    """As a recording is heard when it is synthesised; pieces of clips are never joined."""
+    """The sound as synthesis takes it; pieces of clips are never joined."""
     samples = normalise_level(np.asarray(clip.samples, np.float32) / 32768)
     return augment(samples, RATE, np.random.default_rng([copy, place])) if copy else samples
 

@@ -1,12 +1,13 @@
-"""Learning curves: what more speakers, more hours and more of real speech beside machines' do for a stranger's voice.
+"""Learning curves: what more speakers, more hours and a larger share of real speech do for a stranger's voice.
 
-The shared extractor has heard every speaker of the corpus, so the curves show what the middle of the network gains
-from more people, not what the ear does: they are flatter than curves of whole trainings.
+The shared extractor was trained on every speaker of the corpus, so the curves show what the rest of the network gains
+from more people, not what the extractor does: they are flatter than curves of whole trainings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from tqdm import tqdm
 
 from ...errors import HiSTalkError
 from ...network import HiSTalk
-from ..evaluation.report import check_drawing
-from ..examples.batches import SHARES, Clip, chances
-from .middle import Bench
-from .run import Plan, budget_of, cell, pooled, scored
+from ..corpus.clips import Clip
+from ..evaluation.plots import import_pyplot
+from ..examples.batches import SHARES, chances
+from .frozen_extractor import FrozenExtractorRuns
+from .plan import ExperimentPlan
+from .results import cell, kept_scores, pooled
 
 SPEAKERS = (1, 4, 16, 64)  # and all
 HOURS = (0.05, 0.2, 0.8, 3.2)  # and all
@@ -106,8 +109,8 @@ def _until(clips: list[Clip], places: list[int], seconds: float) -> list[int]:
     return places[: int(np.abs(ends - seconds).argmin()) + 1]
 
 
-def run(plan: Plan, kinds: Sequence[str] = tuple(CURVES)) -> list[Path]:
-    """Train and score the full design at every size that is not scored yet; a killed command goes on.
+def run(plan: ExperimentPlan, kinds: Sequence[str] = tuple(CURVES)) -> list[Path]:
+    """Train and score the full design at every size that is not scored yet; an interrupted command resumes.
 
     Args:
         kinds: which of `CURVES`.
@@ -118,32 +121,33 @@ def run(plan: Plan, kinds: Sequence[str] = tuple(CURVES)) -> list[Path]:
     Raises:
         HiSTalkError: corpus or weights are missing, or the folder holds runs of another budget.
     """
-    draw = check_drawing()
-    bench = Bench(plan.hearing, plan.corpus, plan.out, plan.most, plan.options.device)
-    budget = budget_of(plan, bench)
+    draw = import_pyplot()
+    shared = FrozenExtractorRuns(plan)
     todo = [
         (kind, size, seed, chance)
         for seed in range(plan.seeds)
         for kind in kinds
-        for size, chance in CURVES[kind][2](bench.clips, seed).items()
+        for size, chance in CURVES[kind][2](shared.clips, seed).items()
     ]
     curves: dict[str, dict[float, list[dict]]] = {kind: {} for kind in kinds}
     for kind, size, seed, chance in tqdm(todo, desc="curves", unit="run", disable=None):
-
-        def make() -> dict:
-            model = bench.build(HiSTalk, {}, seed)
-            told = bench.train(model, seed, plan.options.steps, f"{size} {kind}", chance)
-            drawn = [bench.clips[i] for i in chance.nonzero()[0]]
-            told["speech"] = sum(clip.seconds for clip in drawn) / 3600
-            told["speakers"] = len({(clip.source, clip.speaker) for clip in drawn})
-            return told | {"groups": bench.scores(model)}
-
-        made = scored(plan.out / f"{kind}-{size}-{seed}", budget, make)
-        curves[kind].setdefault(size, []).append(made)
+        make = partial(_run, shared, plan.options.steps, f"{size} {kind}", seed, chance)
+        scores = kept_scores(plan.out / f"{kind}-{size}-{seed}", shared.budget, make)
+        curves[kind].setdefault(size, []).append(scores)
     paths = [plan.out / "curves.md", plan.out / "curves.png"]
     paths[0].write_text(table(curves) + "\n")
     _draw(draw, curves, paths[1])
     return paths
+
+
+def _run(shared: FrozenExtractorRuns, steps: int, name: str, seed: int, chance: np.ndarray) -> dict:
+    """Train the full design on clips that are drawn by their chance, and score it."""
+    model = shared.build(HiSTalk, {}, seed)
+    scores = shared.train(model, seed, steps, name, chance)
+    drawn = [shared.clips[i] for i in chance.nonzero()[0]]
+    scores["speech"] = sum(clip.seconds for clip in drawn) / 3600
+    scores["speakers"] = len({(clip.source, clip.speaker) for clip in drawn})
+    return scores | {"groups": shared.scores(model)}
 
 
 def table(curves: dict[str, dict[float, list[dict]]]) -> str:
@@ -154,9 +158,9 @@ def table(curves: dict[str, dict[float, list[dict]]]) -> str:
         head = [label, "speakers", "hours", *SCORES.values()]
         lines += [f"{title}\n", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for size, runs in sizes.items():
-            speakers, hours = (np.mean([told[key] for told in runs]) for key in ("speakers", "speech"))
+            speakers, hours = (np.mean([run[key] for run in runs]) for key in ("speakers", "speech"))
             cells = [f"{size:g}", f"{speakers:.0f}", f"{hours:.2f}"]
-            cells += [cell([pooled(told["groups"], "test_stranger", key) for told in runs], 3) for key in SCORES]
+            cells += [cell([pooled(run["groups"], "test_stranger", key) for run in runs], 3) for key in SCORES]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
@@ -167,7 +171,7 @@ def _draw(draw, curves: dict[str, dict[float, list[dict]]], path: Path) -> None:
     for row, kind in enumerate(curves):
         sizes = sorted(curves[kind])
         for axis, (key, title) in zip(axes[row], SCORES.items()):
-            values = [[pooled(told["groups"], "test_stranger", key) for told in curves[kind][size]] for size in sizes]
+            values = [[pooled(run["groups"], "test_stranger", key) for run in curves[kind][size]] for size in sizes]
             values = np.array(values, float)  # None becomes NaN, which is not drawn
             axis.plot(sizes, values, "o", color="C0", alpha=0.4, markersize=4)
             axis.plot(sizes, values.mean(1), color="C0")
@@ -177,7 +181,7 @@ def _draw(draw, curves: dict[str, dict[float, list[dict]]], path: Path) -> None:
             axis.grid(alpha=0.3)
             axis.set_xlabel(CURVES[kind][1], fontsize=9)
             axis.set_title(title, fontsize=10)
-    figure.suptitle("Strangers; the shared extractor has heard all speakers", fontsize=10)
+    figure.suptitle("Strangers; the shared extractor was trained on all speakers", fontsize=10)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     draw.close(figure)

@@ -1,4 +1,4 @@
-"""The two older designs that the paper compares with, on the same acoustic extractor and of about the same size."""
+"""Two older designs that the paper compares with, on the same acoustic extractor and of about the same size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ...network.acoustic import acoustic_extractor
 from ...network.masks import at_times
 from ...network.model import AcousticFeatures, DenseOutput, HiSTalkComponents
 
-WIDTH, LAYERS, HEADS = 384, 3, 4  # with these the two have about as many weights as what they stand in for
+WIDTH, LAYERS, HEADS = 384, 3, 4  # so the two have about as many weights as what they replace
 WINDOW = 17  # frames that a per-frame design sees, VOCA's half a second
 
 
-class Rival(HiSTalk, ABC):
+class ReferenceDesign(HiSTalk, ABC):
     """A network with HiSTalk's inputs and outputs and another middle; landmarks are read off its components."""
 
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
@@ -48,7 +48,7 @@ class Rival(HiSTalk, ABC):
         """[B, T, WIDTH] at frame rate -> [B, T, components]."""
 
 
-class PerFrame(Rival):
+class PerFrame(ReferenceDesign):
     """After VOCA: each frame from a window of speech features, knowing of no other frame."""
 
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
@@ -57,11 +57,11 @@ class PerFrame(Rival):
         self.layers = nn.Sequential(nn.GELU(), nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH), nn.GELU())
 
     def motion(self, speech: Tensor) -> Tensor:
-        """See `Rival`."""
+        """See `ReferenceDesign`."""
         return self.leave(self.layers(self.window(speech.transpose(1, 2)).transpose(1, 2)))
 
 
-class Autoregressive(Rival):
+class Autoregressive(ReferenceDesign):
     """After FaceFormer: each frame from its own speech feature and all motion made so far, in training too."""
 
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
@@ -74,7 +74,7 @@ class Autoregressive(Rival):
         )
 
     def motion(self, speech: Tensor) -> Tensor:
-        """See `Rival`; keys and values are kept, so a frame costs the same work however many came before it."""
+        """See `ReferenceDesign`; keys and values are cached, as a decoder of text would."""
         B, T, _ = speech.shape
         made = [speech.new_zeros(B, self.config.dense_components)]
         keys, values = ([[] for _ in range(LAYERS)] for _ in range(2))

@@ -1,4 +1,4 @@
-"""Arrays out of somebody's files: of numbers, no larger than what the file holds, and finite where that counts."""
+"""Arrays of numbers from files of unknown origin: no larger than the file, finite where it counts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import HiSTalkError, shown
-from ...files import open_regular
+from ..errors import HiSTalkError, shown
+from ..files import open_regular
 
 MOST = 10_000_000  # numbers of a list: a face has seventy thousand
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ...head.head import Head, load_head
-from ..examples.batches import Clip, load_clips
+from ..corpus.clips import Clip, load_clips
 from .base import DataSet, Recording, Topology
 
 
-class Ours(DataSet):
+class Corpus(DataSet):
     """Shards made by `training.corpus.build`."""
 
     name = "corpus"
@@ -48,8 +48,8 @@ class Ours(DataSet):
 def recording_of(clip: Clip, head: Head) -> Recording:
     """A clip with the teacher's motion."""
 
-    def units() -> np.ndarray:
-        return np.asarray(clip.units, np.float32)
+    def arkit_weights() -> np.ndarray:
+        return np.asarray(clip.controls, np.float32)
 
     return Recording(
         clip.id,
@@ -57,7 +57,7 @@ def recording_of(clip: Clip, head: Head) -> Recording:
         f"{clip.split} {clip.source}",
         head.vertices,
         lambda: np.asarray(clip.samples, np.float32) / 32768,
-        lambda: head.pose(units()),
+        lambda: head.pose(arkit_weights()),
         clip.phones,
-        units,
+        arkit_weights,
     )

@@ -1,0 +1,75 @@
+"""What a training run keeps in its folder: the state that it resumes from, and the checkpoint for everybody else."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import HiSTalkError, shown
+from ..files import atomic_open, open_regular
+from ..head.flame import load_flame_map
+from ..network import HiSTalk, save_checkpoint
+from .options import TrainOptions
+
+
+@dataclass
+class Progress:
+    """How far a run is, over every resumption."""
+
+    elapsed: float = 0.0  # seconds
+    step: int = 0
+    speech_seconds: float = 0.0  # trained on
+
+
+def read_state(path: Path, device: str) -> tuple[dict, dict, Progress]:
+    """What `save_run` wrote, to resume from: the model's state, the optimiser's, and the progress.
+
+    Raises:
+        HiSTalkError: it cannot be read, or is no whole state of a run.
+    """
+    try:
+        with open_regular(path) as file:
+            state = torch.load(file, weights_only=True, map_location=device)
+        if not all(isinstance(state[name], dict) for name in ("model", "optimiser")):
+            raise ValueError("its network is no table")
+        progress = [state[name] for name in ("elapsed", "step", "heard")]
+        if not all(type(value) in (int, float) and 0 <= value < 1e12 for value in progress):
+            raise ValueError("its time or its steps are no numbers")
+        if not all(value.isfinite().all() for value in state["model"].values()):
+            raise ValueError("its network holds NaN or infinities")
+    except Exception as error:
+        raise HiSTalkError(
+            f"'{path}' is no state of a run ({shown(error)}): begin anew with --fresh, or name another --out."
+        ) from error
+    return state["model"], state["optimiser"], Progress(*progress)
+
+
+def save_run(model: HiSTalk, optimiser: torch.optim.Optimizer, options: TrainOptions, progress: Progress, notes: dict):
+    """Write the state and the checkpoint; `notes` go into the checkpoint's metadata."""
+    state = {
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "elapsed": progress.elapsed,
+        "step": progress.step,
+        "heard": progress.speech_seconds,  # the name that the first version gave it
+    }
+    with atomic_open(options.state) as file:
+        torch.save(state, file)
+    notes = notes | {
+        "steps": str(progress.step),
+        "speech_hours": f"{progress.speech_seconds / 3600:.2f}",
+        "minutes": f"{progress.elapsed / 60:.1f}",
+    }
+    export = copy.deepcopy(model)
+    if "histalk" in export.outputs:
+        _set_flame_output(export)
+    save_checkpoint(export, options.checkpoint, notes=notes)
+
+
+def _set_flame_output(model: HiSTalk) -> None:
+    """FLAME's output layer: the bundled head's mixes of blendshapes, of those that were solved for on FLAME."""
+    basis = model.outputs["histalk"].basis.detach().float().cpu().numpy()
+    model.set_output("flame", torch.from_numpy(load_flame_map().move(basis)).float())
