@@ -19,12 +19,12 @@ import soundfile as sf
 from faces import Stage, face_of, mouth_of
 from PIL import Image, ImageDraw, ImageFont
 
+from histalk_blender.audio import RATE
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import Head, lip_opening
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.datasets import Recording, open_data_set
-from histalk_blender.training.datasets.base import RATE
 from histalk_blender.training.evaluation.evaluate import network
 from histalk_blender.training.teacher.lips import CLOSED
 from histalk_blender.training.teacher.phones import BILABIALS, LABIODENTALS

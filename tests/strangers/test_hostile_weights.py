@@ -451,7 +451,7 @@ def test_a_run_s_state_that_is_none_is_refused(tmp_path):
     path = tmp_path / "state.pt"
     good = {"model": {"a": torch.ones(2)}, "optimiser": {}, "elapsed": 1.0, "step": 3, "heard": 2.0}
     torch.save(good, path)
-    assert read_state(path, "cpu")["step"] == 3
+    assert read_state(path, "cpu")[2].step == 3
     wrong = [{"model": {"a": torch.tensor(float("nan"))}}, {"step": "3"}, {"elapsed": float("nan")}, {"model": [1]}]
     for change in wrong:
         torch.save(good | change, path)

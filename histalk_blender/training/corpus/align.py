@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
+from ...audio import RATE
 from .flite import phones_of
-from .shards import RATE
 
 EARLY = 0.006  # seconds by which the aligner's starts precede the engines' own times
 PAD = 0.3  # seconds of faint noise on each side, so that edge phones do not swallow the silence

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...audio import RATE
 from ...errors import HiSTalkError, shown
 from ...files import atomic_open, open_regular
 from ...head.arkit import ARKIT_UNITS
@@ -17,7 +18,6 @@ from .. import teacher
 from ..arrays import read_npy
 from ..teacher.coarticulation import arkit_track
 from ..teacher.phones import ARPABET
-from .shards import RATE
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ...audio import RATE
 from ...runtime.processes import find_tool, run_tool
 from ..teacher.phones import BILABIALS
 from .align import Aligner
 from .prompts import NOT_SPEECH, read_g722
-from .shards import RATE, Utterance, at_16k, sentence_split
+from .shards import Utterance, at_16k, sentence_split
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 TEXTS = "/usr/share/doc/asterisk-core-sounds-{0}/core-sounds-{0}.txt.gz"

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ...audio import RATE
 from .align import Aligner, words_of
-from .shards import RATE, Utterance, at_16k, held_out_speakers
+from .shards import Utterance, at_16k, held_out_speakers
 
 SURE = 0.5  # probability from which the first recogniser is believed alone
 WORST = 0.03  # the share of words with the lowest alignment score that is doubted

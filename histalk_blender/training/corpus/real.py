@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ...audio import RATE
 from .align import EARLY
-from .shards import RATE, Utterance, at_16k, held_out_speakers, sentence_split, shifted
+from .shards import Utterance, at_16k, held_out_speakers, sentence_split, shifted
 
 FOLDERS = ("kathleen", "commands", "wakewords", "digits", "ljspeech")
 STRANGERS = ("ljspeech",)  # too little to learn from, and the only reader of prose: for testing alone

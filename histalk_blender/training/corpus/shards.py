@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...audio import RATE
 from ...files import atomic_open, atomic_write
 
-RATE = 16_000
 TEST_PERCENT = 20
 
 

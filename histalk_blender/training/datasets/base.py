@@ -14,7 +14,6 @@ from ...files import open_regular
 from ..arrays import array_of, check_finite, read_npy
 from .pickles import read_pickle
 
-RATE = 16_000
 MOST_TEXT = 10_000_000  # bytes of a list of indices: a million of them
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...audio import RATE
 from ...audio.reading import read_audio
 from ...errors import HiSTalkError
 from ..arrays import check_finite
-from .base import RATE, DataSet, Recording, Topology, frame_step, read_frames, read_templates, template_of
+from .base import DataSet, Recording, Topology, frame_step, read_frames, read_templates, template_of
 
 VERTICES = 23370
 SEEN, UNSEEN = ("F2", "F3", "F4", "M3", "M4", "M5"), ("F1", "F5", "F6", "F7", "F8", "M1", "M2", "M6")

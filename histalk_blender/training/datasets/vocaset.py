@@ -14,22 +14,13 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from ...audio import RATE
 from ...audio.reading import read_audio
 from ...errors import HiSTalkError
 from ...head.flame import VERTICES, load_flame_map
 from ...head.head import load_head
 from ..arrays import array_of, check_finite
-from .base import (
-    RATE,
-    DataSet,
-    Recording,
-    Topology,
-    VertexLandmarks,
-    frame_step,
-    read_frames,
-    read_templates,
-    template_of,
-)
+from .base import DataSet, Recording, Topology, VertexLandmarks, frame_step, read_frames, read_templates, template_of
 from .pickles import read_pickle
 
 ALL, LATER = range(1, 41), range(21, 41)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ...audio import RATE
 from ...errors import HiSTalkError
 from ...head.arkit import ARKIT_UNITS
 from ..datasets import DataSet, Recording
-from ..datasets.base import RATE
 from ..examples.principal_shapes import PrincipalShapes
 from ..pretraining.mel import log_mel
 from ..teacher.coarticulation import loudness

@@ -7,9 +7,9 @@ import soxr
 import torch
 from torch.utils.data import IterableDataset
 
+from ...audio import RATE
 from ..corpus.clips import Clip
 from ..corpus.languages import LANGUAGES
-from ..corpus.shards import RATE
 from ..teacher.phones import ARPABET
 from .augment import augment, coloured_noise
 

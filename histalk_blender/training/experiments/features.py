@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ...audio import RATE
 from ...audio.reading import normalise_level
 from ...errors import HiSTalkError
 from ...files import atomic_open
 from ...network import load_checkpoint
 from ..arrays import read_npy
 from ..corpus.clips import Clip
-from ..corpus.shards import RATE
 from ..examples.augment import augment
 
 CHUNK = 500  # clips of a file: what a kill costs is less than a minute
