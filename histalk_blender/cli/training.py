@@ -9,24 +9,36 @@ import click
 
 from ..errors import HiSTalkError
 
-WEIGHTS_HELP = "A .safetensors checkpoint; the bundled one when not given."
+PATH = click.Path(path_type=Path)
+# `network.PRESETS` and `learning_curves.CURVES`, which cannot be asked before PyTorch is imported.
+PRESETS = ("whisper-tiny", "wav2vec2-small", "wav2vec2-base")
+CURVES = ("speakers", "hours", "mixture")
 
 
 def _data_options(command):
     """What names a data set, for `train` and `evaluate`."""
-    path = click.Path(path_type=Path)
     for option in (
         click.option(
-            "--landmarks", type=path, help="File of 68 vertex indices, iBUG's order; BIWI has none of its own."
+            "--landmarks", type=PATH, help="File of 68 vertex indices in iBUG's order; BIWI has none of its own."
         ),
-        click.option("--lips", type=path, help="File of vertex indices in place of our mask, or FLAME_masks.pkl:lips."),
-        click.option("--root", type=path, help="Folder of the data set."),
+        click.option("--lips", type=PATH, help="File of vertex indices in place of our mask, or FLAME_masks.pkl:lips."),
+        click.option("--root", type=PATH, help="Folder of the data set."),
         click.option(
             "--dataset", type=click.Choice(["corpus", "vocaset", "biwi"]), default="corpus", show_default=True
         ),
     ):
         command = option(command)
     return command
+
+
+def _max_per_group(default: int):
+    return click.option(
+        "--max-per-group",
+        type=click.IntRange(1),
+        default=default,
+        show_default=True,
+        help="Recordings of each group that are scored.",
+    )
 
 
 def _root(path: Path | None) -> Path:
@@ -36,117 +48,77 @@ def _root(path: Path | None) -> Path:
 
 
 @click.command()
-@click.option("--corpus", type=click.Path(path_type=Path), help="Folder made by corpus.build: --dataset corpus --root.")
+@click.option("--corpus", type=PATH, help="Folder made by corpus.build; short for --dataset corpus --root.")
 @_data_options
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and the log.")
-@click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True)
+@click.option("--out", type=PATH, required=True, help="Folder of the checkpoint, the state and the log.")
+@click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True, help="Of training in all.")
+@click.option("--preset", type=click.Choice(PRESETS), default=PRESETS[0], show_default=True)
 @click.option(
-    "--preset",
-    type=click.Choice(["whisper-tiny", "wav2vec2-small", "wav2vec2-base"]),
-    default="whisper-tiny",
-    show_default=True,
-)
-@click.option(
-    "--hearing",
-    type=click.Path(path_type=Path),
-    help="Checkpoint whose hearing is taken over; `whisper-tiny`: the bundled.",
-)
-@click.option(
-    "--warm-minutes", type=click.FloatRange(0), default=1.0, show_default=True, help="Before them, to learn to hear."
-)
-@click.option(
-    "--contrastive",
-    is_flag=True,
-    help="`wav2vec2-small` fills them with wav2vec 2.0's self-supervision, not mel bands.",
+    "--acoustic-from",
+    type=PATH,
+    help="Checkpoint whose acoustic encoder is copied, or distilled if of another kind; for `whisper-tiny` the bundled "
+    "one when not given.",
 )
 @click.option(
     "--acoustic",
     default="",
-    help="Whisper tiny's folder for `whisper-tiny`; wav2vec2-base's folder or hub name for `wav2vec2-base`.",
+    help="Pre-trained weights of the encoder: Whisper tiny's folder for `whisper-tiny`, wav2vec2-base's folder or hub "
+    "name for `wav2vec2-base`.",
 )
 @click.option(
-    "--batch-seconds", type=click.FloatRange(1), default=48.0, show_default=True, help="Speech in one, of all GPUs."
+    "--pretrain-minutes",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Of pretraining the encoder without labels, before --minutes begin.",
+)
+@click.option(
+    "--contrastive",
+    is_flag=True,
+    help="Pretrain `wav2vec2-small` by wav2vec 2.0's self-supervision in place of log-mel bands.",
+)
+@click.option(
+    "--batch-seconds",
+    type=click.FloatRange(1),
+    default=48.0,
+    show_default=True,
+    help="Seconds of speech in a batch, over all GPUs.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--init", type=click.Path(path_type=Path), help="A .safetensors checkpoint to start from.")
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
-@click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT's last state.")
-def train(
-    corpus,
-    dataset,
-    root,
-    lips,
-    landmarks,
-    out,
-    minutes,
-    preset,
-    hearing,
-    warm_minutes,
-    contrastive,
-    acoustic,
-    batch_seconds,
-    seed,
-    init,
-    rate,
-    resume,
-) -> None:
-    """Train a preset on a corpus or on captured motion; a killed run goes on when called again."""
+@click.option("--init", type=PATH, help="A .safetensors checkpoint to start from.")
+@click.option("--lr", "learning_rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
+@click.option("--resume/--fresh", default=True, show_default=True, help="Resume from the state in OUT, or begin anew.")
+def train(corpus, dataset, root, lips, landmarks, preset, acoustic, acoustic_from, **options) -> None:
+    """Train a preset on a corpus or on captured motion; the same command resumes an interrupted run."""
+    from ..network.config import PRESETS as CONFIGS
     from ..synthesis import WEIGHTS
     from ..training.datasets import open_data_set
     from ..training.loop import train as run
     from ..training.options import TrainOptions
 
-    if acoustic and preset == "wav2vec2-small":
-        raise HiSTalkError("The preset `wav2vec2-small` learns to hear from nothing: leave --acoustic out.")
-    if contrastive and (preset != "wav2vec2-small" or hearing or init):
-        raise HiSTalkError(
-            "--contrastive is a start for the preset `wav2vec2-small` alone, without --hearing or --init."
-        )
-    if preset == "wav2vec2-base" and not acoustic:
-        raise HiSTalkError(
-            "The preset `wav2vec2-base` needs wav2vec2-base's weights: name their folder with --acoustic."
-        )
     if dataset == "corpus" and (lips or landmarks):
         raise HiSTalkError("--lips and --landmarks go with --dataset vocaset or biwi: the bundled head has its own.")
     if corpus and (root or dataset != "corpus"):
         raise HiSTalkError(f"--corpus names our own corpus: give the folder of '{dataset}' with --root alone.")
     root = _root(corpus or root)
-    if preset == "whisper-tiny" and not acoustic:
-        hearing = hearing or WEIGHTS
+    if CONFIGS[preset](0).acoustic == "whisper" and not acoustic:
+        acoustic_from = acoustic_from or WEIGHTS
     data = None if dataset == "corpus" else open_data_set(dataset, root, lips=lips, landmarks=landmarks)
-    options = TrainOptions(
-        root,
-        out,
-        data=data,
-        minutes=minutes,
-        pretrain_minutes=warm_minutes,
-        preset=preset,
-        acoustic_from=hearing,
-        contrastive=contrastive,
-        acoustic=acoustic,
-        batch_seconds=batch_seconds,
-        seed=seed,
-        init=init,
-        learning_rate=rate,
-        resume=resume,
-    )
-    path = run(options)
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+    path = run(TrainOptions(root, data=data, preset=preset, acoustic=acoustic, acoustic_from=acoustic_from, **options))
+    if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes prints
         click.echo(path)
 
 
 @click.command()
 @_data_options
-@click.option("--upper-face", type=click.Path(path_type=Path), help="As --lips, for the upper face.")
+@click.option("--upper-face", type=PATH, help="As --lips, for the upper face.")
 @click.option("--split", default="test", show_default=True, help="train, val or test; for biwi also test-a and test-b.")
-@click.option("--weights", type=click.Path(path_type=Path), help=WEIGHTS_HELP)
-@click.option(
-    "--most", type=click.IntRange(1), default=120, show_default=True, help="Recordings of a group at the most."
-)
+@click.option("--weights", type=PATH, help="A .safetensors checkpoint; the bundled one when not given.")
+@_max_per_group(120)
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="They need the training split.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json and plots.")
+@click.option("--out", type=PATH, help="Folder for evaluation.json and plots.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, baselines, out, device) -> None:
+def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, max_per_group, baselines, out, device) -> None:
     """Score a checkpoint on a data set's split beside baselines; known voices and strangers apart."""
     from ..synthesis import WEIGHTS
     from ..synthesis.engine import pick_device
@@ -159,36 +131,38 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, most, b
         plots.import_pyplot()
         if out.exists() and not out.is_dir():
             raise HiSTalkError(f"'{out}' is a file: --out names a folder.")
-    found = run(data, weights or WEIGHTS, split, most, baselines, pick_device(device))
+    found = run(data, weights or WEIGHTS, split, max_per_group, baselines, pick_device(device))
     click.echo(report.table(found))
     for path in report.write(found, out) if out else ():
         click.echo(path)
 
 
 @click.command()
-@click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Folder made by corpus.build.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, table.md and gates.png.")
+@click.option("--corpus", type=PATH, required=True, help="Folder made by corpus.build.")
+@click.option("--out", type=PATH, required=True, help="Folder of runs, table.md and gates.png.")
+@click.option("--acoustic-from", type=PATH, help="Checkpoint whose acoustic encoder is frozen and shared by all runs.")
 @click.option(
-    "--hearing", type=click.Path(path_type=Path), help="All share this checkpoint's frozen acoustic extractor."
+    "--minutes",
+    type=click.FloatRange(0),
+    help="Of training, for each run; 30 when not given. Not with --acoustic-from.",
 )
 @click.option(
-    "--minutes", type=click.FloatRange(0), help="Of training, for each run; 30 when not given. Not with --hearing."
+    "--steps",
+    type=click.IntRange(0),
+    help="Stop sooner, after so many; with --acoustic-from, of each run: 400 when not given.",
 )
-@click.option("--steps", type=click.IntRange(0), help="Stop sooner, after so many; with --hearing, of each run: 400.")
-@click.option("--seeds", type=click.IntRange(1), help="3 when not given, 2 for curves.")
+@click.option("--seeds", type=click.IntRange(1), help="Runs of each; 3 when not given, 2 for curves.")
 @click.option("--variant", "variants", multiple=True, help="One of them, may be repeated; all when not given.")
 @click.option(
     "--curve",
     "curves",
     multiple=True,
-    type=click.Choice(["speakers", "hours", "mixture"]),
+    type=click.Choice(CURVES),
     help="Of more speakers, more hours, or real people's share, in place of the variants; may be repeated.",
 )
-@click.option(
-    "--most", type=click.IntRange(1), default=60, show_default=True, help="Recordings of a group at the most."
-)
-def experiments(corpus, out, hearing, minutes, steps, seeds, variants, curves, most) -> None:
-    """Re-run the paper's ablations and two older designs on a corpus; a killed run goes on when called again."""
+@_max_per_group(60)
+def experiments(corpus, out, acoustic_from, minutes, steps, seeds, variants, curves, max_per_group) -> None:
+    """Run the paper's ablations and two older designs on a corpus; the same command resumes."""
     from ..training.experiments import ablations, learning_curves
     from ..training.experiments.frozen_extractor import STEPS
     from ..training.experiments.plan import ExperimentPlan
@@ -196,13 +170,14 @@ def experiments(corpus, out, hearing, minutes, steps, seeds, variants, curves, m
 
     for name in set(variants) - set(ablations.VARIANTS):
         raise HiSTalkError(f"There is no variant '{name}': choose among {', '.join(ablations.VARIANTS)}.")
-    if hearing and minutes is not None:
-        raise HiSTalkError("With --hearing runs are of equal steps, not minutes: give --steps.")
-    if curves and (not hearing or variants):
-        raise HiSTalkError("--curve is of the full network on a shared extractor: give --hearing and no --variant.")
-    steps = (steps or STEPS) if hearing else (steps or 0)
+    if acoustic_from and minutes is not None:
+        raise HiSTalkError("With --acoustic-from runs are of equal steps, not minutes: give --steps.")
+    if curves and (not acoustic_from or variants):
+        raise HiSTalkError("--curve is of the full network on a shared encoder: give --acoustic-from and no --variant.")
+    steps = (steps or STEPS) if acoustic_from else (steps or 0)
     budget = TrainOptions(corpus, out, minutes=30.0 if minutes is None else minutes, steps=steps)
-    plan = ExperimentPlan(corpus, out, budget, variants, seeds or (2 if curves else 3), most, hearing)
+    seeds = seeds or (2 if curves else 3)
+    plan = ExperimentPlan(corpus, out, budget, variants, seeds, max_per_group, acoustic_from)
     paths = learning_curves.run(plan, curves) if curves else ablations.run(plan)
     click.echo(paths[0].read_text())
     for path in paths:

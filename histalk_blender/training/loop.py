@@ -21,8 +21,7 @@ from .examples.batches import SpeechBatches
 from .examples.sources import CapturedSource, CorpusSource, Source
 from .losses import LossInputs, compute_losses
 from .options import TrainOptions
-from .pretraining.start import start_extractor
-from .pretraining.whisper import read_encoder
+from .pretraining.start import check_start, start_extractor
 from .run_state import Progress, read_state, save_run
 
 LOG_STEPS = 20  # between two lines of the log
@@ -43,7 +42,8 @@ def train(options: TrainOptions) -> Path:
     """
     with process_group(options.device) as processes:
         options = replace(options, device=processes.device)
-        _check(options, processes)
+        check_start(options)
+        _check_rows(options, processes.size)
         options.out.mkdir(parents=True, exist_ok=True)
         with processes.main_first():
             source = CapturedSource(options.data) if options.data else CorpusSource(options.corpus)
@@ -51,18 +51,13 @@ def train(options: TrainOptions) -> Path:
     return options.checkpoint
 
 
-def _check(options: TrainOptions, processes: ProcessGroup) -> None:
-    """Refuse what cannot work before the corpus is read, which takes minutes."""
+def _check_rows(options: TrainOptions, processes: int) -> None:
     rows = max(1, round(options.batch_seconds / max(options.row_seconds)))
-    if rows < processes.size:
+    if rows < processes:
         raise HiSTalkError(
-            f"Batches have {rows} rows or more for {processes.size} processes: give torchrun fewer, or --batch-seconds "
-            f"{math.ceil(processes.size * max(options.row_seconds))}."
+            f"Batches have {rows} rows or more for {processes} processes: give torchrun fewer, or --batch-seconds "
+            f"{math.ceil(processes * max(options.row_seconds))}."
         )
-    if options.preset == "whisper-tiny" and options.acoustic:
-        read_encoder(Path(options.acoustic))
-    for weights in filter(None, (options.init, options.acoustic_from)):
-        load_checkpoint(weights)
 
 
 class _Trainer:

@@ -232,8 +232,8 @@ def test_a_mixture_draws_people_as_often_as_it_says():
 
 
 @pytest.mark.parametrize(
-    "wrong", ["--curve hours", "--hearing w --minutes 3", "--hearing w --curve hours --variant full"]
+    "wrong", ["--curve hours", "--acoustic-from w --minutes 3", "--acoustic-from w --curve hours --variant full"]
 )
 def test_options_that_do_not_go_together_are_refused(wrong, tmp_path):
     done = CliRunner().invoke(main, ["experiments", "--corpus", str(tmp_path), "--out", str(tmp_path), *wrong.split()])
-    assert done.exit_code == 2 and "--hearing" in done.output
+    assert done.exit_code == 2 and "--acoustic-from" in done.output

@@ -7,18 +7,22 @@ from itertools import cycle, islice
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from tiny import TINY, tiny_options
 
+from histalk_blender.cli import training as cli
+from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening
-from histalk_blender.network import HiSTalk, load_checkpoint, wav2vec2_small, whisper_tiny
+from histalk_blender.network import PRESETS, HiSTalk, load_checkpoint, wav2vec2_small, whisper_tiny
 from histalk_blender.network.model import HiSTalkComponents
 from histalk_blender.synthesis import WEIGHTS
 from histalk_blender.training.corpus.clips import load_clips
 from histalk_blender.training.examples.augment import augment, with_formants
 from histalk_blender.training.examples.batches import DOUBTED, SpeechBatches
 from histalk_blender.training.examples.motion_space import first_basis, motion_space
+from histalk_blender.training.experiments.learning_curves import CURVES
 from histalk_blender.training.loop import train
 from histalk_blender.training.losses import LOSSES, LossInputs, compute_losses
 from histalk_blender.training.pretraining import contrastive
@@ -102,6 +106,20 @@ def test_a_waveform_extractor_learns_without_labels(way, clips, monkeypatch):
         return found
 
     assert error(40) < share * error(1)
+
+
+def test_the_command_knows_all_presets_and_refuses_starts_they_do_not_have(corpus, tmp_path):
+    assert cli.PRESETS == tuple(PRESETS) and cli.CURVES == tuple(CURVES)
+    wrong = {
+        "--preset wav2vec2-small --acoustic somewhere": "no pre-trained encoder",
+        "--preset whisper-tiny --contrastive": "`wav2vec2-small` alone",
+        "--preset wav2vec2-base": "with --acoustic",
+        "--acoustic nowhere": "No Whisper encoder at 'nowhere'",
+        "--acoustic-from nowhere": "No weights at 'nowhere'",
+    }
+    for flags, message in wrong.items():
+        done = CliRunner().invoke(main, ["train", "--corpus", str(corpus), "--out", str(tmp_path), *flags.split()])
+        assert done.exit_code == 2 and message in done.output, flags
 
 
 def test_half_precision_trains_too(corpus, tmp_path):

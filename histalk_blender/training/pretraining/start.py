@@ -7,12 +7,35 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...network import HiSTalk, load_checkpoint
+from ...errors import HiSTalkError
+from ...network import PRESETS, HiSTalk, load_checkpoint
 from ..options import TrainOptions
 from .contrastive import contrastive_pretrain
 from .distillation import distill
 from .mel import mel_pretrain
-from .whisper import transfer_from_whisper
+from .whisper import read_encoder, transfer_from_whisper
+
+
+def check_start(options: TrainOptions) -> None:
+    """Refuse a start that the preset does not have, before the corpus is read, which takes minutes.
+
+    Raises:
+        HiSTalkError: options contradict each other, or weights to start from are missing or no such weights.
+    """
+    config = PRESETS[options.preset](0)
+    random = config.acoustic == "wav2vec2" and not config.acoustic_source  # how the encoder's weights begin
+    if random and options.acoustic:
+        raise HiSTalkError(f"The preset `{options.preset}` has no pre-trained encoder: leave --acoustic out.")
+    if options.contrastive and (not random or options.acoustic_from or options.init):
+        raise HiSTalkError("--contrastive is for the preset `wav2vec2-small` alone, without --acoustic-from or --init.")
+    if config.acoustic_source and not options.acoustic:
+        raise HiSTalkError(
+            f"The preset `{options.preset}` starts from pre-trained weights: name their folder with --acoustic."
+        )
+    if config.acoustic == "whisper" and options.acoustic:
+        read_encoder(Path(options.acoustic))
+    for weights in filter(None, (options.init, options.acoustic_from)):
+        load_checkpoint(weights)
 
 
 def start_extractor(model: HiSTalk, options: TrainOptions, waves: Iterable[Tensor]) -> None:
