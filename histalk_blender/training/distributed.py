@@ -22,7 +22,7 @@ WAIT = timedelta(hours=12)  # for the first process, which reads the corpus firs
 class ProcessGroup:
     """The processes of a run. Each draws the same batches, runs its rows, and computes the loss of the whole batch.
 
-    That loss has ratios of sums over the batch, so that it is no mean of the processes' own losses.
+    That loss has ratios of sums over the batch, so it is not the mean of the processes' own losses.
     """
 
     device: str

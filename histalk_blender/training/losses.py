@@ -20,8 +20,8 @@ from .teacher.lips import CLOSED, RAISED
 
 STILL = 0.01  # control below which the target's face is at rest
 CLOSURE_SHARPNESS = 400.0  # a metre: an opening of 2.5 mm counts 1/e of a closure's
-OPEN_FLOOR = 0.5  # what a wide opening counts beside a closure's 1 + this: too little, and doubt closes lips
-CLOSED_STRESS = 1.5  # a missed closure beside a false one: eyes forgive the false one sooner
+OPEN_FLOOR = 0.5  # what a wide opening counts beside a closure's 1 + this: with less, lips close in doubt
+CLOSED_STRESS = 1.5  # a missed closure beside a false one: the eye forgives the false one more easily
 CLOSED_BELOW, OPEN_ABOVE = 0.0007, 0.0015  # metres above rest: surely shut, surely parted
 BITE_UP, BITE_DOWN = 0.0013, 0.0027  # metres that the lower lip is below its rest: surely at the teeth, surely away
 SOFTNESS = 0.0005  # metres: how gradually a prediction passes from met to parted
@@ -35,10 +35,10 @@ class LossInputs:
     controls: Tensor  # [B, T, C] the clips' controls, see `Clip`
     phones: Tensor  # [B, M] classes a 40 ms token, -100 = unknown
     space: MotionSpace
-    sure: Tensor  # [B, T] how far each frame's target is believed, 0 to 1
+    sure: Tensor  # [B, T] how sure each frame's target is, 0 to 1
 
     def mean(self, values: Tensor, weight: Tensor | None = None) -> Tensor:
-        """[B, T] -> their mean over the frames that are believed, or by another weight [B, T]."""
+        """[B, T] -> their mean over the frames that are sure, or by another weight [B, T]."""
         weight = self.sure if weight is None else weight
         return (values * weight).sum() / weight.sum().clamp(min=1e-6)
 
@@ -164,7 +164,7 @@ def rest(x: LossInputs) -> Tensor:
 
 
 def phone_classes(x: LossInputs) -> Tensor:
-    """The phones that the hierarchy is to tell apart."""
+    """Phone classes that the hierarchy predicts."""
     return F.cross_entropy(x.out.phone_logits.flatten(0, 1), x.phones.flatten())
 
 

@@ -42,7 +42,7 @@ def read_state(path: Path, device: str) -> tuple[dict, dict, Progress]:
             raise ValueError("its network holds NaN or infinities")
     except Exception as error:
         raise HiSTalkError(
-            f"'{path}' is no state of a run ({shown(error)}): begin anew with --fresh, or name another --out."
+            f"'{path}' is no state of a run ({shown(error)}): start again with --fresh, or name another --out."
         ) from error
     return state["model"], state["optimiser"], Progress(*progress)
 

@@ -1,4 +1,4 @@
-"""espeak-ng through its C library, which alone tells when each phone begins."""
+"""espeak-ng through its C library, the only interface that reports when each phone begins."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Engine:
 
 
 def speak(texts: list[str], seed: int) -> Iterator[Utterance]:
-    """Each text by one of the variants of en-us, at a rate and pitch drawn by chance."""
+    """Each text by one of the variants of en-us, at a rate and pitch drawn at random."""
     random, engine = np.random.default_rng(seed), Engine()
     for i, text in enumerate(texts):
         variant = VARIANTS[i % len(VARIANTS)]

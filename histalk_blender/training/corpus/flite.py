@@ -25,7 +25,7 @@ def phones_of(word: str) -> list[str]:
 
 
 def speak(texts: list[str], seed: int) -> Iterator[Utterance]:
-    """Each text by one of the voices, at a rate and pitch drawn by chance."""
+    """Each text by one of the voices, at a rate and pitch drawn at random."""
     random = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "o.wav")

@@ -1,7 +1,7 @@
 """Other languages: espeak-ng's phones as the nearest of ARPAbet's, aligned with the English acoustic model.
 
 A language is one entry of `LANGUAGES`: where its speech lies, how much of it training draws, and which of its phones
-are not what `IPA` says. A /p b m/ whose sound shows no closure is doubted.
+differ from `IPA`. A /p b m/ whose sound shows no closure is doubted.
 """
 
 from __future__ import annotations

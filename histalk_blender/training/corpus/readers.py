@@ -1,7 +1,7 @@
-"""The LibriSpeech readers, one clip each: recognised words, aligned; where the recognisers differ, doubted.
+"""The LibriSpeech readers, one clip each: recognised words, aligned; where the recognisers differ, labels are doubted.
 
 Training believes a word that either recogniser is sure of. Testing keeps only stretches on which both agree, of
-readers whom training never hears.
+readers who are not trained on.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ STRETCH = 1.5  # seconds that both must agree on, for a test clip
 MARGIN = 0.05  # seconds of doubt on each side of a doubted word
 
 
-def agreement(heard: list, guess: list[str]) -> tuple[list[str], list[bool], list[bool]]:
-    """What one recogniser heard beside what another guessed.
+def agreement(recognised: list, other: list[str]) -> tuple[list[str], list[bool], list[bool]]:
+    """The words of one recogniser compared with those of another.
 
     Args:
-        heard: (word as written, probability); guess: words.
+        recognised: (word as written, probability); other: words.
 
     Returns:
-        Spelt words, whether both say each, and whether at least one is sure of it.
+        Spelt words, whether both found each, and whether at least one is sure of it.
     """
     words, sure = [], []
-    for written, probability in heard:
+    for written, probability in recognised:
         spelt = words_of(written)
         words += spelt
         sure += [probability >= SURE] * len(spelt)
     both = [False] * len(words)
-    for block in SequenceMatcher(None, words, guess, autojunk=False).get_matching_blocks():
+    for block in SequenceMatcher(None, words, other, autojunk=False).get_matching_blocks():
         both[block.a : block.a + block.size] = [True] * block.size
     return words, both, [a or b for a, b in zip(sure, both)]
 
 
 def stretches(spans: list, both: list[bool]) -> list[tuple[float, float]]:
-    """Start and end in seconds of runs of words that both recognisers say, the long ones."""
+    """Start and end in seconds of the longer runs of words on which both recognisers agree."""
     runs, begin, end = [], None, None
     for (_, start, stop, _), agreed in [*zip(spans, both), (("", 0.0, 0.0, 0.0), False)]:
         if agreed:
@@ -65,18 +65,20 @@ def missing(folder: Path, recognised: Path) -> str:
     return "" if recognised.exists() else f"{command} {folder / 'librispeech'} {recognised}"
 
 
-def speak(folder: Path, heard: Path) -> Iterator[Utterance]:
+def speak(folder: Path, recognised: Path) -> Iterator[Utterance]:
     """Every reader whose words align.
 
     Args:
-        folder: holds librispeech/*.opus and librispeech.json (clip -> speaker, words [[word, start, end]] as guessed).
-        heard: the file that `recognise` wrote.
+        folder: holds librispeech/*.opus and librispeech.json (clip -> speaker, and another recogniser's
+            words [[word, start, end]]).
+        recognised: the file that `recognise` wrote.
     """
-    table, heard_words = json.loads((folder / "librispeech.json").read_text()), json.loads(heard.read_text())
+    table = json.loads((folder / "librispeech.json").read_text())
+    found = json.loads(recognised.read_text())
     aligner, clips = Aligner(), []
     held_out = held_out_speakers(row["speaker"] for row in table.values())
     for clip, row in table.items():
-        words, both, sure = agreement(heard_words.get(clip, []), [word for word, _, _ in row["words"]])
+        words, both, sure = agreement(found.get(clip, []), [word for word, _, _ in row["words"]])
         samples, rate = soundfile.read(folder / "librispeech" / f"{clip}.opus", dtype="int16")
         samples = at_16k(samples, rate)
         phones = aligner.align(samples, words) if words else None

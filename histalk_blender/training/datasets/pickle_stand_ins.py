@@ -13,7 +13,7 @@ import numpy as np
 NUMBERS = {
     code: np.dtype(code)
     for code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
-}  # NumPy's names of what is a number; objects, text, records and dates are none
+}  # NumPy's names of number types; objects, text, records and dates are not among them
 AXES = 8  # of an array at the most
 WIDEST = 16  # items of a tuple that is a key
 SIMPLE = (str, bytes, int, float, complex, bool, type(None), np.generic)

@@ -1,4 +1,4 @@
-"""Reading other people's pickles: Python's own unpickler never sees them, so nothing in them is called or trusted.
+"""Reading pickles of unknown origin without Python's unpickler, so that nothing in them is called or trusted.
 
 A pickle is a program for a small stack machine. This is such a machine with the part that data need: numbers, text,
 containers and NumPy's arrays of numbers. Classes and functions are only names here (`pickle_stand_ins`), whatever calls

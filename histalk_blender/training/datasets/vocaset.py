@@ -128,17 +128,17 @@ class Vocaset(DataSet):
 
     def _from_original(self, subject: str, sentences: range):
         verts, audio, index = self._original
-        spoken, heard = _table(index, subject, self.root / FILES[2]), _table(audio, subject, self.root / FILES[1])
+        spoken, sounds = _table(index, subject, self.root / FILES[2]), _table(audio, subject, self.root / FILES[1])
         names = [f"sentence{n:02}" for n in sentences if f"sentence{n:02}" in spoken]
         if not names:
             raise HiSTalkError(f"'{self.root / FILES[2]}' has no sentence of '{subject}': use VOCASET's own file.")
         for name in names:
-            if name not in heard:
+            if name not in sounds:
                 raise HiSTalkError(f"'{self.root / FILES[1]}' lacks {subject} {name}, though its vertices are there.")
             rows = _rows(_table(spoken, name, self.root / FILES[2]), f"{self.root / FILES[2]}: {subject} {name}")
             if max(rows) >= len(verts):
                 raise HiSTalkError(f"'{self.root / FILES[0]}' ends before {subject} {name}: copy or download it again.")
-            sound, called = _table(heard, name, self.root / FILES[1]), f"{self.root / FILES[1]}: {subject} {name}"
+            sound, called = _table(sounds, name, self.root / FILES[1]), f"{self.root / FILES[1]}: {subject} {name}"
             yield name, lambda sound=sound, called=called: _resampled(sound, called), lambda rows=rows: verts[rows]
 
 

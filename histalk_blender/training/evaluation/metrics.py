@@ -14,7 +14,7 @@ from ..teacher.phones import ARPABET, BILABIALS, LABIODENTALS
 RECALL_REACH = 0.04  # seconds around a /p b m/ within which the lips must close
 PRECISION_REACH = 0.06  # seconds by which a closed stretch may miss a /p b m f v/
 INNER_LIPS = slice(60, 68)  # of iBUG's 68 landmarks
-HUSH = 25.0  # dB below a clip's loud frames at which nobody speaks
+HUSH = 25.0  # dB below a clip's loud frames that counts as silence
 QUIET_MARGIN = 0.2  # seconds from any sound; the teacher parts the lips 0.08 s before speech and rests 0.10 s after it
 READABLE = 0.1  # of the mouth's width, the largest error of lips that can still be read: about 5 mm
 TURN = 0.1  # of a track's range that it must turn back by to have had an extremum
@@ -155,7 +155,7 @@ def quiet_frames(phones: list, T: int, fps: float = 30.0) -> np.ndarray:
 
 
 def hushed(samples: np.ndarray, T: int, fps: float = 30.0, rate: int = 16_000) -> np.ndarray:
-    """Where a clip's sound is `HUSH` below its loud frames or more: labels err, and loud silence is none.
+    """Where a clip's sound is `HUSH` below its loud frames or more: labels may be wrong, a loud stretch is no silence.
 
     Args:
         samples: [N]; T: frames.
@@ -256,7 +256,7 @@ def _warped(a: np.ndarray, b: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _extrema(track: np.ndarray, turn: float) -> list[int]:
-    """Frames at which [T] turns back by `turn` or more, low and high in turn; the ends are none."""
+    """Frames at which [T] turns back by `turn` or more, low and high in turn, without the ends."""
     found, best, way = [], 0, 0
     for i, value in enumerate(track):
         change = value - track[best]

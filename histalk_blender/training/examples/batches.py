@@ -13,8 +13,7 @@ from ..corpus.languages import LANGUAGES
 from ..teacher.phones import ARPABET
 from .augment import augment, coloured_noise
 
-# What each real source is of a batch: people count more than the hours that they spoke, machines fill in what people
-# did not say.
+# What each real source is of a batch: people get more than their share of the hours, synthetic voices fill in the rest.
 SHARES = {
     "readers": 0.3,
     "commands": 0.14,
@@ -25,14 +24,14 @@ SHARES = {
     **{f"lang-{code}": language.share for code, language in LANGUAGES.items() if not language.test_only},
 }
 SYNTHETIC_SHARE = 0.04  # of any other source
-BABBLE = 0.12  # of the pieces have somebody else talk in the background
+BABBLE = 0.12  # of the pieces have another voice in the background
 PAUSED, PAUSES = 0.15, (0.3, 1.5)  # so many of the gaps between pieces are so many seconds long
-ROOM = 0.5  # of the rows are heard in a room that is not silent
-DOUBTED = -100  # the phone class of what the labels do not know; cross entropy ignores it
+ROOM = 0.5  # of the rows get a room's noise
+DOUBTED = -100  # the phone class of doubted labels, which cross entropy ignores
 
 
 def chances(clips: list[Clip], by_source: bool = True) -> np.ndarray:
-    """[clips] how often each is drawn: by the root of its length, so that a speaker of few words is still heard, and
+    """[clips] how often each is drawn: by the root of its length, so that speakers of few words are drawn too, and
     by its source's share."""
     weight = np.sqrt([clip.seconds for clip in clips])
     if by_source:

@@ -135,7 +135,7 @@ def _spread(tested: Sequence) -> Sequence:
 
 
 def trained(options: TrainOptions) -> HiSTalk:
-    """The network of a finished run, from its state: `load_checkpoint` knows no reference designs."""
+    """The network of a finished run, from its state: `load_checkpoint` cannot build reference designs."""
     config = replace(CorpusSource(options.corpus).config(options.preset, options.acoustic), **dict(options.changes))
     model = options.build(config)
     model.load_state_dict(read_state(options.state, "cpu")[0])

@@ -25,7 +25,7 @@ from .results import cell, kept_scores, pooled
 SPEAKERS = (1, 4, 16, 64)  # and all
 HOURS = (0.05, 0.2, 0.8, 3.2)  # and all
 MIXTURE = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)  # real people's share of what is drawn
-SPOKEN = 0.75  # hours of speech at each number of speakers: a sentence of each of all, or what few said alone
+SPOKEN = 0.75  # hours of speech at each number of speakers: a sentence of each of all, or much of a few
 SCORES = {
     "opening_correlation": "opening correlation",
     "closure_recall": "closure recall",
@@ -38,7 +38,7 @@ def by_speakers(clips: list[Clip], seed: int) -> dict[int, np.ndarray]:
     """Number of real speakers -> places of their clips; whoever is in a smaller set is in all larger ones.
 
     Each set holds `SPOKEN` hours, or what there is, as evenly of its speakers as they allow: more speakers are not
-    more speech. The first speaker is one who said that much alone, and who said more tends to come sooner: one long
+    more speech. The first speaker is one with that much speech, and those with more tend to come sooner: one long
     speaker and three sentences of others would not be four speakers.
     """
     random = np.random.default_rng(seed)
@@ -53,7 +53,7 @@ def by_speakers(clips: list[Clip], seed: int) -> dict[int, np.ndarray]:
     sets = {}
     for count in sorted({min(count, len(order)) for count in (*SPEAKERS, len(order))}):
         chosen, left = [], 3600 * SPOKEN
-        # Who said least gives all, and leaves more for the others to give.
+        # Speakers with little speech give all of it, the others fill up.
         for rank, who in enumerate(sorted(order[:count], key=length.get)):
             part = _until(clips, said[who], left / (count - rank))
             left -= sum(clips[i].seconds for i in part)

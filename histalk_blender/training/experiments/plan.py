@@ -18,9 +18,8 @@ class ExperimentPlan:
     variants: tuple[str, ...] = ()  # of `ablations.VARIANTS`; () = all
     seeds: int = 3
     max_per_group: int = 60  # recordings that are scored
-    acoustic_from: Path | None = (
-        None  # the checkpoint whose frozen extractor all runs share; None = each trains its own
-    )
+    # the checkpoint whose frozen extractor all runs share; None = each trains its own
+    acoustic_from: Path | None = None
 
     def budget(self, digest: str = "", clips: int = 0) -> dict:
         """What stands beside a run's scores: runs of another budget make another table.

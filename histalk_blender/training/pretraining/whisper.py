@@ -29,7 +29,7 @@ def read_encoder(source: Path) -> dict[str, Tensor]:
         source: a local folder with transformers' config.json and model.safetensors; nothing is downloaded.
 
     Raises:
-        HiSTalkError: there is none, or it holds no Whisper.
+        HiSTalkError: the folder holds no Whisper encoder, or a damaged one.
     """
     try:
         if not Path(source).is_dir():

@@ -51,7 +51,7 @@ _TARGETS = {
 }
 _SAME = {"B": "P", "M": "P", "V": "F", "Z": "S", "ZH": "SH", "CH": "SH", "JH": "SH", "G": "K", "NG": "K"}
 
-# Dominance: the strength of each articulator's pull. A tongue phone hardly asks for lips.
+# Dominance: the strength of each articulator's pull. A phone of the tongue hardly needs the lips.
 _VOWELS = ("AA", "AE", "AH", "AO", "EH", "ER", "IH", "IY", "UH", "UW")
 _STRENGTHS = {
     **dict.fromkeys(("N", "L", "K", "HH", "TH", "DH"), (0.6, 0.05, 0.05, 0.25, 0.3, 0.3, 1.0)),
@@ -175,7 +175,7 @@ def _rest(start: float, end: float, seconds: float, frame: float) -> _Pull:
 def _articulators(segments: list, times: np.ndarray, seconds: float, frame: float) -> np.ndarray:
     """[T, 7]: the mean of all targets, each weighted by its phone's pull. `frame`: seconds of one."""
     weight = np.full((len(times), 7), 1e-4)
-    # Where nobody else asks for lips, the far tail of a rounded phone must not have them to itself.
+    # Without this, the far tail of a rounded phone would round the lips wherever no other phone moves them.
     weight[:, 1:3] = UNROUNDED
     total = np.zeros((len(times), 7))
     for phone, start, end in segments:

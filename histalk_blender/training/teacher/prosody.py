@@ -56,7 +56,7 @@ def pitch_track(samples: np.ndarray, rate: int = 16_000) -> tuple[np.ndarray, np
     own = np.fft.irfft(np.abs(np.fft.rfft(window, size)) ** 2)[:longest]
     block = (block - block.mean(1, keepdims=True)) * window
     power = np.fft.irfft(np.abs(np.fft.rfft(block, size)) ** 2)[:, :longest]
-    # Of a frame 50 dB below the loud ones there is nothing to hear.
+    # A frame 50 dB below the loud ones has no pitch.
     floor = 1e-5 * np.quantile(power[:, 0], 0.95) + 1e-9
     likeness = power / (power[:, :1] + floor) * (own[0] / own)
     # Peaks lie between lags: a parabola gives their place and height, else a high voice's octave below looks better.
@@ -102,7 +102,7 @@ def pitch_accents(phones: Sequence, samples: np.ndarray, loud: np.ndarray, fps: 
             continue
         inside = a + np.flatnonzero(periodicity[a:b] >= VOICED)
         if len(inside) < 4 or len(inside) < 0.6 * (b - a):
-            continue  # whispered, creaky or drowned: what looks like pitch may be none
+            continue  # whispered, creaky or noisy: no reliable pitch
         voice = np.convolve(np.pad(tones[inside], 1, mode="edge"), np.ones(3) / 3, "valid")
         top = int(voice.argmax())
         level = loud[min(round(start * fps), len(loud) - 1) : round(end * fps) + 1].max(initial=0.0)
