@@ -69,6 +69,7 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     from histalk_blender.audio.clip import Sound, open_sound
     from histalk_blender.audio.reading import read_audio
     from histalk_blender.head.head import load_head
+    from histalk_blender.head.topologies.bundled import BundledTopology
     from histalk_blender.motion.point_cache import write_pc2
     from histalk_blender.motion.style import Style
     from histalk_blender.synthesis.engine import listen
@@ -83,7 +84,7 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     times.append(time.perf_counter())
     performance = listen(sound, None, "cpu", lambda *_: None)
     times.append(time.perf_counter())
-    motion = performance.retarget("histalk", head.vertices, Style())
+    motion = performance.retarget(BundledTopology(), head.vertices, Style())
     assert np.ptp(motion.weights, axis=0).max() > 0
     write_pc2(folder / "speech.pc2", head.vertices, motion)
     times.append(time.perf_counter())

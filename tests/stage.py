@@ -14,7 +14,7 @@ from histalk_blender.addon import operators
 from histalk_blender.addon.environment import Environment
 from histalk_blender.addon.session import get_session
 from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.head.flame import load_flame_map
+from histalk_blender.head.topologies.flame import load_flame_map
 
 
 @pytest.fixture

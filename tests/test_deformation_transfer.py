@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.head.flame import load_flame_map
 from histalk_blender.head.head import INNER_LIP_PAIRS
+from histalk_blender.head.topologies.flame import load_flame_map
 
 pytest.importorskip("scipy", reason="no scipy for this Python here")
 TOOLS = Path(__file__).parents[1] / "tools"

@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.head.flame import PRESSES, VERTICES, carry, load_flame_map, pose_of
 from histalk_blender.head.head import lip_opening
+from histalk_blender.head.topologies.flame import PRESSES, VERTICES, FlameTopology, load_flame_map
 from histalk_blender.training.teacher.coarticulation import arkit_track
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "flame" / "flame_topology.npz"
@@ -59,54 +59,53 @@ def opening(vertices):
 
 def posed(flame, head, tracks):
     """A FLAME head [T, 5023, 3] in each row of unit weights [T, 52]."""
-    return flame + np.tensordot(tracks, carry(head.unit_deltas(), flame, head), 1)
+    return flame + np.tensordot(tracks, FlameTopology().carry(head.unit_deltas(), flame), 1)
 
 
 def test_lips_open_on_vowels(flame, head):
-    scale, _ = pose_of(flame, head)
+    scale = FlameTopology().pose(flame).scale
     gap = opening(posed(flame, head, arkit_track(BABA, 1.3)))
     assert gap.max() > opening(flame) + 0.008 * scale
 
 
 @pytest.mark.parametrize("phone", ["P", "B", "M"])
 def test_lips_close_between_any_two_vowels(phone, flame, head):
-    scale, rotation = pose_of(flame, head)
+    pose = FlameTopology().pose(flame)
     pairs = list(product(VOWELS, VOWELS))
     around = [[("SIL", 0, 0.2), (a, 0.2, 0.4), (phone, 0.4, 0.49), (b, 0.49, 0.7), ("SIL", 0.7, 1)] for a, b in pairs]
     tracks = np.stack([arkit_track(phones, 1.0)[12:15] for phones in around])
-    units = carry(head.unit_deltas(), flame, head)[:, load_flame_map().landmarks] / scale
+    units = FlameTopology().carry(head.unit_deltas(), flame)[:, load_flame_map().landmarks] / pose.scale
     moved = np.tensordot(tracks, units, 1)
-    rest = flame[load_flame_map().landmarks] / scale
+    rest = flame[load_flame_map().landmarks] / pose.scale
     off = np.abs(lip_opening(rest + moved) - lip_opening(rest))
     best = off.argmin(1)
     row = np.arange(len(pairs))
     assert off[row, best].max() < 0.0004, pairs[off[row, best].argmax()]
     # Distance alone does not tell lips that part from lips that pass each other.
-    up = moved[row, best] @ rotation[:, 2]
+    up = moved[row, best] @ pose.rotation[:, 2]
     assert (up[:, [61, 62, 63]] - up[:, [67, 66, 65]]).max() < 0.0005
 
 
 def test_eyeballs_and_scalp_stay_still(flame, head):
-    motion = carry(head.pose(arkit_track(BABA, 1.3)), flame, head)
+    motion = FlameTopology().carry(head.pose(arkit_track(BABA, 1.3)), flame)
     assert not motion[:, load_flame_map().eyes].any()
-    _, rotation = pose_of(flame, head)
-    up = flame @ rotation[:, 2]
+    up = flame @ FlameTopology().pose(flame).rotation[:, 2]
     assert np.abs(motion[:, up > up[load_flame_map().landmarks[19]] + 0.06]).max() < 0.0005
 
 
 def test_motion_follows_the_size_and_turn_of_the_head(flame, head):
     motion = head.pose(arkit_track(BABA, 1.3))
     turn = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], float)
-    expected = 2 * carry(motion, flame, head) @ turn.T
-    np.testing.assert_allclose(carry(motion, 2 * flame @ turn.T + 5, head), expected, atol=2e-5)
+    expected = 2 * FlameTopology().carry(motion, flame) @ turn.T
+    np.testing.assert_allclose(FlameTopology().carry(motion, 2 * flame @ turn.T + 5), expected, atol=2e-5)
 
 
 def test_shuffled_vertices_are_refused_with_the_reason(flame, head):
     shuffled = np.random.default_rng(0).permutation(flame)
-    with pytest.raises(HiSTalkError, match="vertex order is not FLAME's"):
-        pose_of(shuffled, head)
-    with pytest.raises(HiSTalkError, match="100 vertices where FLAME has 5023"):
-        pose_of(flame[:100], head)
+    with pytest.raises(HiSTalkError, match="vertex order is not a FLAME head's"):
+        FlameTopology().pose(shuffled)
+    with pytest.raises(HiSTalkError, match="100 vertices where a FLAME head has 5023"):
+        FlameTopology().pose(flame[:100])
     assert len(flame) == VERTICES
 
 
@@ -136,12 +135,12 @@ def test_no_triangle_turns_over_or_creases_on_the_sample_head(head, spoken):
         return turned, max((folded(shape) & ~creased).sum() for shape in shapes)
 
     rules = arkit_track([*BABA, ("UW", 1.3, 1.5), ("F", 1.5, 1.6), ("IY", 1.6, 1.8)], 1.8)
-    network = np.tensordot(spoken.weights[::3], carry(spoken.shapes, flame, head), 1)
-    for motion in (carry(head.pose(rules), flame, head), network):
+    network = np.tensordot(spoken.weights[::3], FlameTopology().carry(spoken.shapes, flame), 1)
+    for motion in (FlameTopology().carry(head.pose(rules), flame), network):
         assert count(motion) == (0, 0)
     # FLAME has slivers of less than 1 mm² folded between the lips at their corners.
     wide = [unit(jawOpen=1), unit(mouthSmileLeft=1, mouthSmileRight=1, jawOpen=0.2), unit(mouthPucker=1)]
-    turned, folds = count(carry(head.pose(np.array(wide)), flame, head))
+    turned, folds = count(FlameTopology().carry(head.pose(np.array(wide)), flame))
     assert turned == 0 and folds <= 1
 
 

@@ -18,8 +18,9 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.head.flame import BUNDLED, load_flame_map, similarity
 from histalk_blender.head.head import load_head
+from histalk_blender.head.topologies.base import similarity
+from histalk_blender.head.topologies.flame import BUNDLED, load_flame_map
 
 STEPS = ((30.0, 6), (10.0, 6), (3.0, 8), (1.0, 8), (0.3, 8))  # stiffness, rounds
 # Landmarks that sit elsewhere on the two heads: the wings of the nose.

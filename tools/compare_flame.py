@@ -12,8 +12,8 @@ from build_flame_map import edges_of
 from deformation_transfer import CLOSURE, FPS, Transfer, between
 
 from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.head.flame import load_flame_map, pose_of
 from histalk_blender.head.head import lip_opening, load_head
+from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import synthesize
 from histalk_blender.training.evaluation.metrics import bites, closures, lower_lip_drop
@@ -133,8 +133,7 @@ def closure_rows(units: np.ndarray, flame: np.ndarray) -> dict[str, str]:
     """Closure of /p b m/ and bite of /f v/ between any two vowels, on the head and two shapes of it."""
     marks, rows = load_flame_map().landmarks, {}
     for shape, vertices in shapes_of(flame).items():
-        scale, rotation = pose_of(vertices, load_head())
-        rest = (vertices @ rotation / scale)[marks]
+        rest = FlameTopology().pose(vertices).undo(vertices)[marks]
         moved = np.tensordot(between(("P", "B", "M"))[:, CLOSURE], units[:, marks], 1)
         off = np.abs(lip_opening(rest + moved) - lip_opening(rest)) * 1000
         rows[f"{shape}: /p b m/ off by, worst and mean, mm"] = f"{off.min(1).max():.2f}, {off.min(1).mean():.2f}"

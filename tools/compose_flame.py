@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from histalk_blender.files import atomic_path
-from histalk_blender.head.flame import load_flame_map
+from histalk_blender.head.topologies.flame import load_flame_map
 from histalk_blender.network.config import HiSTalkConfig
 
 

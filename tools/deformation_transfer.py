@@ -15,8 +15,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
 from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.head.flame import load_flame_map, pose_of
 from histalk_blender.head.head import INNER_LIP_PAIRS, Head
+from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
 from histalk_blender.training.teacher.coarticulation import arkit_track
 
 STILL = 1e-5  # metres that no unit may move what is held fixed by
@@ -143,8 +143,7 @@ class Transfer:
         Raises:
             HiSTalkError: the vertices are not FLAME's, or not in FLAME's order.
         """
-        scale, rotation = pose_of(flame, head)
-        self.rest = flame.astype(np.float64) @ rotation / scale  # metres, our head's size and axes
+        self.rest = FlameTopology().pose(flame).undo(flame.astype(np.float64))  # metres, our head's size and axes
         self.triangles, self.map = triangles, load_flame_map()
         points = head.vertices.astype(np.float64)
         parts = [head.regions[name] for name in ("eye_left", "eye_right", "teeth", "tongue", "lashes")]
@@ -187,7 +186,7 @@ class Transfer:
             shut: [S, 52] unit weights of moments at which lips touch; none for plain transfer.
 
         Returns:
-            [52, 5023, 3] metres, in our head's size and axes; `pose_of` tells how to size and turn them.
+            [52, 5023, 3] metres, in our head's size and axes; `Topology.pose` tells how to size and turn them.
         """
         pairs = self.lip_pairs()
         pressed = PRESSED * np.stack([pairs @ unit for unit in self.composed])

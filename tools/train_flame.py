@@ -27,8 +27,8 @@ from compare_flame import compare
 from compose_flame import compose
 from deformation_transfer import CLOSURE, Transfer, between
 
-from histalk_blender.head.flame import BUNDLED, VERTICES, load_flame_map
 from histalk_blender.head.head import load_head
+from histalk_blender.head.topologies.flame import BUNDLED, VERTICES, load_flame_map
 from histalk_blender.training.teacher.phones import BILABIALS
 
 

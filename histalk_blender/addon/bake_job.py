@@ -18,6 +18,7 @@ from ..bake import BakeReport, Plan, apply, compute_bake
 from ..bake.bakes import report
 from ..bake.plan import check_object
 from ..errors import HiSTalkError, sentence_of
+from ..head.topologies import Topology
 from ..motion.style import Style
 from ..synthesis import Cancelled, Performance
 from ..synthesis.engine import listen
@@ -32,7 +33,7 @@ class Order:
     """What an animator asked for, as it stood when the button was pressed."""
 
     uid: int  # session_uid of the object, which survives renaming and undo
-    topology: str  # "histalk", "flame", or "" when only ARKit keys count
+    topology: Topology | None  # None when only ARKit keys count
     plan: Plan  # its start frame is that of the sound
     recording: Recording
     weights: Path | None

@@ -11,7 +11,7 @@ from ..bake.edits import check_edits
 from ..bake.plan import cache_place, check_object, plan_bake, rest_positions, scene_fps
 from ..bake.savable import check_savable
 from ..errors import HiSTalkError
-from ..motion.retarget import recognise, topology_with
+from ..head.topologies import Topology, recognise, topologies_with, vertex_counts
 from .bake_job import Order
 from .strips import Recording, proposed_strip, record_strip, record_timeline, sound_strips, why_unheard
 
@@ -29,28 +29,28 @@ def chosen_strip(context, settings):
     return next((strip for strip in sound_strips(scene) if strip.name == settings.strip), None)
 
 
-def recognised(obj) -> str:
-    """The topology of a mesh: "flame", "histalk" or ""; the vertices of others are not read.
+def recognised(obj) -> Topology | None:
+    """The topology of a mesh, or None; where no topology has as many vertices, they are not read.
 
     Raises:
         HiSTalkError: the number of vertices is right and their order is not.
     """
-    return recognise(rest_positions(obj)) if topology_with(len(obj.data.vertices)) else ""
+    return recognise(rest_positions(obj)) if topologies_with(len(obj.data.vertices)) else None
 
 
-def topology_of(obj, kind: str) -> str:
-    """What the mesh was recognised as; "" where only its ARKit keys count.
+def topology_of(obj, kind: str) -> Topology | None:
+    """What the mesh was recognised as; None where only its ARKit keys count.
 
     Raises:
         HiSTalkError: the bake asks for another mesh.
     """
     if kind == "arkit":
-        return ""
+        return None
     topology = recognised(obj)
     if not topology:
         raise HiSTalkError(
-            f"'{obj.name}' has {len(obj.data.vertices)} vertices, a FLAME head 5023, HiSTalk's own 5123: choose one of "
-            "those, or bake as ARKit curves."
+            f"'{obj.name}' has {len(obj.data.vertices)} vertices, {vertex_counts()}: choose one of those, or bake as "
+            "ARKit curves."
         )
     return topology
 

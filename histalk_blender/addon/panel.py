@@ -20,8 +20,6 @@ from .operators import HISTALK_OT_bake
 from .session import get_session
 from .ui import CATEGORY, draw_sentence
 
-NAMES = {"flame": "FLAME, 5023 vertices", "histalk": "HiSTalk head, 5123 vertices"}
-
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
@@ -70,7 +68,7 @@ class _Main(_Sidebar):
             draw_sentence(column, context, str(error), "ERROR")
             return
         if topology:
-            column.label(text=NAMES[topology], icon="CHECKMARK")
+            column.label(text=f"{topology.label}, {topology.vertices} vertices", icon="CHECKMARK")
         if count:
             column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_UNITS)}", icon="CHECKMARK")
         if not topology and not count:

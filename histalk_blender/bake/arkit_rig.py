@@ -12,7 +12,7 @@ from ..errors import HiSTalkError
 from ..head.arkit import ARKIT_UNITS
 from ..head.arkit_names import match_names
 from ..head.head import load_head
-from ..motion.retarget import bundled_pose
+from ..head.topologies.bundled import BundledTopology
 from .actions import own_bag
 from .make import ArkitRig, Made
 from .ownership import key_path, our_paths
@@ -86,17 +86,15 @@ def with_own_shapes(obj, rig: ArkitRig) -> ArkitRig:
     rest = np.empty(len(obj.data.vertices) * 3, np.float32)
     keys.reference_key.data.foreach_get("co", rest)
     try:
-        if len(rest) != head.vertices.size:
-            return rig
-        scale, rotation = bundled_pose(rest.reshape(-1, 3), head)
-    except HiSTalkError:  # so many vertices by chance
+        pose = BundledTopology().pose(rest.reshape(-1, 3))
+    except HiSTalkError:  # another mesh
         return rig
     deltas, to, base = head.unit_deltas().copy(), np.empty_like(rest), np.empty_like(rest)
     for unit, name in rig.keys.items():
         key = keys.key_blocks[name]
         key.data.foreach_get("co", to)
         key.relative_key.data.foreach_get("co", base)
-        deltas[ARKIT_UNITS.index(unit)] = (to - base).reshape(-1, 3) @ (rotation / scale)
+        deltas[ARKIT_UNITS.index(unit)] = pose.undo((to - base).reshape(-1, 3))
     if np.abs(deltas - head.unit_deltas()).max() < 1e-5:
         return rig
     unit, vertex = np.nonzero(np.abs(deltas).max(-1) > 1e-7)

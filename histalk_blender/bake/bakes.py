@@ -11,9 +11,9 @@ import numpy as np
 
 from ..errors import HiSTalkError
 from ..files import commit_file
-from ..head import flame
 from ..head.arkit import ARKIT_UNITS
 from ..head.head import load_head
+from ..head.topologies import recognise
 from ..motion.motion import Motion
 from . import record
 from .actions import MARK, curve_bags
@@ -68,7 +68,8 @@ def bake(obj, motion: Motion, **options) -> BakeReport:
 
     Args:
         obj: the mesh object; its shape keys, modifiers, parents and scale stay.
-        motion: on the mesh's own topology, unit and axes; a FLAME head and kind "arkit" take the bundled head's.
+        motion: on the mesh's own topology, unit and axes; other known topologies, and kind "arkit", take the bundled
+            head's.
         options: those of `plan_bake`.
 
     Raises:
@@ -84,20 +85,20 @@ def bake(obj, motion: Motion, **options) -> BakeReport:
 
 
 def fitted(motion: Motion, rest: np.ndarray, name: str) -> Motion:
-    """The motion for a mesh's own topology: a FLAME head takes what was made for the bundled head.
+    """The motion for a mesh's own topology: any that is recognised takes what was made for the bundled head.
 
     Raises:
-        HiSTalkError: the vertices are not those of the motion, nor FLAME's in FLAME's order.
+        HiSTalkError: the vertices are not those of the motion, nor of a known topology in its order.
     """
-    bundled, vertices = load_head(), motion.shapes.shape[1]
-    if len(rest) == flame.VERTICES and vertices == len(bundled.vertices):
-        return motion.on(flame.carry(motion.shapes, rest, bundled))
-    if len(rest) != vertices:
-        raise HiSTalkError(
-            f"'{name}' has {len(rest)} vertices where the motion has {vertices}: select a head of its topology, or a "
-            "FLAME head."
-        )
-    return motion
+    vertices = motion.shapes.shape[1]
+    if len(rest) == vertices:
+        return motion
+    topology = recognise(rest)
+    if topology and vertices == len(load_head().vertices):
+        return motion.on(topology.carry(motion.shapes, rest))
+    raise HiSTalkError(
+        f"'{name}' has {len(rest)} vertices where the motion has {vertices}: select a head that fits it."
+    )
 
 
 def apply(obj, made: Made) -> Iterator[float]:

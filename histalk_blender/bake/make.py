@@ -12,11 +12,11 @@ from ..errors import HiSTalkError
 from ..files import discard_file
 from ..head.arkit import ARKIT_UNITS
 from ..head.head import Head, load_head
+from ..head.topologies import Topology, size_of
 from ..motion.arkit_fit import playable
 from ..motion.motion import CHUNK, Motion
 from ..motion.placing import place
 from ..motion.point_cache import write_pc2
-from ..motion.retarget import size_of
 from ..motion.style import Style
 from ..synthesis import Performance
 
@@ -82,7 +82,7 @@ class Made:
 def compute_bake(
     plan: Plan,
     performance: Performance,
-    topology: str,
+    topology: Topology | None,
     style: Style,
     *,
     rest: bool,
@@ -94,7 +94,7 @@ def compute_bake(
     Args:
         plan: from `plan_bake`; its start frame is that of the sound.
         performance: what was predicted.
-        topology: "histalk" or "flame"; of no account for "arkit".
+        topology: the mesh's; None for "arkit".
         style: how it speaks, and how long after the sound.
         rest, frames: see `place`.
         step: see `make`.

@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
 from ..head.head import load_head
+from ..head.topologies import Topology, recognise, vertex_counts
 from ..motion.placing import from_sound_on
-from ..motion.retarget import recognise
 from ..motion.style import Style
 from ..runtime.output import silence_fd
 from ..synthesis import Performance
@@ -113,7 +113,7 @@ def _can_speak(obj) -> bool:
         return False
 
 
-def check_head(obj, **options) -> tuple[Plan, str]:
+def check_head(obj, **options) -> tuple[Plan, Topology | None]:
     """What `speak` will do, and the mesh's topology, found before anything is heard.
 
     Args:
@@ -123,9 +123,11 @@ def check_head(obj, **options) -> tuple[Plan, str]:
         HiSTalkError: the object cannot carry the bake, or not for longer than the file is open.
     """
     plan = plan_bake(obj, **options)
-    topology = "" if plan.kind == "arkit" else recognise(plan.rest)
+    topology = None if plan.kind == "arkit" else recognise(plan.rest)
     if plan.kind != "arkit" and not topology:
-        raise HiSTalkError(f"'{obj.name}' is no FLAME head nor the bundled one: bake on it as arkit.")
+        raise HiSTalkError(
+            f"'{obj.name}' has {len(plan.rest)} vertices, {vertex_counts()}: choose one of those, or bake as arkit."
+        )
     return plan, topology
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import bpy
 
 from ..head.arkit_names import match_names
-from ..motion.retarget import topology_with
+from ..head.topologies import topologies_with
 from .arkit_rig import key_names, listed
 
 NAMED = 3  # heads in a sentence
@@ -46,7 +46,7 @@ def _looks_like_head(obj) -> bool:
     """By the number of vertices or the names of keys: no vertex is read."""
     if obj.type != "MESH":
         return False
-    return bool(topology_with(len(obj.data.vertices))) or bool(obj.data.shape_keys and match_names(key_names(obj)))
+    return bool(topologies_with(len(obj.data.vertices))) or bool(obj.data.shape_keys and match_names(key_names(obj)))
 
 
 def _heads(objects: Iterable) -> list:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import HiSTalkError
-from ..head.flame import VERTICES
+from ..head.topologies import TOPOLOGIES
 
 FURTHEST = 1.0  # metres: four times a head; whatever moves a face so far is no speech
-IN_METRES = ("histalk", "flame")  # topologies whose unit is known
 
 
 def check_outputs(model, topology: str, vertices: int) -> None:
@@ -22,7 +21,7 @@ def check_outputs(model, topology: str, vertices: int) -> None:
             f"{_weights(model)} have no output for '{topology}', only for {', '.join(model.outputs)}: train some on it "
             "with `histalk train`, or choose another head."
         )
-    for name, count in {"flame": VERTICES, topology: vertices}.items():
+    for name, count in ({known.name: known.vertices for known in TOPOLOGIES} | {topology: vertices}).items():
         if name in model.outputs and model.outputs[name].basis.shape[1] != count:
             raise HiSTalkError(
                 f"{_weights(model)} move {model.outputs[name].basis.shape[1]} vertices of '{name}', which has {count}: "
@@ -54,9 +53,9 @@ def check_motion(model, parts: dict[str, np.ndarray], called: str) -> None:
     blame = f"choose other weights than {_weights(model, '')}, or export the sound again."
     if not all(np.isfinite(part).all() for part in parts.values()):
         raise HiSTalkError(f"The network gives NaN or infinities for {called}: {blame}")
-    for name in IN_METRES:
-        if name in model.outputs and len(parts["weights"]):
-            furthest = _furthest(parts["weights"], model.outputs[name].basis.detach())
+    for topology in TOPOLOGIES:  # whose unit is known
+        if topology.name in model.outputs and len(parts["weights"]):
+            furthest = _furthest(parts["weights"], model.outputs[topology.name].basis.detach())
             if not furthest <= FURTHEST:
                 raise HiSTalkError(f"The network moves the face by {furthest:.3g} m for {called}: {blame}")
 

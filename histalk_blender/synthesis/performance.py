@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import HiSTalkError
 from ..files import atomic_open
 from ..head.head import Head, load_head
+from ..head.topologies import Topology
 from ..motion.arkit_fit import fit_units
 from ..motion.motion import Motion
 from ..motion.retarget import to_arkit, to_vertices
@@ -23,7 +24,9 @@ class Performance:
     """The motion of one clip; T frames, V vertices, metres. What each level did is None where it was not asked for."""
 
     motion: Motion  # of the head that was asked for
-    outputs: dict[str, np.ndarray]  # topology -> [K, V', 3]: the same weights on every topology of the checkpoint
+    outputs: dict[
+        str, np.ndarray
+    ]  # topology's name -> [K, V', 3]: the same weights on every topology of the checkpoint
     neutral_vertices: np.ndarray  # [V, 3]
     neutral_landmarks: np.ndarray  # [68, 3]
     landmark_shapes: np.ndarray  # [K, 68, 3]: the motion's shapes at the landmarks
@@ -63,7 +66,7 @@ class Performance:
         """Worked out when a style or a bake first asks for it: it takes longer than the network."""
         return fit_units(self.motion, load_head())
 
-    def retarget(self, topology: str, rest: np.ndarray, style: Style) -> Motion:
+    def retarget(self, topology: Topology, rest: np.ndarray, style: Style) -> Motion:
         """The styled motion for one head's own vertices, see `retarget.to_vertices`; of the bundled head alone."""
         return to_vertices(self.motion, self.outputs, lambda: self.arkit_weights, topology, rest, style)
 

@@ -10,7 +10,8 @@ import torch
 
 from ..errors import HiSTalkError, shown
 from ..files import atomic_open, open_regular
-from ..head.flame import load_flame_map
+from ..head.head import load_head
+from ..head.topologies import TOPOLOGIES
 from ..network import HiSTalk, save_checkpoint
 from .options import TrainOptions
 
@@ -64,12 +65,15 @@ def save_run(model: HiSTalk, optimiser: torch.optim.Optimizer, options: TrainOpt
         "minutes": f"{progress.elapsed / 60:.1f}",
     }
     export = copy.deepcopy(model)
-    if "histalk" in export.outputs:
-        _set_flame_output(export)
+    if load_head().topology in export.outputs:
+        _set_retargeted_outputs(export)
     save_checkpoint(export, options.checkpoint, notes=notes)
 
 
-def _set_flame_output(model: HiSTalk) -> None:
-    """FLAME's output layer: the bundled head's mixes of blendshapes, of those that were solved for on FLAME."""
-    basis = model.outputs["histalk"].basis.detach().float().cpu().numpy()
-    model.set_output("flame", torch.from_numpy(load_flame_map().move(basis)).float())
+def _set_retargeted_outputs(model: HiSTalk) -> None:
+    """Output layers of all other topologies: the bundled head's, retargeted."""
+    own = load_head().topology
+    basis = model.outputs[own].basis.detach().float().cpu().numpy()
+    for topology in TOPOLOGIES:
+        if topology.name != own:
+            model.set_output(topology.name, torch.from_numpy(topology.retarget(basis)).float())

@@ -80,7 +80,7 @@ def test_what_is_no_blend_or_no_head_is_refused(shot, stored_performance, tmp_pa
     with pytest.raises(HiSTalkError, match="is it a .blend"):
         open_shot(tmp_path / "text.blend", "")
     cube = open_shot(shot, "Cube")
-    with pytest.raises(HiSTalkError, match="no FLAME head"):
+    with pytest.raises(HiSTalkError, match="a FLAME head 5023"):
         speak(cube, stored_performance, kind="basis", start=1, cache=tmp_path / "a.pc2", rest=True)
     with pytest.raises(HiSTalkError, match="no camera"):
         write(cube, {"mp4": tmp_path / "a.mp4"}, 1, 5)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from histalk_blender.head import flame
 from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.topologies.bundled import BundledTopology
+from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
 from histalk_blender.motion import layers
 from histalk_blender.motion.layers import Layer, layered_weights
 from histalk_blender.motion.style import Style
@@ -29,22 +30,21 @@ def blinks(monkeypatch):
 @pytest.fixture
 def flame_head(head):
     """Vertices where FLAME has them on the bundled head."""
-    return flame.load_flame_map().read(head.vertices)
+    return load_flame_map().read(head.vertices)
 
 
 def test_a_style_of_defaults_changes_nothing(stored_performance, head):
-    motion = stored_performance.retarget("histalk", head.vertices, Style())
+    motion = stored_performance.retarget(BundledTopology(), head.vertices, Style())
     assert motion.weights is stored_performance.motion.weights
     weights = stored_performance.arkit_weights
     np.testing.assert_array_equal(layered_weights(weights, Style(), 30.0), weights)
 
 
 def test_a_layer_of_one_s_own_moves_vertices_of_every_topology(stored_performance, head, flame_head, blinks):
-    for topology, rest in (("histalk", head.vertices), ("flame", flame_head)):
+    for topology, rest in ((BundledTopology(), head.vertices), (FlameTopology(), flame_head)):
         moved = stored_performance.retarget(topology, rest, Style())
-        wanted = head.unit_deltas()[BLINK]
-        wanted = flame.load_flame_map().move(wanted[None])[0] if topology == "flame" else wanted
-        spoken = stored_performance.motion.on(stored_performance.outputs[topology]).displacements(0, 20)
+        wanted = topology.retarget(head.unit_deltas()[BLINK])
+        spoken = stored_performance.motion.on(stored_performance.outputs[topology.name]).displacements(0, 20)
         change = moved.displacements(0, 20) - spoken
         size = np.abs(change).max((1, 2))
         assert set(np.flatnonzero(size > 1e-3)) == {0, 10} and np.abs(wanted).max() > 1e-3

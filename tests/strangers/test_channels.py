@@ -154,7 +154,9 @@ def test_the_command_line_takes_one_speaker(stereo, tracks, tmp_path):
 
     said = run("synthesize", "both.wav", "x.npz", "--channel", "7", code=2).stderr
     assert said == "histalk: 'both.wav' has 2 channels and no number 7: choose mix, left, right or another number.\n"
-    assert "write mix, left, right or" in run("bake", "both.wav", "--out", "x.blend", "--channel", "links", code=2).stderr
+    assert (
+        "write mix, left, right or" in run("bake", "both.wav", "--out", "x.blend", "--channel", "links", code=2).stderr
+    )
     (tmp_path / "jobs.csv").write_text("audio,name,channel\nboth.wav,anna,\nboth.wav,ben,right\n")
     run("batch", "jobs.csv", "--out", "out", "--outputs", "npz", "--channel", "left")
     moved = [np.abs(np.load(tmp_path / "out" / f"{name}.npz")["displacements"]).max((1, 2)) for name in ("anna", "ben")]

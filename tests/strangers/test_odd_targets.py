@@ -13,6 +13,7 @@ from histalk_blender.bake.make import compute_bake
 from histalk_blender.bake.plan import check_object, plan_bake
 from histalk_blender.bake.shot import open_shot, speak
 from histalk_blender.errors import HiSTalkError
+from histalk_blender.head.topologies import topology_named
 from histalk_blender.motion.style import Style
 
 SIZES = {"in centimetres": 100.0, "a giant of 10 m": 40.0, "a doll": 0.05, "in kilometres": 1e-3, "in micrometres": 1e6}
@@ -37,7 +38,7 @@ def test_a_head_of_any_size_takes_as_many_basis_keys(
 ):
     def made(size):
         plan = plan_bake(head_of(blender, head, topology, size), kind="basis")
-        return compute_bake(plan, stored_performance, topology, Style(), rest=False)
+        return compute_bake(plan, stored_performance, topology_named(topology), Style(), rest=False)
 
     if topology not in keys_when_human:
         keys_when_human[topology] = len(made(1.0).motion.shapes)

@@ -154,7 +154,7 @@ def test_lips_close_in_any_style(rig, head, stored_performance, style):
     shut = np.argsort(wanted)[:12:2]
     for keep in (lambda unit: unit != "mouthClose", lambda unit: unit in ("jawOpen", "mouthPucker", "mouthClose")):
         obj = rig(keep)
-        made = compute_bake(plan_bake(obj, kind="arkit"), stored_performance, "", style, rest=False)
+        made = compute_bake(plan_bake(obj, kind="arkit"), stored_performance, None, style, rest=False)
         list(apply(obj, made))
         np.testing.assert_allclose(gaps(obj, head, 1 + shut), wanted[shut], atol=0.2)
         assert worst_frame(obj, head, motion, range(0, len(motion), 12)) <= made.max_error_mm * 1.01

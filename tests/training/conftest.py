@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.head.flame import load_flame_map
+from histalk_blender.head.topologies.flame import load_flame_map
 from histalk_blender.training.datasets import biwi, vocaset
 
 WORDS = "if this is the person you are looking for press one now otherwise please press star now".split()

@@ -15,4 +15,4 @@ class Npz(OutputKind):
     def write(self, clip: ClipResult, path: Path) -> None:
         from ...synthesis import save_motion
 
-        save_motion(path, clip.motion, {"neutral_vertices": clip.basis_positions, "topology": clip.topology})
+        save_motion(path, clip.motion, {"neutral_vertices": clip.basis_positions, "topology": clip.topology.name})

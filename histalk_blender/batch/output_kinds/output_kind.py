@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import HiSTalkError
+from ...head.topologies import Topology, recognise, vertex_counts
 from ...motion.layers import layered_weights
 from ...motion.motion import Motion
 from ...motion.placing import from_sound_on
-from ...motion.retarget import recognise
 
 if TYPE_CHECKING:
     from ...synthesis import Performance
@@ -44,7 +44,7 @@ class ClipResult:
         return self.job.start + len(motion) - 1
 
     @property
-    def topology(self) -> str:
+    def topology(self) -> Topology:
         """Of the head.
 
         Raises:
@@ -53,8 +53,8 @@ class ClipResult:
         if topology := recognise(self.basis_positions):
             return topology
         raise HiSTalkError(
-            "The object is neither a FLAME head nor the bundled one, so point caches and .npz cannot be made of it: "
-            "leave pc2, mdd and npz out."
+            f"The object has {len(self.basis_positions)} vertices, {vertex_counts()}: choose one of those, or leave pc2, mdd "
+            "and npz out."
         )
 
     @cached_property

@@ -17,8 +17,8 @@ import soxr
 from ...audio import RATE
 from ...audio.reading import read_audio
 from ...errors import HiSTalkError
-from ...head.flame import VERTICES, load_flame_map
 from ...head.head import load_head
+from ...head.topologies.flame import VERTICES, load_flame_map
 from ..arrays import array_of, check_finite
 from .base import DataSet, Recording, Topology, VertexLandmarks, frame_step, read_frames, read_templates, template_of
 from .pickles import read_pickle

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from ...audio.reading import normalise_level
 from ...errors import HiSTalkError
-from ...head.flame import pose_of
 from ...head.head import load_head
+from ...head.topologies import topology_named
 from ...motion.motion import Motion
 from ...network import HiSTalk, load_checkpoint
 from ...synthesis.checks import check_outputs
@@ -40,16 +40,13 @@ def network(model: HiSTalk, topology: Topology, device: str = "cpu") -> Predict:
     """
     check_outputs(model, topology.name, topology.vertices)
     shapes = model.outputs[topology.name].basis.detach().float().cpu().numpy()
-    # FLAME's output beside the bundled head's was read off that head, so it is of that head's size.
-    borrowed = topology.name == "flame" and "histalk" in model.outputs
+    # Outputs beside the bundled head's were retargeted from it, so they are of that head's size.
+    known = topology_named(topology.name) if load_head().topology in model.outputs else None
 
     def predict(recording: Recording) -> np.ndarray:
         sound = normalise_level(recording.samples())
         (parts,) = hear(model, [sound], device, called=[f"'{recording.id}'"])
-        own = shapes
-        if borrowed:
-            scale, rotation = pose_of(recording.neutral, load_head())
-            own = shapes @ (scale * rotation).T.astype(np.float32)
+        own = known.pose(recording.neutral).apply(shapes) if known else shapes
         weights = parts["weights"][: model.config.frames(len(sound))]
         return Motion(weights, own, model.config.fps).at_fps(topology.fps).displacements()
 
