@@ -116,7 +116,7 @@ def install(folder, build="CPU"):
 
 
 def test_an_install_can_be_used_and_leaves_nothing_else(bare, index, folder, tmp_path):
-    assert survey.missing_reason(folder, installed=True).startswith("torch is not installed: press Install PyTorch")
+    assert survey.missing_reason(folder, installed=True).startswith("The Python package torch is not installed: press Install PyTorch")
     job = install(folder)
     assert job.poll() == "done", list(job.lines)
     assert job.progress == 1 and any("Successfully installed" in line for line in job.lines)
@@ -338,7 +338,7 @@ def test_what_does_not_fit_is_said_in_one_sentence(tmp_path, change, sentence):
 
 
 def test_a_folder_without_torch_is_told_from_none(tmp_path):
-    assert survey.unfit_reason(tmp_path).startswith(f"torch is not installed in {tmp_path}:")
+    assert survey.unfit_reason(tmp_path).startswith(f"The Python package torch is not installed in {tmp_path}:")
     assert survey.unfit_reason(tmp_path / "none").startswith(f"The folder {tmp_path / 'none'} does not exist:")
 
 

@@ -13,7 +13,7 @@ from ..bake.savable import check_savable
 from ..errors import HiSTalkError
 from ..head.topologies import Topology, recognise, topologies_with, vertex_counts
 from .bake_job import Order
-from .strips import Recording, proposed_strip, record_strip, record_timeline, sound_strips, why_unheard
+from .strips import Recording, inaudible_reason, proposed_strip, record_strip, record_timeline, sound_strips
 
 
 def sound_scene(context, settings):
@@ -131,7 +131,7 @@ def _why_no_sound(context, settings) -> str:
         return f"Scene '{scene.name}' has no sound strip '{settings.strip}': choose another under Audio."
     if strip is None:
         return f"Scene '{scene.name}' has no sound strip: add one in the Video Sequencer, or choose a file."
-    return why_unheard(scene, strip)
+    return inaudible_reason(scene, strip)
 
 
 def _recording(context, settings) -> Recording:

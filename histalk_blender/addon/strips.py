@@ -1,4 +1,4 @@
-"""What is heard on the timeline, as a stretch of sound and the scene frame at which it begins."""
+"""What the timeline plays, as a segment of sound and the scene frame at which it starts."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ OLDER_NAMES = {
 
 @dataclass(frozen=True)
 class Recording:
-    """A stretch of sound that a worker can decode without bpy.
+    """A segment of sound that a worker thread can decode without bpy.
 
     Args:
         source: a file, or the bytes of a packed sound.
         start: seconds into it.
         duration: seconds; None = to its end. Where the sound ends earlier, silence follows.
-        first_frame: the scene frame at which it begins to be heard; fractional where a sound begins between frames.
-        name: what messages call it.
-        temporary: it is a mixdown of ours, to be deleted after decoding.
+        first_frame: the scene frame at which it starts to play; fractional where a sound starts between frames.
+        name: for messages.
+        temporary: a mixdown, to be deleted after decoding.
         channel: of the sound, see `channels.read_channel`.
     """
 
@@ -49,51 +49,52 @@ class Recording:
 
 
 def sound_strips(scene) -> list:
-    """The strips that can be spoken, in timeline order: sounds, also those in metas, and metas that hold any."""
+    """The strips with speech to choose from, in timeline order: sounds, also in metas, and metas that contain any."""
     editor = scene.sequence_editor
     strips = [strip for strip in editor.strips_all if _sounds(strip)] if editor else []
     return sorted(strips, key=lambda strip: (_timing(strip, "left_handle"), strip.channel))
 
 
 def proposed_strip(scene):
-    """The active strip where it can be spoken, else the first sound that is heard, else the first sound, else None."""
+    """The active strip if it has sound, else the first audible sound, else the first sound, else None."""
     strips = sound_strips(scene)
     if strips and scene.sequence_editor.active_strip in strips:
         return scene.sequence_editor.active_strip
     sounds = [strip for strip in strips if strip.type == "SOUND"]
-    return next((strip for strip in sounds if not why_unheard(scene, strip)), sounds[0] if sounds else None)
+    return next((strip for strip in sounds if not inaudible_reason(scene, strip)), sounds[0] if sounds else None)
 
 
-def why_unheard(scene, strip) -> str:
-    """One sentence with the cause and the mend where a strip cannot be heard on the timeline, else ""."""
+def inaudible_reason(scene, strip) -> str:
+    """One sentence with the cause and the fix where a strip is not audible on the timeline, else ""."""
     sounds = _sounds(strip)
     if not sounds:
-        return f"'{strip.name}' holds no sound: choose a sound strip."
+        return f"'{strip.name}' contains no sound: choose a sound strip."
     if scene.audio_volume == 0:
         return f"The volume of scene '{scene.name}' is 0: raise it in Scene properties › Audio."
-    reasons = [_why_sound_unheard(scene, sound) for sound in sounds]
+    reasons = [_sound_inaudible_reason(scene, sound) for sound in sounds]
     return "" if "" in reasons else reasons[0]
 
 
 def record_strip(scene, strip, channel: str = MIX) -> Recording:
-    """What one strip lets hear: trims, offsets, metas and speed changes are honoured, other strips are not heard.
+    """The sound of one strip alone, with its trims, offsets, metas and speed changes.
 
-    A lossless sound at its own speed and volume is only pointed at. A mixdown is made, at once, of what Blender alone
-    plays: retimed sounds, animated volumes, whole metas, and files that decoders place differently or cannot read.
+    A lossless sound at its own speed and volume is read from its file. Sounds that only Blender plays as they are heard
+    are mixed down at once: retimed sounds, animated volumes, whole metas, and files that other decoders cannot read or
+    place elsewhere in time.
 
     Raises:
-        HiSTalkError: it is not audible (see `why_unheard`), Blender could not mix it down, or there is no such channel.
+        HiSTalkError: there is an `inaudible_reason`, Blender could not mix it down, or there is no such channel.
     """
     from ..audio.reading import is_lossless
 
-    reason = why_unheard(scene, strip)
+    reason = inaudible_reason(scene, strip)
     if reason:
         raise HiSTalkError(reason)
     if strip.type == "SOUND":
         packed = strip.sound.packed_file
         source = packed.data if packed else _file(strip.sound)
         if not _is_automated(scene, strip) and is_lossless(source):
-            start, duration, first_frame = _stretch(scene, strip)
+            start, duration, first_frame = _segment(scene, strip)
             return Recording(source, start, duration, first_frame, strip.name, channel=channel)
     with _alone(scene, strip) as alone:
         path = _mix_down(alone, strip.name, channel)
@@ -102,10 +103,10 @@ def record_strip(scene, strip, channel: str = MIX) -> Recording:
 
 
 def record_timeline(scene, channel: str = MIX) -> Recording:
-    """Everything that is heard from the scene's first frame to its last, mixed down at once.
+    """All sound from the scene's first frame to its last, mixed down at once.
 
     Raises:
-        HiSTalkError: nothing is heard there, Blender could not mix it down, or a mixdown has no such channel.
+        HiSTalkError: nothing is audible there, Blender could not mix it down, or a mixdown has no such channel.
     """
     sounds = [strip for strip in sound_strips(scene) if strip.type == "SOUND"]
     others = any(obj.type == "SPEAKER" for obj in scene.objects) or (
@@ -113,11 +114,11 @@ def record_timeline(scene, channel: str = MIX) -> Recording:
     )
     if not sounds and not others:
         raise HiSTalkError(f"Scene '{scene.name}' has no sound: add a sound strip in the Video Sequencer.")
-    reasons = [why_unheard(scene, strip) for strip in sounds]
+    reasons = [inaudible_reason(scene, strip) for strip in sounds]
     if not others and "" not in reasons:
         raise HiSTalkError(reasons[0])
-    heard = [_visible_frames(strip) for strip, reason in zip(sounds, reasons, strict=True) if not reason]
-    if not others and not any(left <= scene.frame_end and right > scene.frame_start for left, right in heard):
+    audible = [_visible_frames(strip) for strip, reason in zip(sounds, reasons, strict=True) if not reason]
+    if not others and not any(left <= scene.frame_end and right > scene.frame_start for left, right in audible):
         frames = f"{scene.frame_start} to {scene.frame_end}"
         raise HiSTalkError(f"No sound strip lies in frames {frames}: set the scene's frame range to cover one.")
     duration = (scene.frame_end - scene.frame_start + 1) / _fps(scene)
@@ -159,23 +160,25 @@ def _visible_frames(strip) -> tuple[int, int]:
     return max(_timing(part, "left_handle") for part in around), min(_timing(part, "right_handle") for part in around)
 
 
-def _stretch(scene, strip) -> tuple[float, float, float]:
-    """Start and duration in seconds of what is heard of a sound at its own speed, and the frame where that begins."""
+def _segment(scene, strip) -> tuple[float, float, float]:
+    """Start and duration in seconds of the audible part of a sound at its own speed, and the frame where it starts."""
     left, right = _visible_frames(strip)
     skipped = left - _timing(strip, "content_start") + _timing(strip, "content_trim_start")
     start = skipped / _fps(scene) - strip.sound_offset
-    silence = max(0.0, -start)  # a handle pulled out before the sound, or a sound offset later
+    silence = max(0.0, -start)  # a handle before the start of the sound, or a sound offset to later
     return start + silence, (right - left) / _fps(scene) - silence, left + silence * _fps(scene)
 
 
-def _why_sound_unheard(scene, strip) -> str:
+def _sound_inaudible_reason(scene, strip) -> str:
     sound = strip.sound
     if sound is None:
-        return f"Strip '{strip.name}' has lost its sound: choose a file in the strip's Source panel."
+        return f"Strip '{strip.name}' has no sound data: choose a file in the strip's Source panel."
     if not sound.packed_file and not _file(sound).is_file():
-        return f"Strip '{strip.name}' misses its file, '{_file(sound)}': File › External Data › Find Missing Files."
+        return (
+            f"Strip '{strip.name}' is missing its file '{_file(sound)}': use File › External Data › Find Missing Files."
+        )
     if sound.samplerate == 0:
-        return f"Blender cannot read the sound of strip '{strip.name}', '{sound.filepath}': export it again, as wav."
+        return f"Blender cannot read the sound of strip '{strip.name}', '{sound.filepath}': export it again as WAV."
     above = scene.sequence_editor.channels
     for part in [*_metas(strip), strip]:
         if part.mute:
@@ -188,12 +191,14 @@ def _why_sound_unheard(scene, strip) -> str:
         above = part.channels if part.type == "META" else None
     left, right = _visible_frames(strip)
     if left >= right:
-        return f"Strip '{strip.name}' lies outside of the visible part of its meta: pull the meta's handles over it."
-    start, duration, _ = _stretch(scene, strip)
+        return (
+            f"Strip '{strip.name}' is outside the visible part of its meta strip: extend that strip's handles over it."
+        )
+    start, duration, _ = _segment(scene, strip)
     trims = _timing(strip, "content_trim_start") + _timing(strip, "content_trim_end")
     whole = (_timing(strip, "content_duration") + trims) / _fps(scene)
     if not strip.retiming_keys and (duration <= 0 or start >= whole):
-        return f"Nothing of its sound is left between the handles of strip '{strip.name}': pull them over the sound."
+        return f"No sound is left between the handles of strip '{strip.name}': extend them over its sound."
     return ""
 
 
@@ -205,16 +210,16 @@ def _volume_curves(scene, strip) -> list:
 
 
 def _is_automated(scene, strip) -> bool:
-    """Whether its speed or its volume changes on the way."""
+    """Whether its speed or its volume is animated."""
     return bool(strip.retiming_keys) or any(_volume_curves(scene, part) for part in [*_metas(strip), strip])
 
 
 @contextmanager
 def _alone(scene, strip):
-    """A copy of the scene that lasts as long as this strip and lets hear no other: the scene itself stays untouched."""
+    """A temporary copy of the scene, of this strip's length, in which all other strips are muted."""
     copy = scene.copy()
     try:
-        # Nothing but the sequencer is needed: the objects would be evaluated, and speakers heard.
+        # Only the sequencer is needed: objects would be evaluated, and speakers would play.
         copy.background_set = None
         for members in (copy.collection.objects, copy.collection.children):
             for member in list(members):
@@ -225,11 +230,11 @@ def _alone(scene, strip):
             for other in level:
                 other.mute = other.mute or other not in (*metas, twin)
         left, right = _visible_frames(twin)
-        if left < 0:  # strips may begin before frame 0, scenes may not
+        if left < 0:  # strips may start before frame 0, scenes may not
             outermost = metas[0] if metas else twin
             name = _name(outermost, "content_start")
             setattr(outermost, name, getattr(outermost, name) - left)
-            # Blender moves what would overlap to another channel, and that one may be muted.
+            # Blender moves an overlapping strip to another channel, which may be muted.
             copy.sequence_editor.channels[outermost.channel].mute = False
             left, right = 0, right - left
         copy.frame_start, copy.frame_end = left, right - 1
@@ -242,21 +247,19 @@ def _mix_down(scene, name: str, channel: str) -> Path:
     from ..audio.opening import LONGEST
 
     if channel not in (MIX, "left", "right"):
-        raise HiSTalkError(
-            f"Blender mixes '{name}' to left and right, so there is no channel {channel}: choose one of those."
-        )
+        raise HiSTalkError(f"'{name}' is mixed down to stereo and has no channel {channel}: choose left or right.")
 
     seconds = (scene.frame_end - scene.frame_start + 1) / _fps(scene)
     if seconds > LONGEST + 1:
-        raise HiSTalkError(f"'{name}' lasts {seconds / 60:.0f} minutes on the timeline: cut it to an hour or less.")
+        raise HiSTalkError(f"'{name}' is {seconds / 60:.0f} minutes long on the timeline: cut it to an hour or less.")
     folder = bpy.app.tempdir
     path = None
     try:
         handle, path = tempfile.mkstemp(".wav", "histalk-", folder)
         os.close(handle)
         with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-            # 48 kHz, as most sounds are: converting makes it ten times slower. Speed and volume change once in
-            # `accuracy` samples; Blender's default of 1024 displaces what follows a change of speed.
+            # 48 kHz, as most sounds are: resampling is ten times slower. Speed and volume are updated every `accuracy`
+            # samples; Blender's default of 1024 shifts what follows a change of speed.
             bpy.ops.sound.mixdown(
                 filepath=path,
                 check_existing=False,
@@ -274,5 +277,7 @@ def _mix_down(scene, name: str, channel: str) -> Path:
         if path:
             Path(path).unlink(missing_ok=True)
         why = " ".join(str(error).split())
-        raise HiSTalkError(f"Blender could not mix down '{name}' ({why}): check the room in '{folder}'.") from error
+        raise HiSTalkError(
+            f"Blender could not mix down '{name}' ({why}): check the free space in '{folder}'."
+        ) from error
     return Path(path)

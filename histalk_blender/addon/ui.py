@@ -89,7 +89,7 @@ def _shows_tab(area) -> bool:
 
 def draw_sentence(layout, context, text: str, icon: str = "NONE") -> None:
     """A label of as many lines as the region's width needs: Blender cuts off what is too long."""
-    characters = int(context.region.width / context.preferences.system.ui_scale / 7) - 8
+    characters = int(context.region.width / context.preferences.system.ui_scale / 6.2) - 8
     column = layout.column(align=True)
     for i, line in enumerate(textwrap.wrap(text, max(characters, 20))):
         column.label(text=line, icon="BLANK1" if i and icon != "NONE" else icon)

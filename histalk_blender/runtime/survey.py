@@ -77,7 +77,7 @@ def _survey(paths: tuple[str, ...], stamp: int) -> tuple[str, dict[str, str]]:
         spec = PathFinder.find_spec(name, list(paths))
         if spec is None or spec.origin is None:
             where = f" in {paths[0]}" if len(paths) == 1 else ""
-            return f"{name} is not installed{where}", found
+            return f"The Python package {name} is not installed{where}", found
         place = Path(spec.origin).parents[1]
         version = found[name] = version_of(name, place)
         flaw = _foreign(place) if name == "torch" else ""

@@ -130,7 +130,7 @@ def test_pytorch_is_installed_used_and_removed_from_the_preferences(story):
     assert story["cancel_install"] == "No installation is running."
     assert story["remove_pytorch"] == "HiSTalk has not installed PyTorch."
     assert story["open_preferences"] == "Blender has no window."
-    assert story["before"].startswith("torch is not installed: press Install PyTorch")
+    assert story["before"].startswith("The Python package torch is not installed: press Install PyTorch")
     assert story["prepare"] == story["before"]
 
     assert story["install"] == ["FINISHED"] and story["message"] == "PyTorch is installed."

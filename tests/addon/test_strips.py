@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from timeline import LEFT, NEW_NAMES, TRIM, add, add_meta, handles, mixdown, place, retime
 
-from histalk_blender.addon.strips import record_strip, record_timeline, why_unheard
+from histalk_blender.addon.strips import inaudible_reason, record_strip, record_timeline
 from histalk_blender.audio import RATE
 from histalk_blender.audio.reading import read_audio
 from histalk_blender.errors import HiSTalkError
@@ -225,7 +225,7 @@ MIXED_DOWN = [
 @pytest.mark.parametrize("arrange", [*POINTED_AT, *MIXED_DOWN], ids=lambda arrange: arrange.__name__)
 def test_a_strip_is_spoken_as_it_is_heard(scene, voice, tmp_path, arrange):
     strip = arrange(scene, voice)
-    assert why_unheard(scene, strip) == ""
+    assert inaudible_reason(scene, strip) == ""
     recording = record_strip(scene, strip)
     assert recording.temporary == (arrange in MIXED_DOWN)
     heard = mixdown(scene, tmp_path / "truth.wav")

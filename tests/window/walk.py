@@ -99,8 +99,8 @@ def steps():
 
     package = f"{MODULE}.histalk_blender"
     session = sys.modules[f"{package}.addon.session"].get_session()
-    session.environment.blocking_reason = lambda context: ""
-    session.environment.activate = lambda context: None
+    environment = session.environment
+    environment.blocking_reason, environment.activate = lambda context: "", lambda context: None
     performance = stored_performance(package)
 
     def listen(samples, weights, device, say):
@@ -169,6 +169,7 @@ def steps():
     yield 0.5
     yield from choose_tab(view)
     picture("sequencer", "1075x950+245+45")
+    del environment.blocking_reason, environment.activate
     view.type = "PREFERENCES"
     preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "HiSTalk"

@@ -10,7 +10,7 @@ import pytest
 from timeline import LEFT, NEW_NAMES, RIGHT, add, add_meta, handles, mixdown
 
 from histalk_blender.addon import strips
-from histalk_blender.addon.strips import proposed_strip, record_strip, record_timeline, sound_strips, why_unheard
+from histalk_blender.addon.strips import inaudible_reason, proposed_strip, record_strip, record_timeline, sound_strips
 from histalk_blender.errors import HiSTalkError
 
 
@@ -65,10 +65,10 @@ def trimmed_away(scene, strip):
         (muted_meta, "'meta' is muted"),
         (no_volume, "volume of strip 'voice' is 0"),
         (silent_scene, "volume of scene"),
-        (lost_sound, "lost its sound"),
-        (lost_file, "misses its file"),
+        (lost_sound, "has no sound data"),
+        (lost_file, "is missing its file"),
         (outside_of_the_meta, "visible part of its meta"),
-        (trimmed_away, "Nothing of its sound is left"),
+        (trimmed_away, "No sound is left"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -78,12 +78,12 @@ def test_why_a_strip_is_not_heard(scene, voice, tmp_path, silence, says):
     meta = add_meta(scene)
     strip = add(meta, path, 10)
     handles(meta, 0, 200)
-    assert why_unheard(scene, strip) == why_unheard(scene, meta) == ""
+    assert inaudible_reason(scene, strip) == inaudible_reason(scene, meta) == ""
     silence(scene, strip)
     for asked in (strip, meta):
         with pytest.raises(HiSTalkError, match=says) as caught:
             record_strip(scene, asked)
-        assert str(caught.value) == why_unheard(scene, asked) and ": " in str(caught.value)
+        assert str(caught.value) == inaudible_reason(scene, asked) and ": " in str(caught.value)
     if silence not in (lost_sound, lost_file):  # Blender still holds those open
         path = tmp_path / "truth.wav"
         assert np.abs(mixdown(scene, path)).max() < 1e-4
@@ -91,7 +91,7 @@ def test_why_a_strip_is_not_heard(scene, voice, tmp_path, silence, says):
 
 def test_a_file_that_blender_cannot_read(scene, tmp_path):
     (tmp_path / "notes.wav").write_text("no sound at all" * 50)
-    assert "cannot read" in why_unheard(scene, add(scene, tmp_path / "notes.wav", 1))
+    assert "cannot read" in inaudible_reason(scene, add(scene, tmp_path / "notes.wav", 1))
 
 
 def test_a_strip_without_sound_is_refused(scene):
