@@ -1,4 +1,4 @@
-"""The paper's network and nothing else: one file a box of its figure."""
+"""The paper's network: one file for each box of its figure."""
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import PRESETS, HiSTalkConfig, preset, wav2vec2_base, wav2vec2_small, whisper_tiny

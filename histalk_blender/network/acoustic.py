@@ -1,4 +1,4 @@
-"""Acoustic feature extractor, raw audio -> frame-level features (paper: F̂_f): wav2vec 2.0, or Whisper's encoder in its place."""
+"""Acoustic feature extractor, raw audio -> frame-level features (paper: F̂_f): wav2vec 2.0, or Whisper's encoder."""
 
 from __future__ import annotations
 

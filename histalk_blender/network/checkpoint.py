@@ -1,4 +1,4 @@
-"""Weights as safetensors with the config in the metadata; never pickle, and nothing in a file is believed unseen."""
+"""Weights as safetensors with the config in the metadata; never pickle, and a file is checked before it is used."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..files import atomic_path, open_regular
 from .config import HiSTalkConfig
 from .model import HiSTalk
 
-MOST = 500_000_000  # numbers of a network; `wav2vec2-base` on BIWI's mesh has 110 million
+LARGEST = 500_000_000  # weights of a network; `wav2vec2-base` on BIWI's mesh has 110 million
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
-TYPES = FLOATS | {"I64": torch.int64}  # of a safetensors file; batch norm counts in whole numbers
-# What people give instead, by its first bytes: what it is, and what to do.
-OTHERS = {
+TYPES = FLOATS | {"I64": torch.int64}  # of a safetensors file; batch norm counts in integers
+# Other files that people give, by their first bytes: what it is, and what to do.
+OTHER_FILES = {
     b"PK\x03\x04": ("a PyTorch pickle or a zip, which may run code", "convert it to .safetensors"),
     b"\x80": ("a pickle, which may run code", "convert it to .safetensors"),
     b"version https://git-lfs": ("a pointer of Git LFS and not the file itself", "fetch it with `git lfs pull`"),
@@ -30,12 +30,12 @@ OTHERS = {
 
 
 def save_checkpoint(model: HiSTalk, path: Path, half: bool = True, notes: dict[str, str] | None = None) -> None:
-    """Write the model to one file, under a temporary name until it is whole.
+    """Write the model to one file, under a temporary name until it is complete.
 
     Args:
         model: the model.
         path: where to.
-        half: store floating-point weights in half precision, but for those that are too large for it.
+        half: store floating-point weights in half precision, except for values too large for it.
         notes: further metadata (text to text), e.g. training steps.
     """
     path = Path(path)
@@ -54,8 +54,8 @@ def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:
     Config, names, shapes and types are compared before any of the file's numbers is read.
 
     Raises:
-        HiSTalkError: the file is missing, no HiSTalk checkpoint, its config is none that a network can have, its weights
-            do not fit its config, or one of them is not finite.
+        HiSTalkError: the file is missing or no HiSTalk checkpoint, its config is not valid, its weights do not fit the
+            config, or a weight is not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,7 +84,7 @@ def _check_kind(path: Path) -> None:
     except OSError as error:
         raise HiSTalkError(f"'{path}' cannot be read ({error.strerror}): check its permissions.") from error
     # A safetensors file begins with the eight bytes of its header's size, and the header with a brace.
-    for start, (what, then) in OTHERS.items():
+    for start, (what, then) in OTHER_FILES.items():
         if first.startswith(start) and first[8:9] != b"{":
             raise HiSTalkError(f"'{path}' is {what}: {then}, or give a file made by `histalk train`.")
 
@@ -100,8 +100,8 @@ def _config_of(path: Path, metadata: dict[str, str]) -> HiSTalkConfig:
         ) from error
 
 
-class _Unmade(TorchFunctionMode):
-    """Networks made within get no random start: where there is no memory, PyTorch takes seconds to set one up."""
+class _NoInitialisation(TorchFunctionMode):
+    """Skips random initial weights, for which PyTorch takes seconds on the `meta` device."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -113,22 +113,24 @@ class _Unmade(TorchFunctionMode):
 def _outline(path: Path, config: HiSTalkConfig) -> HiSTalk:
     """The network of a config without memory for its weights."""
     try:
-        with torch.device("meta"), _Unmade():
+        with torch.device("meta"), _NoInitialisation():
             model = HiSTalk(config)
     except Exception as error:
-        raise HiSTalkError(f"'{path}' has a config that makes no network ({shown(error)}): train it again.") from error
+        raise HiSTalkError(
+            f"'{path}' has a config that no network can be built from ({shown(error)}): train it again."
+        ) from error
     size = sum(value.numel() for value in model.state_dict().values())
-    if size > MOST:
-        millions = f"{size / 1e6:.0f} million weights: the most are {MOST / 1e6:.0f} million"
-        raise HiSTalkError(f"'{path}' asks for {millions}.")
+    if size > LARGEST:
+        millions = f"{size / 1e6:.0f} million weights, and {LARGEST / 1e6:.0f} million are the limit"
+        raise HiSTalkError(f"'{path}' asks for {millions}: train a smaller network.")
     return model
 
 
 def _compare(path: Path, model: HiSTalk, given: dict) -> None:
-    """Refuse a file whose tensors, known by their headers alone, are not the model's.
+    """Refuse a file whose tensors, by their headers, are not the model's.
 
     Args:
-        given: name -> safetensors' slice.
+        given: name -> safetensors slice.
     """
     found = {}
     for name, part in given.items():
@@ -136,7 +138,7 @@ def _compare(path: Path, model: HiSTalk, given: dict) -> None:
         if kind not in TYPES:
             raise HiSTalkError(f"'{path}': weight '{shown(name)}' is of type {kind}: train or convert it again.")
         found[name] = torch.empty(part.get_shape(), dtype=TYPES[kind], device="meta")
-    found, expected = _stacked(found, model.s2d.names, _outlined), model.state_dict()
+    found, expected = _stacked(found, model.s2d.names, _stacked_shapes), model.state_dict()
     for name in sorted(set(expected) ^ set(found)):
         kind = "lacks" if name in expected else "has the unknown"
         raise HiSTalkError(f"'{path}' {kind} weight '{shown(name)}': it was made for another version of the network.")
@@ -144,33 +146,33 @@ def _compare(path: Path, model: HiSTalk, given: dict) -> None:
         own = expected[name]
         if value.shape != own.shape or value.is_floating_point() != own.is_floating_point():
             raise HiSTalkError(
-                f"'{path}': weight '{name}' is {_called(value)} where its config asks for {_called(own)}: the file is "
+                f"'{path}': weight '{name}' is {_described(value)} where its config asks for {_described(own)}: the file is "
                 "damaged or was edited."
             )
 
 
-def _called(value: Tensor) -> str:
-    return f"{tuple(value.shape)} {'numbers' if value.is_floating_point() else 'whole numbers'}"
+def _described(value: Tensor) -> str:
+    return f"{tuple(value.shape)} {'floats' if value.is_floating_point() else 'integers'}"
 
 
 def _single(path: Path, name: str, value: Tensor) -> Tensor:
-    """A weight of the file as the network has it, a copy: the file may change later."""
+    """A weight of the file in single precision, as a copy: the file may change later."""
     value = value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
-    # The sum of large numbers may be infinite though they are not, but it is four times as fast to find.
+    # The sum of large finite numbers may be infinite; but it is four times faster to check first.
     if not math.isfinite(value.sum()) and not value.isfinite().all():
         raise HiSTalkError(f"'{path}': weight '{name}' holds NaN or infinities: download or train it again.")
     return value
 
 
-def _outlined(parts: list[Tensor]) -> Tensor:
-    """`torch.stack` without memory; PyTorch's own takes seconds to be set up."""
+def _stacked_shapes(parts: list[Tensor]) -> Tensor:
+    """`torch.stack` of `meta` tensors; PyTorch's own takes seconds when it is first called on that device."""
     return parts[0].expand(len(parts), *parts[0].shape)
 
 
 def _stacked(
     state: dict[str, Tensor], branches: tuple[str, ...], stack: Callable[[list[Tensor]], Tensor] = torch.stack
 ) -> dict[str, Tensor]:
-    """A state as the network has it: older checkpoints, the bundled one among them, hold each branch by itself."""
+    """A state dict in today's layout: older checkpoints, such as the bundled one, hold each branch separately."""
     if not any(name.startswith("s2d.branches.") for name in state):
         return state
     found = {}

@@ -12,8 +12,8 @@ from .linear import Linear
 class CoarseMotionGenerator(nn.Module):
     """A light Transformer motion decoder on the acoustic features.
 
-    The figures give it an audio encoder of its own; ours shares the acoustic extractor, which is nine tenths of
-    the model's cost.
+    In the paper's figures it has an audio encoder of its own; ours shares the acoustic extractor, which is the largest
+    part of the model's cost.
     """
 
     def __init__(self, config: HiSTalkConfig):
@@ -23,6 +23,6 @@ class CoarseMotionGenerator(nn.Module):
         self.components = Linear(config.branch_width, config.dense_components)
 
     def forward(self, acoustic: Tensor, bias: list[Tensor], valid: Tensor) -> Tensor:
-        """Acoustic features at frame rate to components, see `MotionDecoder`: [B, T, acoustic width] -> [B, T, components]."""
+        """Acoustic features at frame rate [B, T, acoustic width] -> [B, T, components]; see `MotionDecoder`."""
         (hidden,) = self.decoder(acoustic[None], acoustic[None], bias, valid)
         return self.components(hidden)

@@ -1,4 +1,4 @@
-"""Every number of the network in one frozen place; the checkpoint carries it as JSON."""
+"""Every size, rate and switch of the network, frozen; a checkpoint stores it as JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fractions import Fraction
 from .limits import SWITCH, OneOf, Real, Several, Sized, Text, Whole, broken_rules, within
 
 LEVELS = ("frame", "phoneme", "word", "utterance")
-HOP = 320  # samples between two acoustic tokens, 20 ms: what Whisper's bands and the hierarchy are made for
-MOST_TEXT = 100_000  # characters of a config; ours have two thousand
+HOP = 320  # samples between two acoustic tokens, 20 ms, as Whisper's bands and the hierarchy need
+MOST_TEXT = 100_000  # characters of a config; ours have about 2000
 WIDTH, LAYERS, HEADS, SHARE = Whole(8, 4096), Whole(1, 64), Whole(1, 128), Real(0, 0.99)
 TOPOLOGY = Text(r"[A-Za-z0-9_-]{1,64}", "a name of letters and digits")
 
@@ -21,13 +21,13 @@ TOPOLOGY = Text(r"[A-Za-z0-9_-]{1,64}", "a name of letters and digits")
 class HiSTalkConfig:
     """Sizes, rates and switches of the whole model (docs/method.md sections 2 to 4).
 
-    The paper gives no widths, layers or gate shapes; each choice of ours has its reason beside it.
+    The paper gives no widths, layers or gate shapes; each choice has its reason beside it.
     """
 
     sample_rate: int = within(16_000, Whole(16_000, 16_000))  # samples a second; wav2vec 2.0's rate
     fps: float = within(30.0, Real(1, 240))  # frames a second; VOCASET's rate after halving
     landmarks: int = within(68, Whole(68, 68))  # iBUG scheme, docs/method.md section 4
-    landmark_scale: float = within(0.01, Real(1e-6, 1))  # metres; keeps the landmark heads' raw outputs near one
+    landmark_scale: float = within(0.01, Real(1e-6, 1))  # metres; the landmark heads' raw outputs are then near one
 
     # the extractor: "wav2vec2" on the waveform, or "whisper" on mel bands
     acoustic: str = within("wav2vec2", OneOf(("wav2vec2", "whisper")))
@@ -42,7 +42,8 @@ class HiSTalkConfig:
     conv_norm: str = within("batch", OneOf(("batch", "group")))
     # Hz, the filter bank's outer centres: speech at 16 kHz
     filter_range: tuple[float, float] = within((80.0, 7600.0), Several(Real(1, 8000), 2, 2))
-    acoustic_width: int = within(256, WIDTH)  # a third of wav2vec2-base's: two cores hear an hour in a minute or two
+    # a third of wav2vec2-base's: an hour of speech takes two cores a minute or two
+    acoustic_width: int = within(256, WIDTH)
     acoustic_layers: int = within(6, LAYERS)  # half of wav2vec2-base's
     acoustic_heads: int = within(4, HEADS)  # 64 channels each, as wav2vec2-base's
     acoustic_feed_forward: int = within(1024, Whole(1, 16_384))  # four times the width, as wav2vec2-base's
@@ -61,7 +62,7 @@ class HiSTalkConfig:
     hierarchy_windows: tuple[int, int, int, int] = within((3, 11, 9, 0), Several(Whole(0, 1001), 4, 4))
     hierarchy_merges: tuple[int, int, int] = within((2, 6, 4), Several(Whole(1, 64), 3, 3))
     hierarchy_dropout: float = within(0.1, SHARE)  # as published
-    # frame tokens a word token's segment spans: about a second, whole merges
+    # frame tokens of a word token's segment: about a second, and whole merges
     word_token_tokens: int = within(48, Whole(1, 4800))
     phones: int = within(40, Whole(1, 1000))  # classes of the auxiliary phoneme target: 39 ARPAbet phones and silence
 
@@ -70,28 +71,28 @@ class HiSTalkConfig:
     gate_squeeze_seconds: float = within(1.0, Real(0, 60))
 
     # S2D and the coarse motion generator.
-    # there are five branches, each fed with features that are worked out already
+    # small, as there are five branches and each gets features that are already computed
     branch_width: int = within(128, WIDTH)
     branch_layers: int = within(1, LAYERS)  # of a branch: five of them must stay cheap on a CPU
     branch_heads: int = within(4, HEADS)  # one for each reach from a syllable to a phrase, see distance_slopes
     branch_feed_forward: int = within(2, Whole(1, 16))  # times the width
     branch_dropout: float = within(0.05, SHARE)  # as the acoustic Transformer's
     coarse_layers: int = within(1, LAYERS)  # of the coarse motion generator, which the figures call light
-    # a second; attention of the first and last head fades so fast
+    # per second, how fast attention of the first and of the last head fades
     distance_slopes: tuple[float, float] = within((2.0, 32.0), Several(Real(1e-3, 1e3), 2, 2))
-    # seconds each way that attention reaches: what is cut off is below 0.001 mm of motion
+    # seconds each way that attention reaches; what is cut off changes the motion by less than 0.001 mm
     branch_span: float = within(5.0, Real(0.05, 60))
-    # and a head that fades faster, as far as to where this is the exponent; 14 costs 0.03 mm
+    # a head that fades faster reaches to where its exponent is this; 14 would cost 0.03 mm
     distance_fade: float = within(20.0, Real(0.1, 1000))
     # rank of a topology's output layer; 52 units span the teacher's motion
     dense_components: int = within(64, Whole(1, 4096))
     coarse: bool = within(True, SWITCH)  # version B of the paper; off = version A in parallel form
 
-    # What the paper's ablations take away (`histalk experiments`); the chain of extractors stays.
-    # that move landmarks and have a branch
-    levels: tuple[str, ...] = within(LEVELS, Several(OneOf(LEVELS), 1, 4, unlike=True))
+    # What the paper's ablations remove (`histalk experiments`); the chain of extractors stays.
+    # levels that move landmarks and have a branch
+    levels: tuple[str, ...] = within(LEVELS, Several(OneOf(LEVELS), 1, 4, distinct=True))
     gating: bool = within(True, SWITCH)  # squeeze and excitation; off = the levels' plain mean
-    single_branch: bool = within(False, SWITCH)  # S_pt's alone in place of five
+    single_branch: bool = within(False, SWITCH)  # the sparse motion's alone in place of five
     fusion: bool = within(True, SWITCH)  # attention over the branches; off = their plain mean
 
     # name, vertices
@@ -116,7 +117,7 @@ class HiSTalkConfig:
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one token sees before the acoustic Transformer."""
+        """Samples that one token depends on before the acoustic Transformer."""
         field, jump = 1, 1
         for kernel, stride in zip(self.conv_kernel, self.conv_stride):
             field += (kernel - 1) * jump
@@ -133,7 +134,7 @@ class HiSTalkConfig:
 
     @property
     def period(self) -> int:
-        """The fewest frames that hold whole word segments and whole utterance tokens: windows start there."""
+        """The fewest frames that hold whole word segments and utterance tokens; windows start at multiples of it."""
         tokens = math.lcm(math.prod(self.hierarchy_merges), self.word_token_tokens)
         frames = Fraction(tokens * self.hop, self.sample_rate) * Fraction(self.fps).limit_denominator(1001)
         return frames.numerator
@@ -149,20 +150,20 @@ class HiSTalkConfig:
 
     @classmethod
     def from_json(cls, text: str) -> HiSTalkConfig:
-        """The config from `to_json`'s text, by whomever it was written; missing fields have our default.
+        """The config from `to_json`'s text, which may come from anywhere; missing fields get the default.
 
         Raises:
-            ValueError: it is no such text, a field is unknown to this version, a value is none that a network can
-                have, or two of them do not go together.
+            ValueError: it is not such a text, a field is unknown to this version, a value is not allowed, or two of
+                them contradict each other.
         """
         if len(text) > MOST_TEXT:
             raise ValueError(f"it has {len(text)} characters")
         try:
-            values = json.loads(text, object_pairs_hook=_without_twins)
+            values = json.loads(text, object_pairs_hook=_without_duplicates)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
         if not isinstance(values, dict):
-            raise ValueError("it is no table of fields")
+            raise ValueError("it is not a JSON object")
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown config fields: {', '.join(sorted(unknown))}")
@@ -173,14 +174,13 @@ class HiSTalkConfig:
         return config
 
     def _contradictions(self) -> list[str]:
-        """One sentence's part for each two fields that do not go together."""
+        """Part of a sentence for each pair of fields that contradict each other."""
         whole = math.prod(self.hierarchy_merges)
+        lengths = {len(self.conv_dim), len(self.conv_kernel), len(self.conv_stride)}
         claims = {
-            "conv_dim, conv_kernel and conv_stride are not of one length": len(self.conv_dim)
-            == len(self.conv_kernel)
-            == len(self.conv_stride),
+            "conv_dim, conv_kernel and conv_stride differ in length": len(lengths) == 1,
             f"conv_stride does not multiply to {HOP}": self.hop == HOP,
-            "the convolutions see more than a second": self.receptive_field <= self.sample_rate,
+            "the convolutions span more than a second": self.receptive_field <= self.sample_rate,
             "filter_range does not rise": self.filter_range[0] < self.filter_range[1],
             "acoustic_heads do not divide acoustic_width": self.acoustic_width % self.acoustic_heads == 0,
             "hierarchy_heads do not divide hierarchy_width": self.hierarchy_width % self.hierarchy_heads == 0,
@@ -197,7 +197,7 @@ def _as_tuple(value: object) -> object:
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
-def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("it has a field twice")

@@ -1,4 +1,4 @@
-"""Transformer decoders with attention that fades with distance in time: several branches as one batch; S2D and the CMG."""
+"""Transformer decoders whose attention fades with distance in time, several branches as one batch; for S2D and CMG."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .linear import StackedLinear
 
 
 def distance_bias(config: HiSTalkConfig, device: torch.device) -> list[Tensor]:
-    """What attention adds for each distance in frames, head by head: [1, 2R + 1], -slope · seconds apart.
+    """The attention bias for each distance in frames, -slope · seconds apart: [1, 2R + 1] for each head.
 
-    Slopes run geometrically between the config's two, so that some heads see a syllable and some a phrase, and a
-    far window cannot change a frame. Each head reaches as far as it has not faded away.
+    Slopes run geometrically between the config's two, so that some heads cover a syllable and some a phrase. Each head
+    reaches only as far as its weights have not faded.
     """
     first, last = (math.log2(slope) for slope in config.distance_slopes)
     found = []
@@ -28,7 +28,7 @@ def distance_bias(config: HiSTalkConfig, device: torch.device) -> list[Tensor]:
 
 
 class StackedNorm(nn.Module):
-    """One layer norm a branch."""
+    """One layer norm for each branch."""
 
     def __init__(self, branches: int, width: int):
         super().__init__()
@@ -76,7 +76,7 @@ class DecoderLayer(nn.Module):
 
 
 class MotionDecoder(nn.Module):
-    """A stack of decoder layers between two projections, for so many branches: S2D has five, the CMG one."""
+    """A stack of decoder layers after two input projections, for several branches: S2D has five, the CMG one."""
 
     def __init__(self, config: HiSTalkConfig, branches: int, inputs: int, memory: int, layers: int):
         super().__init__()
@@ -87,7 +87,7 @@ class MotionDecoder(nn.Module):
         self.norm = StackedNorm(branches, width)
 
     def forward(self, x: Tensor, memory: Tensor, bias: list[Tensor], valid: Tensor) -> Tensor:
-        """n branches of B clips to what the dense output is made of.
+        """n branches of B clips to the hidden states that the dense output is computed from.
 
         Args:
             x: [n, B, T, inputs].

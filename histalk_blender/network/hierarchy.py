@@ -6,21 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import HIDDEN
+from .attention import MASKED
 from .config import LEVELS, HiSTalkConfig
 from .linear import Linear
 from .masks import at_times, sinusoids, valid_mask
 
 
 def segment_mask(segment: int, around: int, words: Tensor, tokens: Tensor) -> Tensor:
-    """What attention adds within each segment: its word token and its own tokens look at these and at some around them.
+    """The attention mask within each segment, for its word token and its own tokens, over these and some around them.
 
-    The word token sees itself and its own segment; a token sees its segment's word token and its local window.
-    Padding is seen by nobody (the published code leaves it open).
+    The word token attends to itself and its own segment; a token attends to its segment's word token and its local
+    window. Padding is masked (the published code leaves it open).
 
     Args:
         segment: tokens of a segment.
-        around: tokens that a token's window reaches each way.
+        around: tokens that the local window reaches each way.
         words: [B, W] booleans: valid word tokens.
         tokens: [B, W, around + segment + around] booleans: valid tokens of each segment and around it.
 
@@ -33,20 +33,20 @@ def segment_mask(segment: int, around: int, words: Tensor, tokens: Tensor) -> Te
     own = ((spot >= 0) & (spot < segment))[None]
     pattern = F.pad(torch.cat([own, near]), (1, 0), value=True)
     seen = torch.cat([words[..., None], tokens], -1)[:, :, None, None]
-    return torch.where(pattern & seen, 0.0, HIDDEN)
+    return torch.where(pattern & seen, 0.0, MASKED)
 
 
 class Segments:
-    """How the tokens of one stage attend: each segment, its word token and what is around it are one row of a batch.
+    """Attention of one stage: each segment, its word token and the tokens around it are one row of a batch.
 
-    A window of 0 opens everything that is valid.
+    With a window of 0 everything valid is attended to.
     """
 
     def __init__(self, segment: int, window: int, words: int, valid: Tensor, tokens: int):
         """Args:
         segment: tokens that a word token's segment spans.
         window: tokens in the local window, odd; 0 = global.
-        words, tokens: W and M, how many of each.
+        words, tokens: W and M, the numbers of word tokens and of other tokens.
         valid: [B] valid tokens.
         """
         self.segment, self.around, self.words, self.tokens = segment, window // 2, words, tokens
@@ -54,7 +54,7 @@ class Segments:
         words_valid = valid[:, None] > word_index[None] * segment
         if not window:
             keys = torch.cat([words_valid, valid_mask(valid, tokens)], 1)
-            self.mask = torch.where(keys, 0.0, HIDDEN)[:, None, None]
+            self.mask = torch.where(keys, 0.0, MASKED)[:, None, None]
         else:
             self.mask = segment_mask(
                 segment, self.around, words_valid, self._spread(valid_mask(valid, tokens))
@@ -107,7 +107,7 @@ class WindowedLayer(nn.Module):
 
 
 class Merge(nn.Module):
-    """Average-pool groups of tokens, Linear, LayerNorm; the last group averages what is valid in it."""
+    """Average-pool groups of tokens, Linear, LayerNorm; the last group averages its valid tokens."""
 
     def __init__(self, width: int, group: int):
         super().__init__()
@@ -127,7 +127,7 @@ class Merge(nn.Module):
 
 
 class HierarchicalExtractor(nn.Module):
-    """Three chained extractors above the frame level; learnable word tokens run through all stages."""
+    """Three chained extractors above the frame level; learnable word tokens pass through all stages."""
 
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
@@ -155,7 +155,7 @@ class HierarchicalExtractor(nn.Module):
         """
         x = self.enter(acoustic)
         segment = self.config.word_token_tokens
-        # Positions count within a segment, so that no clip is too long and a window hears what the whole clip hears.
+        # Positions count within a segment: clips may be of any length, and a window gives what the whole clip gives.
         place = torch.arange(x.shape[1], device=x.device) % segment
         x = x + sinusoids(segment, x.shape[2], x.device).to(x.dtype)[place]
         count = max(1, -(-x.shape[1] // self.config.word_token_tokens))

@@ -33,8 +33,8 @@ class LandmarkHead(nn.Module):
 class SqueezeExcitation(nn.Module):
     """A gate in (0, 1) for each landmark and frame of one level.
 
-    Squeezed are the coordinates and a second of time around the frame, not the clip: a gate then means the same
-    in a window as in the whole clip.
+    The squeeze averages over coordinates and a second of time around the frame, not over the clip: a gate is then the
+    same in a window as in the whole clip.
     """
 
     def __init__(self, config: HiSTalkConfig):

@@ -1,4 +1,4 @@
-"""What a value of the config may be, said where its field is declared; a checkpoint's config is checked by it."""
+"""Rules for the config's values, declared beside its fields; the config of a checkpoint is checked against them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Rule(Protocol):
         """Whether it is."""
 
     def __str__(self) -> str:
-        """What is due, as it stands behind "must be"."""
+        """The rule, as it follows "must be"."""
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number in a range; truth values are none."""
+    """A whole number in a range; booleans do not count."""
 
     low: int
     high: int
@@ -51,7 +51,7 @@ class Real:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of some values, of the very same type."""
+    """One of some values, of the same type."""
 
     values: tuple
 
@@ -65,7 +65,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Text:
-    """Text that matches a pattern as a whole."""
+    """Text that matches a pattern in full."""
 
     pattern: str
     said: str
@@ -80,27 +80,27 @@ class Text:
 
 @dataclass(frozen=True)
 class Several:
-    """A tuple of so many, all of one rule and, where that is asked for, no two alike."""
+    """A tuple of some length whose items follow one rule and, if asked for, all differ."""
 
     rule: Rule
     least: int
     most: int
-    unlike: bool = False
+    distinct: bool = False
 
     def holds(self, value: object) -> bool:
         """See `Rule`."""
         if not isinstance(value, tuple) or not self.least <= len(value) <= self.most:
             return False
-        return all(map(self.rule.holds, value)) and not (self.unlike and len(set(value)) < len(value))
+        return all(map(self.rule.holds, value)) and not (self.distinct and len(set(value)) < len(value))
 
     def __str__(self) -> str:
         count = str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
-        return f"a list of {count}{', no two alike' if self.unlike else ''}, each {self.rule}"
+        return f"a list of {count}{', all different' if self.distinct else ''}, each {self.rule}"
 
 
 @dataclass(frozen=True)
 class Sized:
-    """Pairs of a name and a number, no two names alike."""
+    """Pairs of a name and a number, all names different."""
 
     name: Text
     size: Whole
@@ -128,6 +128,6 @@ def within(default: Any, rule: Rule) -> Any:
 
 
 def broken_rules(config: Any) -> list[str]:
-    """One sentence's part for each field of a dataclass that does not hold to its rule."""
+    """Part of a sentence for each field of a dataclass that breaks its rule."""
     rows = ((field.name, getattr(config, field.name), field.metadata["rule"]) for field in dataclasses.fields(config))
     return [f"{name} must be {rule}" for name, value, rule in rows if not rule.holds(value)]

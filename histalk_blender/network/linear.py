@@ -1,4 +1,4 @@
-"""Linear layers, one or several as a batch, by whichever matrix product is fastest where they run."""
+"""Linear layers, one or several as a batch, with the fastest matrix product of the device."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# oneDNN's product as torch's own compiler calls it. PyTorch takes MKL's in single precision, which leaves half of the
-# vector units of AMD's processors idle: 2.3 times as long for the same sums.
+# oneDNN's product, as torch.compile calls it. In single precision PyTorch uses MKL's, which leaves half of the vector
+# units of AMD's processors idle and takes 2.3 times as long for the same sums.
 _PRODUCT = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -33,11 +33,11 @@ class Linear(nn.Linear):
 
 
 class StackedLinear(nn.Module):
-    """One linear layer a branch, all in one product where that is fastest."""
+    """One linear layer for each branch, as one product where that is fastest."""
 
     def __init__(self, branches: int, inputs: int, outputs: int):
         super().__init__()
-        bound = inputs**-0.5  # as nn.Linear starts
+        bound = inputs**-0.5  # the initial range of nn.Linear
         self.weight = nn.Parameter(torch.empty(branches, outputs, inputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(branches, outputs).uniform_(-bound, bound))
 

@@ -1,4 +1,4 @@
-"""Masks and resampling that several boxes share."""
+"""Masks, positions and resampling that several parts share."""
 
 from __future__ import annotations
 

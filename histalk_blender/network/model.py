@@ -39,7 +39,7 @@ class LandmarkPrediction:
     phone_logits: Tensor  # [B, pairs of tokens, phones]
 
     def edited(self, offsets: Tensor) -> LandmarkPrediction:
-        """The same with landmarks moved by [B, T, 68, 3] metres; each level takes its gate's share, so the sum holds."""
+        """The same with landmarks moved by [B, T, 68, 3] metres; each level moves by its gate's share of it."""
         shares = self.gates / self.gates.sum(1, keepdim=True)
         levels = self.levels + shares[..., None] * offsets[:, None]
         return replace(self, sparse=self.sparse + offsets, levels=levels)
@@ -91,7 +91,7 @@ class HiSTalk(nn.Module):
     def __init__(self, config: HiSTalkConfig, pretrained_acoustic: bool = False):
         super().__init__()
         self.config = config
-        self.source = ""  # the file that the weights were read from, for messages
+        self.source = ""  # the file of the weights, for messages
         self.acoustic = acoustic_extractor(config, pretrained_acoustic)
         self.hierarchy = HierarchicalExtractor(config)
         self.phone_head = Linear(config.hierarchy_width, config.phones)
@@ -103,7 +103,7 @@ class HiSTalk(nn.Module):
         )
 
     def set_output(self, topology: str, basis: Tensor) -> None:
-        """Give the dense side an output layer for a topology, or another basis [components, V, 3] in metres."""
+        """Add or replace a topology's output layer, with a basis [components, V, 3] in metres."""
         self.config = self.config.with_topology(topology, basis.shape[1])
         self.outputs[topology] = DenseOutput(basis.shape[0], basis.shape[1]).to(basis.device)
         self.outputs[topology].basis.data.copy_(basis)
@@ -166,7 +166,7 @@ class HiSTalk(nn.Module):
             topology: name of the output layer.
 
         Raises:
-            ValueError: shapes are off, or the checkpoint has no such topology.
+            ValueError: a shape is wrong, or there is no output layer for the topology.
         """
         if topology not in self.outputs:
             raise ValueError(f"No output for topology '{topology}'; this model has {', '.join(self.outputs)}.")

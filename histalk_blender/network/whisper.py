@@ -1,8 +1,8 @@
 """Whisper's encoder as the acoustic feature extractor: mel bands of the audio -> frame-level features (paper: F̂_f).
 
-Stands in wav2vec 2.0's place behind the same interface. Whisper gives each token a place in a window of 30 s; here
-attention knows only how far apart two tokens are, so that a clip may be of any length and windows agree. Weights are
-named as transformers names Whisper's, which is not imported: it takes longer than hearing a minute.
+It replaces wav2vec 2.0 behind the same interface. Whisper gives each token an absolute position in a window of 30 s;
+here attention depends only on the distance of two tokens, so that a clip may be of any length and windows agree.
+Weights are named as transformers names Whisper's; transformers itself is not needed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .masks import valid_mask
 BANDS = 80
 WINDOW = 400  # samples of a spectrum
 STRIDE = 160  # samples between two spectra: two of them a token
-MARGIN = 3  # spectra on each side that the convolutions see beyond the first and the last token
-FLOOR = 10**-6.5  # power: eight decades below the loudest band of speech at our level; Whisper asks each clip's own
+MARGIN = 3  # spectra that the convolutions need before the first and after the last token
+FLOOR = 10**-6.5  # power, eight decades below the loudest band of speech at our level; Whisper's depends on the clip
 
 
 def mel_filters(rate: int, highest: float = 8000.0) -> Tensor:
@@ -77,7 +77,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Two convolutions over mel bands, one learnt place for all tokens, and the layers."""
+    """Two convolutions over mel bands, one learnt position for all tokens, and the layers."""
 
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
@@ -90,7 +90,7 @@ class Encoder(nn.Module):
 
 
 def convolved(encoder: nn.Module, bands: Tensor) -> Tensor:
-    """[B, 80, 2M - 1 + 2 · MARGIN] -> [B, M, width], without padding: silence is no zero in these bands."""
+    """[B, 80, 2M - 1 + 2 · MARGIN] -> [B, M, width], without padding, as silence is not zero in these bands."""
     first, second = encoder.conv1, encoder.conv2
     hidden = F.gelu(F.conv1d(bands, first.weight, first.bias))
     hidden = hidden[..., MARGIN - 2 : hidden.shape[-1] - (MARGIN - 2)]
@@ -104,7 +104,7 @@ class WhisperExtractor(nn.Module):
     def __init__(self, config: HiSTalkConfig):
         super().__init__()
         self.config = config
-        self.half_on = ("cuda",)  # where the layers run in half precision: nine tenths of the model's work
+        self.half_on = ("cuda",)  # where the layers run in half precision, as they are most of the model's work
         self.encoder = Encoder(config)
         reach = 2 * config.acoustic_span + 1
         self.apart = nn.Parameter(torch.zeros(config.acoustic_layers, config.acoustic_heads, reach))
@@ -152,13 +152,13 @@ class WhisperExtractor(nn.Module):
         return features.float() * valid[..., None], tokens
 
     def inside(self, bands: Tensor, valid: Tensor) -> list[Tensor]:
-        """Mel bands and valid tokens [B, M] -> the inputs of each layer and the last output, [B, M, width] each."""
+        """Mel bands, valid tokens [B, M] -> the input of each layer and the last output, [B, M, width] each."""
         out = [self.placed(convolved(self.encoder, bands))]
         for layer, apart in zip(self.encoder.layers, self.apart):
             out.append(layer(out[-1], apart, valid))
         return [*out[:-1], self.encoder.layer_norm(out[-1])]
 
     def placed(self, hidden: Tensor) -> Tensor:
-        """[B, M, width] out of the convolutions -> into the Transformer: all tokens stand at one place."""
+        """The convolutions' output [B, M, width] -> the Transformer's input: all tokens get the same position."""
         hidden = hidden + self.encoder.embed_positions.weight[0]
         return F.dropout(hidden, self.config.acoustic_dropout, self.training)

@@ -231,10 +231,10 @@ CHANGES = {
     "has the unknown weight": lambda state: state.update({"more": torch.zeros(3)}),
     "is of type I32": lambda state: state.update({"phone_head.bias": torch.zeros(40, dtype=torch.int32)}),
     "is of type BOOL": lambda state: state.update({"phone_head.bias": torch.zeros(40, dtype=torch.bool)}),
-    "whole numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(40, dtype=torch.int64)}),
-    "(41,) numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(41)}),
-    "(0,) numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(0)}),
-    "() numbers where": lambda state: state.update({"phone_head.bias": torch.zeros(())}),
+    "integers where": lambda state: state.update({"phone_head.bias": torch.zeros(40, dtype=torch.int64)}),
+    "(41,) floats where": lambda state: state.update({"phone_head.bias": torch.zeros(41)}),
+    "(0,) floats where": lambda state: state.update({"phone_head.bias": torch.zeros(0)}),
+    "() floats where": lambda state: state.update({"phone_head.bias": torch.zeros(())}),
     "'phone_head.bias' holds NaN": lambda state: state["phone_head.bias"].__setitem__(7, float("nan")),
     "'s2d.decoder.enter.weight' holds NaN": lambda state: state["s2d.decoder.enter.weight"].__setitem__(
         (1, 2, 3), float("inf")
