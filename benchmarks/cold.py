@@ -23,13 +23,6 @@ def rows() -> Iterator[Row]:
     whole = sum(parts[name] for name in PARTS[:4])
     for name in PARTS:
         yield Row(name, parts[name] / whole, "of the first four", "", f"{1000 * parts[name]:.0f} ms")
-    yield Row(
-        "importing transformers, which wav2vec 2.0 alone needs",
-        parts["transformers"] / whole,
-        "of them",
-        "",
-        f"{1000 * parts['transformers']:.0f} ms that the bundled weights are spared",
-    )
     cold, warm = (min(_child(name)["bake"] for _ in range(3)) for name in ("cold", "warm"))
     absolute = f"{cold:.2f} s from the click, {warm:.2f} s where the network was ready"
     yield Row("a first bake in Blender, basis keys", cold / warm, "x what it takes after getting ready", "", absolute)
@@ -68,10 +61,7 @@ def parts() -> dict[str, float]:
         synthesize(sound, model, head, levels=False)
         lap()
     assert "transformers" not in sys.modules
-    from transformers import Wav2Vec2Model  # noqa: F401
-
-    lap()
-    return dict(zip([*PARTS, "transformers"], (b - a for a, b in zip(times, times[1:]))))
+    return dict(zip(PARTS, (b - a for a, b in zip(times, times[1:]))))
 
 
 def bake(warm: bool) -> dict[str, float]:

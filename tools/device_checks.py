@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_leaves
 from histalk_blender.head.head import load_head
 from histalk_blender.network import PRESETS, HiSTalk, HiSTalkConfig, load_checkpoint, preset
 from histalk_blender.synthesis import WEIGHTS, Stream, synthesize_many
-from histalk_blender.training.losses import LossWeights, MotionSpace, losses
+from histalk_blender.training.examples.motion_space import MotionSpace
+from histalk_blender.training.losses import LossInputs, compute_losses
 
 PACKAGE = "histalk_blender"
 MAKERS = ("arange", "empty", "eye", "full", "hann_window", "linspace", "logspace", "ones", "rand", "randint", "randn")
@@ -142,7 +143,8 @@ def training_step(model: HiSTalk, optimiser, wave: torch.Tensor, target: torch.T
     with torch.autocast("cuda", torch.bfloat16, enabled=wave.is_cuda):
         out = model.components(wave).float()
     phones = torch.zeros(out.phone_logits.shape[:2], dtype=torch.long, device=wave.device)
-    total = sum(losses(out, target, phones, space, LossWeights()).values())
+    sure = torch.ones(target.shape[:2], device=wave.device)
+    total = sum(compute_losses(LossInputs(out, target, phones, space, sure)).values())
     optimiser.zero_grad()
     total.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -29,7 +29,7 @@ from table import Row, machine, markdown  # noqa: E402
 from histalk_blender.head.head import Head, load_head  # noqa: E402
 from histalk_blender.network import PRESETS, HiSTalk, load_checkpoint, preset, whisper_tiny  # noqa: E402
 from histalk_blender.synthesis import WEIGHTS, Stream, engine, synthesize, synthesize_many  # noqa: E402
-from histalk_blender.training.losses import MotionSpace  # noqa: E402
+from histalk_blender.training.examples.motion_space import MotionSpace  # noqa: E402
 
 RATE, FPS = 16_000, 30
 LIMIT = 0.02  # mm, at the 99.9th percentile over all vertices and frames

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import HiSTalkError
-from . import RATE, conversion  # noqa: F401
+from . import conversion
 from .channels import MIX, pick_channel
 from .decoding import Stretch
-from .loudness import is_silent, normalise_level  # noqa: F401
 from .opening import SHORTEST, UNKNOWN, check_form, check_length, opened
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 from torch import nn
 
 from .config import HiSTalkConfig
+from .wav2vec2 import Wav2Vec2Extractor
 from .whisper import WhisperExtractor
 
 
 def acoustic_extractor(config: HiSTalkConfig, pretrained: bool = False) -> nn.Module:
-    """What `config.acoustic` names; both take ([B, N] sound, [B] lengths) and give ([B, M, width], [B] tokens).
+    """The extractor that `config.acoustic` names; both map ([B, N] sound, [B] lengths) to ([B, M, width], [B] tokens).
 
     Raises:
-        HiSTalkError: pre-trained weights are asked for and not there.
+        HiSTalkError: pre-trained weights are asked for and cannot be read.
     """
-    if config.acoustic == "whisper":
-        return WhisperExtractor(config)
-    from .wav2vec2 import AcousticExtractor  # transformers' import takes longer than ten seconds of speech
-
-    return AcousticExtractor(config, pretrained)
+    return WhisperExtractor(config) if config.acoustic == "whisper" else Wav2Vec2Extractor(config, pretrained)

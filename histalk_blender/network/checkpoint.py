@@ -145,10 +145,8 @@ def _compare(path: Path, model: HiSTalk, given: dict) -> None:
     for name, value in found.items():
         own = expected[name]
         if value.shape != own.shape or value.is_floating_point() != own.is_floating_point():
-            raise HiSTalkError(
-                f"'{path}': weight '{name}' is {_described(value)} where its config asks for {_described(own)}: the file is "
-                "damaged or was edited."
-            )
+            sizes = f"{_described(value)} where its config asks for {_described(own)}"
+            raise HiSTalkError(f"'{path}': weight '{name}' is {sizes}: the file is damaged or was edited.")
 
 
 def _described(value: Tensor) -> str:

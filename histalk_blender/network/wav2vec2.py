@@ -1,4 +1,8 @@
-"""wav2vec 2.0 as the acoustic feature extractor: raw audio -> frame-level features (paper: F̂_f)."""
+"""wav2vec 2.0 as the acoustic feature extractor: raw audio -> frame-level features (paper: F̂_f).
+
+After Baevski et al. 2020, with tokens centred on multiples of the hop and attention that reaches no further than
+`acoustic_span`. Weights are named as transformers names them, which is needed only to fetch pre-trained ones.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, Wav2Vec2Config, Wav2Vec2Model
+from torch.nn import functional as F
 
 from ..errors import HiSTalkError, shown
 from .attention import local_attention
@@ -15,27 +19,13 @@ from .config import HiSTalkConfig
 from .linear import Linear
 from .masks import valid_mask
 
-LOCAL = "histalk_local"  # what transformers calls the attention below
-
-
-def _attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None, dropout: float = 0.0, **_
-):
-    """`local_attention` as transformers calls it: [B, heads, L, d] in, [B, L, heads, d] out."""
-    B, heads, L, _ = query.shape
-    reach = module.config.acoustic_span or L
-    valid = torch.ones(B, L, dtype=torch.bool, device=query.device) if valid is None else valid
-    rows = (x.transpose(1, 2) for x in (query, key, value))
-    return local_attention(*rows, query.new_zeros(heads, 2 * reach + 1), valid, dropout), None
-
-
-AttentionInterface.register(LOCAL, _attend)
+POSITION_GROUPS = 16  # of the convolution that gives tokens their relative position, as published
 
 
 class MaskedGroupNorm(nn.Module):
     """wav2vec2-base's per-channel norm over time, with statistics from the valid tokens only.
 
-    transformers' own takes the padding into its mean, so that a clip's result depends on its batch mates.
+    The published one includes padding in its mean, so that a clip's result depends on the others of its batch.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5):
@@ -43,14 +33,10 @@ class MaskedGroupNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.eps = eps
-        self.valid: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, N] -> [B, C, N]; `valid` [B] counts each clip's tokens."""
-        B, _, N = x.shape
-        mask = torch.ones(B, 1, N, dtype=torch.bool, device=x.device)
-        if self.valid is not None:
-            mask = valid_mask(self.valid, N)[:, None]
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """[B, C, N], [B] valid tokens -> [B, C, N]."""
+        mask = valid_mask(valid, x.shape[-1])[:, None]
         count = mask.sum(-1, keepdim=True)
         mean = (x * mask).sum(-1, keepdim=True) / count
         variance = ((x - mean).square() * mask).sum(-1, keepdim=True) / count
@@ -87,12 +73,169 @@ def filter_bank(filters: int, kernel: int, sample_rate: int, outer: tuple[float,
     return torch.stack(bank)[:, None]
 
 
-def read_pretrained(config: HiSTalkConfig) -> Wav2Vec2Model:
+class ConvLayer(nn.Module):
+    """A convolution without bias, a norm in the first one, and GELU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: nn.Module | None = None):
+        super().__init__()
+        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, bias=False)
+        nn.init.kaiming_normal_(self.conv.weight)
+        self.layer_norm = norm
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, inputs, N], [B] valid -> [B, outputs, M], [B] valid."""
+        lengths = (lengths - self.conv.kernel_size[0]) // self.conv.stride[0] + 1
+        x = self.conv(x)
+        if isinstance(self.layer_norm, MaskedGroupNorm):
+            x = self.layer_norm(x, lengths)
+        elif self.layer_norm is not None:
+            x = self.layer_norm(x)
+        return F.gelu(x), lengths
+
+
+class FeatureEncoder(nn.Module):
+    """Convolutions from the waveform to tokens of 20 ms."""
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        first = config.conv_dim[0]
+        norm = nn.BatchNorm1d(first) if config.conv_norm == "batch" else MaskedGroupNorm(first)
+        sizes = zip((1, *config.conv_dim), config.conv_dim, config.conv_kernel, config.conv_stride)
+        self.conv_layers = nn.ModuleList(
+            ConvLayer(*size, norm if place == 0 else None) for place, size in enumerate(sizes)
+        )
+        if config.conv_norm == "batch":
+            with torch.no_grad(), torch.device("cpu"):
+                bank = filter_bank(first, config.conv_kernel[0], config.sample_rate, config.filter_range)
+                self.conv_layers[0].conv.weight.copy_(bank)
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """[B, N] at 16 kHz, [B] valid samples or None for all -> [B, M, channels]."""
+        if lengths is None:
+            lengths = torch.full(waveform.shape[:1], waveform.shape[1], device=waveform.device)
+        x = waveform[:, None]
+        for layer in self.conv_layers:
+            x, lengths = layer(x, lengths)
+        return x.transpose(1, 2)
+
+
+class FeatureProjection(nn.Module):
+    """From the convolutions' channels to the Transformer's width."""
+
+    def __init__(self, inputs: int, width: int):
+        super().__init__()
+        self.layer_norm = nn.LayerNorm(inputs)
+        self.projection = Linear(inputs, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, M, inputs] -> [B, M, width]."""
+        return self.projection(self.layer_norm(features))
+
+
+class PositionalConvolution(nn.Module):
+    """A wide grouped convolution over tokens, whose output is added to them: relative position."""
+
+    def __init__(self, width: int, kernel: int):
+        super().__init__()
+        conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=POSITION_GROUPS)
+        nn.init.zeros_(conv.bias)
+        self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, M, width] -> the same."""
+        return F.gelu(self.conv(x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Attention over the tokens within reach; all of them where the span is 0."""
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        width = config.acoustic_width
+        self.heads, self.span, self.dropout = config.acoustic_heads, config.acoustic_span, config.acoustic_dropout
+        self.k_proj, self.v_proj, self.q_proj, self.out_proj = (Linear(width, width) for _ in range(4))
+
+    def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """[B, M, width], [B, M] -> [B, M, width]."""
+        parts = (project(hidden).unflatten(-1, (self.heads, -1)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        bias = hidden.new_zeros(self.heads, 2 * (self.span or hidden.shape[1]) + 1)
+        found = local_attention(*parts, bias, valid, self.dropout if self.training else 0.0)
+        return self.out_proj(found.flatten(2))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers around GELU."""
+
+    def __init__(self, width: int, inner: int, dropout: float):
+        super().__init__()
+        self.intermediate_dense = Linear(width, inner)
+        self.output_dense = Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., width] -> the same."""
+        return self.dropout(self.output_dense(self.dropout(F.gelu(self.intermediate_dense(x)))))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, post-norm."""
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        width = config.acoustic_width
+        self.attention = SelfAttention(config)
+        self.dropout = nn.Dropout(config.acoustic_dropout)
+        self.layer_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, config.acoustic_feed_forward, config.acoustic_dropout)
+        self.final_layer_norm = nn.LayerNorm(width)
+
+    def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """[B, M, width], [B, M] -> [B, M, width]."""
+        hidden = self.layer_norm(hidden + self.dropout(self.attention(hidden, valid)))
+        return self.final_layer_norm(hidden + self.feed_forward(hidden))
+
+
+class Encoder(nn.Module):
+    """The Transformer."""
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        self.pos_conv_embed = PositionalConvolution(config.acoustic_width, config.acoustic_position_kernel)
+        self.layer_norm = nn.LayerNorm(config.acoustic_width)
+        self.dropout = nn.Dropout(config.acoustic_dropout)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.acoustic_layers))
+
+    def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """[B, M, width], [B, M] -> [B, M, width]; padding must not reach the valid tokens through the convolution."""
+        hidden = hidden * valid[..., None]
+        hidden = self.dropout(self.layer_norm(hidden + self.pos_conv_embed(hidden)))
+        for layer in self.layers:
+            hidden = layer(hidden, valid)
+        return hidden
+
+
+class Wav2Vec2(nn.Module):
+    """The published network's three parts, from random weights."""
+
+    def __init__(self, config: HiSTalkConfig):
+        super().__init__()
+        self.feature_extractor = FeatureEncoder(config)
+        self.feature_projection = FeatureProjection(config.conv_dim[-1], config.acoustic_width)
+        self.encoder = Encoder(config)
+        for module in self.encoder.modules():
+            if isinstance(module, Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+
+def read_pretrained(config: HiSTalkConfig) -> dict[str, Tensor]:
     """The weights that `acoustic_source` names: a local folder, or a hub name, which is fetched.
 
     Raises:
         HiSTalkError: they are not there, or of another size than the config.
     """
+    from transformers import Wav2Vec2Model  # takes longer to import than a minute of speech to synthesise
+
     source = config.acoustic_source
     try:
         model = Wav2Vec2Model.from_pretrained(source, mask_time_prob=0.0, layerdrop=0.0)
@@ -106,54 +249,19 @@ def read_pretrained(config: HiSTalkConfig) -> Wav2Vec2Model:
             f"'{source}' is {found.hidden_size} wide with {found.num_hidden_layers} layers where the preset asks for "
             f"wav2vec2-base's {config.acoustic_width} and {config.acoustic_layers}."
         )
-    return model
+    return model.state_dict()
 
 
-class AcousticExtractor(nn.Module):
-    """`transformers.Wav2Vec2Model` at our sizes, with tokens centred on multiples of the hop."""
+class Wav2Vec2Extractor(nn.Module):
+    """wav2vec 2.0 with tokens centred on multiples of the hop."""
 
     def __init__(self, config: HiSTalkConfig, pretrained: bool = False):
         super().__init__()
         self.config = config
         self.half_on = ("cuda",)  # where the Transformer runs in half precision
+        self.wav2vec2 = Wav2Vec2(config)
         if pretrained:
-            self.wav2vec2 = read_pretrained(config)
-        else:
-            self.wav2vec2 = Wav2Vec2Model(
-                Wav2Vec2Config(
-                    conv_dim=config.conv_dim,
-                    conv_kernel=config.conv_kernel,
-                    conv_stride=config.conv_stride,
-                    hidden_size=config.acoustic_width,
-                    num_hidden_layers=config.acoustic_layers,
-                    num_attention_heads=config.acoustic_heads,
-                    intermediate_size=config.acoustic_feed_forward,
-                    num_conv_pos_embeddings=config.acoustic_position_kernel,
-                    hidden_dropout=config.acoustic_dropout,
-                    attention_dropout=config.acoustic_dropout,
-                    activation_dropout=config.acoustic_dropout,
-                    feat_proj_dropout=0.0,
-                    layerdrop=0.0,  # a layer dropped for a whole batch breaks graph compilers and gains little here
-                    mask_time_prob=0.0,
-                )
-            )
-        # No further than the span, so that windows agree; transformers' own reaches all tokens.
-        self.wav2vec2.config.acoustic_span = config.acoustic_span
-        self.wav2vec2.set_attn_implementation(LOCAL)
-        for module in self.wav2vec2.modules():
-            if type(module) is nn.Linear:
-                module.__class__ = Linear  # the same weights, multiplied faster
-        first = self.wav2vec2.feature_extractor.conv_layers[0]
-        if config.conv_norm == "batch":
-            first.layer_norm = nn.BatchNorm1d(config.conv_dim[0])
-            with torch.no_grad(), torch.device("cpu"):
-                first.conv.weight.copy_(
-                    filter_bank(config.conv_dim[0], config.conv_kernel[0], config.sample_rate, config.filter_range)
-                )
-        else:
-            norm = MaskedGroupNorm(config.conv_dim[0])
-            norm.load_state_dict(first.layer_norm.state_dict())
-            first.layer_norm = norm
+            self.wav2vec2.load_state_dict(read_pretrained(config))
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Raw audio to frame-level features.
@@ -166,31 +274,18 @@ class AcousticExtractor(nn.Module):
             features [B, M, width] at the 20 ms hop, zero where invalid, and valid tokens [B].
         """
         config = self.config
-        B, N = waveform.shape
+        N = waveform.shape[1]
         M = config.tokens(N)
         tokens = lengths // config.hop + 1
-        waveform = waveform * valid_mask(lengths, N)
         # Token j must be centred on sample j · hop, and the last must just fit.
         before = config.receptive_centre
         after = (M - 1) * config.hop + config.receptive_field - before - N
-        waveform = nn.functional.pad(waveform, (before, after))
-        first = self.wav2vec2.feature_extractor.conv_layers[0]
-        if isinstance(first.layer_norm, MaskedGroupNorm):
-            reach = (tokens - 1) * config.hop + config.receptive_field
-            first.layer_norm.valid = (reach - config.conv_kernel[0]) // config.conv_stride[0] + 1
-        features = self.wav2vec2.feature_extractor(waveform).transpose(1, 2)[:, :M]
-        hidden, _ = self.wav2vec2.feature_projection(features)
+        waveform = F.pad(waveform * valid_mask(lengths, N), (before, after))
+        reach = (tokens - 1) * config.hop + config.receptive_field
+        features = self.wav2vec2.feature_extractor(waveform, reach)[:, :M]
+        hidden = self.wav2vec2.feature_projection(features)
         valid, device = valid_mask(tokens, M), waveform.device.type
         half = device in self.half_on and not self.training
         with torch.autocast(device, torch.float16) if half else nullcontext():
-            hidden = self._encode(hidden, valid)
+            hidden = self.wav2vec2.encoder(hidden, valid)
         return hidden.float() * valid[..., None], tokens
-
-    def _encode(self, hidden: Tensor, valid: Tensor) -> Tensor:
-        """wav2vec 2.0's Transformer; transformers' own encoder would make a mask that our attention has no use for."""
-        encoder = self.wav2vec2.encoder
-        hidden = hidden * valid[..., None]
-        hidden = encoder.dropout(encoder.layer_norm(hidden + encoder.pos_conv_embed(hidden)))
-        for layer in encoder.layers:
-            hidden = layer(hidden, attention_mask=valid)
-        return hidden

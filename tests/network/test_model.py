@@ -17,7 +17,7 @@ from histalk_blender.network import (
     wav2vec2_small,
     whisper_tiny,
 )
-from histalk_blender.network.wav2vec2 import AcousticExtractor
+from histalk_blender.network.wav2vec2 import Wav2Vec2Extractor
 
 
 @pytest.fixture(scope="module", params=[whisper_tiny, wav2vec2_small])
@@ -64,7 +64,7 @@ def test_group_norm_of_the_base_preset_ignores_padding_too(clips):
         acoustic_feed_forward=64,
         acoustic_position_kernel=16,
     )
-    extractor = AcousticExtractor(config).eval()
+    extractor = Wav2Vec2Extractor(config).eval()
     alone, tokens = extractor(clips[:1, :20_000], torch.tensor([20_000]))
     padded, _ = extractor(clips, torch.tensor([20_000, 32_000]))
     torch.testing.assert_close(padded[:1, : int(tokens)], alone, atol=1e-4, rtol=1e-4)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...audio.reading import normalise_level
+from ...audio.loudness import normalise_level
 from ...errors import HiSTalkError
 from ...head.head import load_head
 from ...head.topologies import topology_named

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...audio.reading import normalise_level
+from ...audio.loudness import normalise_level
 from ...head.head import load_head
 from ...network import HiSTalkConfig, preset
 from ..corpus.clips import Clip, load_clips

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...audio.reading import normalise_level
+from ...audio.loudness import normalise_level
 from ...network import HiSTalk
 from ...network.hierarchy import LEVELS
 from ..datasets import open_data_set

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from ...audio import RATE
-from ...audio.reading import normalise_level
+from ...audio.loudness import normalise_level
 from ...errors import HiSTalkError
 from ...files import atomic_open
 from ...network import load_checkpoint

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from transformers import Wav2Vec2ForPreTraining
+from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
+from transformers.modeling_outputs import Wav2Vec2BaseModelOutput
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices, _sample_negative_indices
 
-from ...network.wav2vec2 import AcousticExtractor
+from ...network.wav2vec2 import Wav2Vec2, Wav2Vec2Extractor
 from .pretrain import pretrain
 
 MASKED = 0.65  # the share of masked tokens (section 4.2)
@@ -21,8 +22,25 @@ QUANTISER = {"num_codevectors_per_group": 320, "codevector_dim": 256, "proj_code
 TEMPERATURES = 2.0, 0.5  # of the quantiser's choice, first and last (section 4.2)
 
 
+class MaskedWav2Vec2(nn.Module):
+    """wav2vec 2.0 as transformers' objective calls it: a learnt vector stands in for each masked token."""
+
+    def __init__(self, model: Wav2Vec2, width: int):
+        super().__init__()
+        self.model = model
+        self.masked_token = nn.Parameter(torch.rand(width))
+
+    def forward(self, wave: Tensor, mask_time_indices: Tensor, **_) -> Wav2Vec2BaseModelOutput:
+        """[B, N], [B, M] booleans -> the last layer's output, and the normalised features before the Transformer."""
+        projection = self.model.feature_projection
+        features = projection.layer_norm(self.model.feature_extractor(wave))
+        hidden = torch.where(mask_time_indices[..., None], self.masked_token, projection.projection(features))
+        hidden = self.model.encoder(hidden, torch.ones_like(mask_time_indices))
+        return Wav2Vec2BaseModelOutput(last_hidden_state=hidden, extract_features=features)
+
+
 def contrastive_pretrain(
-    extractor: AcousticExtractor,
+    extractor: Wav2Vec2Extractor,
     waves: Iterable[Tensor],
     minutes: float,
     lr: float,
@@ -40,24 +58,23 @@ def contrastive_pretrain(
     Returns:
         The last error, as a share of what guessing costs.
     """
-    model, padding = extractor.wav2vec2, extractor.config.receptive_centre
-    model.config.update(QUANTISER)
-    task = Wav2Vec2ForPreTraining(model.config)
-    task.wav2vec2 = model
-    # transformers leaves out what stands for a masked token where it is not to mask by itself.
-    model.masked_spec_embed = nn.Parameter(torch.rand(model.config.hidden_size))
-    task.to(model.device).train()
+    config, device = extractor.config, next(extractor.parameters()).device
+    padding = config.receptive_centre
+    # Only the objective's own layers are used of this; the network is ours.
+    sizes = {"conv_dim": config.conv_dim, "conv_kernel": config.conv_kernel, "conv_stride": config.conv_stride}
+    sizes |= {"hidden_size": config.acoustic_width, "num_attention_heads": config.acoustic_heads}
+    task = Wav2Vec2ForPreTraining(Wav2Vec2Config(**sizes, num_hidden_layers=1, **QUANTISER))
+    task.wav2vec2 = MaskedWav2Vec2(extractor.wav2vec2, config.acoustic_width)
+    task.to(device).train()
 
     def loss_of(wave: Tensor, spent: float) -> tuple[Tensor, Tensor]:
-        wave = nn.functional.pad(wave.to(model.device), (padding, padding))
-        shape = len(wave), int(model._get_feat_extract_output_lengths(wave.shape[1]))
+        wave = nn.functional.pad(wave.to(device), (padding, padding))
+        shape = len(wave), (wave.shape[1] - config.receptive_field) // config.hop + 1
         masked = _compute_mask_indices(shape, MASKED, SPAN)
         others = _sample_negative_indices(shape, NEGATIVES, masked)
         task.set_gumbel_temperature(TEMPERATURES[0] + (TEMPERATURES[1] - TEMPERATURES[0]) * spent)
-        masked, others = (torch.from_numpy(part).to(model.device) for part in (masked, others))
+        masked, others = (torch.from_numpy(part).to(device) for part in (masked, others))
         out = task(wave, mask_time_indices=masked, sampled_negative_indices=others)
         return out.loss / masked.sum(), out.contrastive_loss / masked.sum() / math.log(1 + NEGATIVES)
 
-    error = pretrain(task.parameters(), waves, minutes, lr, loss_of, clock)
-    del model.masked_spec_embed
-    return error
+    return pretrain(task.parameters(), waves, minutes, lr, loss_of, clock)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from ...network.wav2vec2 import AcousticExtractor
+from ...network.wav2vec2 import Wav2Vec2Extractor
 from .pretrain import pretrain
 
 LR = 2e-3
@@ -37,7 +37,7 @@ def log_mel(waveform: Tensor, rate: int, hop: int, bands: int = 80) -> Tensor:
 
 
 def mel_pretrain(
-    extractor: AcousticExtractor, waves: Iterable[Tensor], minutes: float, clock: Callable[[], float] = time.monotonic
+    extractor: Wav2Vec2Extractor, waves: Iterable[Tensor], minutes: float, clock: Callable[[], float] = time.monotonic
 ) -> float:
     """Train convolutions and projection alone to give log-mel bands by a linear map.
 
@@ -48,13 +48,13 @@ def mel_pretrain(
         The last error, as a share of the bands' variance.
     """
     model, config = extractor.wav2vec2, extractor.config
-    head = nn.Linear(config.acoustic_width, 80).to(model.device)
+    device = next(model.parameters()).device
+    head = nn.Linear(config.acoustic_width, 80).to(device)
     padding = config.receptive_centre
 
     def loss_of(wave: Tensor, _: float) -> tuple[Tensor, Tensor]:
-        wave = wave.to(model.device)
-        features = model.feature_extractor(nn.functional.pad(wave, (padding, padding))).transpose(1, 2)
-        hidden, _ = model.feature_projection(features)
+        wave = wave.to(device)
+        hidden = model.feature_projection(model.feature_extractor(nn.functional.pad(wave, (padding, padding))))
         target = log_mel(wave, config.sample_rate, config.hop)[:, : hidden.shape[1]]
         loss = (head(hidden)[:, : target.shape[1]] - target).square().mean()
         return loss, loss
