@@ -2,10 +2,11 @@
 
 import csv
 import hashlib
+import itertools
 import os
+import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,14 +16,12 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 from filelock import FileLock
+from forked import Forked
 
 from histalk_blender.batch import worker_pool
 from histalk_blender.batch.ledger import Ledger
 from histalk_blender.cli.main import main
-
-ROOT = Path(__file__).parents[2]
-# One thread, or matrix products would be cut otherwise on another machine; and a child finds us from any folder.
-HERE = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+from histalk_blender.runtime import processes
 
 
 def clips(folder, count, seconds=0.8):
@@ -41,14 +40,6 @@ def batch(capfd, *arguments):
     with pytest.raises(SystemExit) as left:
         main(["batch", *map(str, arguments)])
     return left.value.code, *capfd.readouterr()
-
-
-def batch_process(*arguments):
-    """The command in a process of its own, whose end is its own too: its exit code, stdout and stderr."""
-    code = "from histalk_blender.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "batch", *map(str, arguments)]
-    done = subprocess.run(command, env=HERE, capture_output=True, text=True, timeout=200)
-    return done.returncode, done.stdout, done.stderr
 
 
 def made(folder):
@@ -95,16 +86,16 @@ def plant(folder):
 
 
 def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
-    folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
+    folder, out = clips(tmp_path / "in", 6), tmp_path / "out"
     faults = plant(folder)
     good = [path.name for path in sorted(folder.glob("line *.wav"))]
-    lines = [row for pair in zip(good, [*faults, *[None] * 2]) for row in pair if row]
+    lines = [row for pair in itertools.zip_longest(good, faults) for row in pair if row]
     (folder / "jobs.csv").write_text(
         "audio,name,fps\n" + "".join(line + "," * (2 - line.count(",")) + "\n" for line in lines)
     )
     code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out, "--outputs", "pc2,npz")
-    assert code == 1 and "12 done, 10 failed" in said and "'fps' is 'fast'" in complained
-    assert len(made(out)) == 24 and not list(out.rglob("*.part*")) and not (tmp_path / "up.pc2").exists()
+    assert code == 1 and "6 done, 10 failed" in said and "'fps' is 'fast'" in complained
+    assert len(made(out)) == 12 and not list(out.rglob("*.part*")) and not (tmp_path / "up.pc2").exists()
     with open(out / "report.csv", newline="", encoding="utf-8-sig") as file:
         told = {int(row["row"]): row for row in csv.DictReader(file)}
     for number, line in enumerate(lines, 1):
@@ -134,72 +125,51 @@ def goes_on(capfd, folder, out):
     sf.write(folder / "silent.wav", *sf.read(folder / "line 003.wav"))
     (out / "line 002.pc2").unlink()
     code, said, _ = batch(capfd, *arguments)
-    assert code == 1 and "13 done, 9 failed" in said
+    assert code == 1 and "7 done, 9 failed" in said
     changed = {path.name for path in out.rglob("*.pc2") if times.get(path) != path.stat().st_mtime_ns}
     assert changed == {"line 002.pc2", "silent.pc2"}
     code, said, complained = batch(capfd, "--out", out, "--status")
-    assert code == 1 and "13 done, 9 failed" in said and "long: " in complained
+    assert code == 1 and "7 done, 9 failed" in said and "long: " in complained
 
 
-KILLED = """
-import os, pathlib, random, signal, sys, time
-import torch, transformers, numpy
-from histalk_blender.cli import main as cli
-from histalk_blender.synthesis import engine
-from histalk_blender.batch import run
-random.seed(sys.argv[1])
-out = pathlib.Path(sys.argv[2])
-def finished():
-    return sum(not path.name.startswith(".") for path in out.rglob("*.npz"))
-for _ in range(10):
-    enough = finished() + random.randint(1, 2)  # else a clip is begun so often that it is given up
-    child = os.fork()
-    if not child:
-        cli.main(["batch", *sys.argv[3:], "--out", str(out), "--outputs", "pc2,npz"])
-    while finished() < enough and os.waitpid(child, os.WNOHANG) == (0, 0):
-        time.sleep(0.001)
-    time.sleep(random.uniform(0, 0.05))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-"""
+def finished(folder):
+    return sum(not path.name.startswith(".") for path in folder.rglob("*.npz"))
 
 
 def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path):
-    folder = clips(tmp_path / "in", 45)
+    folder = clips(tmp_path / "in", 24)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
-
-    def undisturbed(out):
-        code = "from histalk_blender.cli.main import main; main()"
-        command = [sys.executable, "-c", code, "batch", str(folder), "--out", str(out), "--outputs", "pc2,npz"]
-        subprocess.run(command, env=HERE, check=True, timeout=200, capture_output=True)
-
-    undisturbed(whole)
-    command = [sys.executable, "-c", KILLED, str(time.time()), str(torn), str(folder)]
-    subprocess.run(command, env=HERE, check=True, timeout=300, capture_output=True)
+    command = ["batch", folder, "--outputs", "pc2,npz", "--out"]
+    assert Forked(tmp_path, *command, whole).wait()[0] == 0
+    chance = random.Random(time.time())
+    for _ in range(10):
+        enough = finished(torn) + 1  # else a clip is begun so often that it is given up
+        process = Forked(tmp_path, *command, torn)
+        while finished(torn) < enough:
+            assert process.is_running
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.08))
+        process.kill()
     before = {name: row["finished"] for name, row in rows(torn).items() if row["state"] == "done"}
-    assert 0 < len(before) < 45
-    undisturbed(torn)
-    assert made(torn) == made(whole) and len(made(torn)) == 90
+    assert 0 < len(before) < 24
+    assert Forked(tmp_path, *command, torn).wait()[0] == 0
+    assert made(torn) == made(whole) and len(made(torn)) == 48
     after = rows(torn)
-    assert all(after[name]["finished"] == finished for name, finished in before.items()), (
-        "what was done is not done again"
-    )
+    assert all(after[name]["finished"] == end for name, end in before.items()), "what was done is not done again"
     assert not list(torn.rglob("*.part*"))
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path):
-    folder, out = clips(tmp_path / "in", 16), tmp_path / "out"
-    code = "from histalk_blender.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "batch", str(folder), "--out", str(out), "--workers", "2", "--device", "cpu"]
-    with subprocess.Popen(command, env=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while len(list(out.rglob("*.pc2"))) < 3:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
-        (victim, *_) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
-        os.kill(victim, signal.SIGKILL)
-        said, complained = process.communicate(timeout=200)
-    assert process.returncode == 0 and "16 done, 0 failed" in said, complained
-    assert len(made(out)) == 16
+    folder, out = clips(tmp_path / "in", 10), tmp_path / "out"
+    process = Forked(tmp_path, "batch", folder, "--out", out, "--workers", "2", "--device", "cpu")
+    while len(list(out.rglob("*.pc2"))) < 2:
+        assert process.is_running, process.wait()
+        time.sleep(0.05)
+    (victim, *_) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+    os.kill(victim, signal.SIGKILL)
+    code, said, complained = process.wait()
+    assert code == 0 and "10 done, 0 failed" in said, complained
+    assert len(made(out)) == 10
 
 
 def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path, capfd):
@@ -209,10 +179,8 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
         f"audio,name,outputs,shot,start,bake\nline 000.wav,one/first,{everything},,5,\n"
         f"line 001.wav,second,pc2 blend npz,shot.blend,101,cache\n"
     )
-    assert (
-        main.main(["bake", str(SPEECH), "--out", str(folder / "shot.blend"), "--fps", "25"], standalone_mode=False)
-        is None
-    )
+    bake = ["bake", str(folder / "line 000.wav"), "--out", str(folder / "shot.blend"), "--fps", "25"]
+    assert main.main(bake, standalone_mode=False) is None
     code, said, complained = batch(capfd, folder / "jobs.csv", "--out", out)
     assert code == 0, complained
     suffixes = {path.suffix for path in (out / "one").iterdir()}
@@ -234,12 +202,12 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
 
 
 def test_workers_that_cannot_live_end_the_run(tmp_path, capfd, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    code = (
-        "import os; from histalk_blender.batch import worker_process; "
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import os; from histalk_blender.batch import worker_process\n"
         "worker_process.run_worker = lambda *_: os._exit(3); worker_process.serve()"
     )
-    monkeypatch.setattr(worker_pool, "worker_command", lambda: [sys.executable, "-c", code])
+    monkeypatch.setattr(worker_pool, "worker_command", lambda: processes.script_command(script))
     code, _, complained = batch(
         capfd, clips(tmp_path / "in", 3), "--out", tmp_path / "out", "--workers", "2", "--device", "cpu"
     )
@@ -293,15 +261,15 @@ def test_a_full_or_read_only_disk_stops_the_run_and_loses_nothing(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", out], capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     try:
-        code, _, complained = batch_process(folder, "--out", out)
+        code, _, complained = Forked(tmp_path, "batch", folder, "--out", out).wait()
         assert code == 2 and "make room" in complained and "Traceback" not in complained
         done = {name for name, row in rows(out).items() if row["state"] == "done"}
         assert 0 < len(done) < 12 and not any(row["state"] == "failed" for row in rows(out).values())
         assert not list(out.rglob("*.part*"))
         subprocess.run(["mount", "-o", "remount,ro", out], check=True)
-        code, _, complained = batch_process(folder, "--out", out)
+        code, _, complained = Forked(tmp_path, "batch", folder, "--out", out).wait()
         assert code == 2 and complained.count("\n") == 1 and "--out" in complained
         subprocess.run(["mount", "-o", "remount,rw,size=64m", out], check=True)
-        assert batch_process(folder, "--out", out)[0] == 0 and len(made(out)) == 12
+        assert Forked(tmp_path, "batch", folder, "--out", out).wait()[0] == 0 and len(made(out)) == 12
     finally:
         subprocess.run(["umount", "-l", out], check=True)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_batch import batch, batch_process, clips, made
+from test_batch import batch, clips, made
 
 # Before Ray is imported; and no worker shall wait for whatever else runs here.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
@@ -17,6 +17,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 @pytest.fixture(scope="module")
 def cluster():
+    """Its address."""
     context = ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield context.address_info["gcs_address"]
     ray.shutdown()
@@ -35,28 +36,28 @@ def actors():
 
 
 def test_all_clips_are_made_though_a_worker_is_killed(cluster, tmp_path, capfd):
-    folder, out = clips(tmp_path / "in", 24), tmp_path / "out"
+    folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
     killed = []
 
     def kill():
-        while len(list(out.rglob("*.pc2"))) < 3:
+        while len(list(out.rglob("*.pc2"))) < 2:
             time.sleep(0.05)
         killed.extend(actors())
         os.kill(killed[0], signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
     code, said, complained = batch(capfd, folder, "--out", out, "--ray", cluster)
-    assert code == 0 and "24 done, 0 failed" in said, complained
-    assert len(killed) == 2 and len(made(out)) == 24
+    assert code == 0 and "12 done, 0 failed" in said, complained
+    assert len(killed) == 2 and len(made(out)) == 12
 
 
-def test_a_full_disk_ends_it_with_the_sentence(tmp_path):
-    folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
+def test_a_full_disk_ends_it_with_the_sentence(cluster, tmp_path, capfd):
+    folder, out = clips(tmp_path / "in", 8), tmp_path / "out"
     out.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", out], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", out], capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     try:
-        code, _, complained = batch_process(folder, "--out", out, "--ray")
+        code, _, complained = batch(capfd, folder, "--out", out, "--ray")
     finally:
         subprocess.run(["umount", "-l", out], check=True)
     told = [line for line in complained.splitlines() if line.startswith("histalk:")]

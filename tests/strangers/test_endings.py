@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 from assets import SPEECH
+from forked import RUN, Forked
 
 # Looked for, not imported: PyTorch and Blender's module in one process may wait for ever at its end.
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="no torch for this Python here")
 ROOT = Path(__file__).parents[2]
 HERE = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-RUN = "from histalk_blender.cli.main import main; main()"
 # The same command, which a signal meets at a given moment: by the clock it might be over too soon, or not that far.
 STRUCK = """
 import os, sys
@@ -90,9 +90,10 @@ def wait_until(true, seconds=60):
 )
 def test_a_signal_ends_a_batch_with_its_code(clips, tmp_path, moment, number, code):
     out = tmp_path / "out"
-    done = ended(moment, int(number), "batch", clips, "--out", out, "--rows", "1-2", code=STRUCK)
-    assert done.returncode == code and "run the same command again to resume" in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr and not list(out.rglob("*.part*"))
+    command = moment, int(number), "batch", clips, "--out", out, "--rows", "1-2"
+    exit_code, _, complained = Forked(tmp_path, *command, code=STRUCK).wait()
+    assert exit_code == code and "run the same command again to resume" in complained, complained
+    assert "Traceback" not in complained and not list(out.rglob("*.part*"))
 
 
 def test_ctrl_c_while_a_film_is_drawn_ends_it(clips, tmp_path):
@@ -104,25 +105,13 @@ def test_ctrl_c_while_a_film_is_drawn_ends_it(clips, tmp_path):
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_workers_end_with_the_one_who_started_them(clips, tmp_path, number, code):
-    command = [
-        sys.executable,
-        "-c",
-        RUN,
-        "batch",
-        clips,
-        "--out",
-        tmp_path / "out",
-        "--workers",
-        "2",
-        "--device",
-        "cpu",
-    ]
-    with subprocess.Popen(command, env=HERE, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: len(list((tmp_path / "out").rglob("*.pc2"))) >= 1)
-        workers = children_of(process.pid)
-        process.send_signal(number)
-        process.communicate(timeout=60)
-    assert process.returncode == code and len(workers) == 2
+    out = tmp_path / "out"
+    process = Forked(tmp_path, "batch", clips, "--out", out, "--workers", "2", "--device", "cpu")
+    wait_until(lambda: len(list(out.rglob("*.pc2"))) >= 1)
+    workers = children_of(process.pid)
+    os.kill(process.pid, number)
+    exit_code, _, _ = process.wait(timeout=60)
+    assert exit_code == code and len(workers) == 2
     wait_until(lambda: not any(alive(worker) for worker in workers), seconds=5)
 
 
