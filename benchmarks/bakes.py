@@ -12,8 +12,8 @@ import bpy
 import numpy as np
 from table import Row, best
 
-from histalk_blender.audio import RATE
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio import SAMPLE_RATE
+from histalk_blender.audio.clip import read_audio
 from histalk_blender.bake import bake
 from histalk_blender.bake.make import basis_of
 from histalk_blender.bake.scene import add_head
@@ -33,7 +33,7 @@ RUNS = 9  # of writing, by turns; the middle one counts, as the disk is seldom a
 def rows() -> Iterator[Row]:
     """Writing, making, applying and playing."""
     head = load_head()
-    sound = np.resize(read_audio(SPEECH), 300 * RATE)
+    sound = np.resize(read_audio(SPEECH), 300 * SAMPLE_RATE)
     motion = synthesize(sound, load_checkpoint(WEIGHTS), head, levels=False).motion
     with tempfile.TemporaryDirectory(dir=".") as folder:
         yield from _writing(Path(folder), motion, head.vertices)

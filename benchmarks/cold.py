@@ -39,12 +39,12 @@ def parts() -> dict[str, float]:
     """Seconds of each part, in this process."""
     import numpy as np
 
-    from histalk_blender.audio import RATE
-    from histalk_blender.audio.reading import read_audio
+    from histalk_blender.audio import SAMPLE_RATE
+    from histalk_blender.audio.clip import read_audio
     from histalk_blender.head.head import load_head
     from histalk_blender.runtime.imports import import_torch
 
-    sound, head, times = np.resize(read_audio(SPEECH), 10 * RATE), load_head(), [time.perf_counter()]
+    sound, head, times = np.resize(read_audio(SPEECH), 10 * SAMPLE_RATE), load_head(), [time.perf_counter()]
 
     def lap() -> None:
         times.append(time.perf_counter())

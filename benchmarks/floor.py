@@ -14,9 +14,9 @@ from ceilings import timed
 from stages import network_rows
 from table import Row, best
 
-from histalk_blender.audio import RATE
-from histalk_blender.audio.loudness import normalise_level
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio import SAMPLE_RATE
+from histalk_blender.audio.clip import read_audio
+from histalk_blender.audio.loudness import normalise_loudness
 from histalk_blender.head.head import load_head
 from histalk_blender.motion.point_cache import write_pc2
 from histalk_blender.network import load_checkpoint
@@ -29,7 +29,7 @@ SECONDS = 60
 
 def rows() -> Iterator[Row]:
     """The CPU's rows, and the GPU's where there is one."""
-    sound, head = np.resize(normalise_level(read_audio(SPEECH)), SECONDS * RATE), load_head()
+    sound, head = np.resize(normalise_loudness(read_audio(SPEECH)), SECONDS * SAMPLE_RATE), load_head()
     yield from _synthesis("cpu", sound, head, 2.0)
     with tempfile.TemporaryDirectory(dir=".") as folder:
         yield from _around(Path(folder), sound, head)
@@ -49,7 +49,7 @@ def _synthesis(device: str, sound: np.ndarray, head, most: float) -> Iterator[Ro
 def _around(folder: Path, sound: np.ndarray, head) -> Iterator[Row]:
     """Before and after the network."""
     path = folder / "speech.wav"
-    soundfile.write(path, np.repeat(sound, 3), 3 * RATE)
+    soundfile.write(path, np.repeat(sound, 3), 3 * SAMPLE_RATE)
     seconds = best(lambda: read_audio(path))
     yield Row("decoding and resampling from 48 kHz", seconds / SECONDS, "of real time", "", f"{1000 * seconds:.0f} ms")
     motion = synthesize(sound, load_checkpoint(WEIGHTS), head, levels=False).motion

@@ -65,9 +65,8 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     import numpy as np
     import soundfile
 
-    from histalk_blender.audio import RATE
-    from histalk_blender.audio.clip import Sound, open_sound
-    from histalk_blender.audio.reading import read_audio
+    from histalk_blender.audio import SAMPLE_RATE
+    from histalk_blender.audio.clip import AudioClip, open_clip, read_audio
     from histalk_blender.head.head import load_head
     from histalk_blender.head.topologies.bundled import BundledTopology
     from histalk_blender.motion.point_cache import write_pc2
@@ -75,12 +74,12 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     from histalk_blender.synthesis.engine import listen
 
     speech, head, path = read_audio(SPEECH), load_head(), folder / "speech.wav"
-    with soundfile.SoundFile(path, "w", RATE, 1) as file:
-        for first in range(0, seconds * RATE, len(speech)):
-            file.write(speech[: seconds * RATE - first])
-    listen(Sound.of(speech), None, "cpu", lambda *_: None)
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1) as file:
+        for first in range(0, seconds * SAMPLE_RATE, len(speech)):
+            file.write(speech[: seconds * SAMPLE_RATE - first])
+    listen(AudioClip.of(speech), None, "cpu", lambda *_: None)
     base, times = _peak_memory(), [time.perf_counter()]
-    sound = open_sound(path)
+    sound = open_clip(path)
     times.append(time.perf_counter())
     performance = listen(sound, None, "cpu", lambda *_: None)
     times.append(time.perf_counter())

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from table import Row, best
 
-from histalk_blender.audio import RATE
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio import SAMPLE_RATE
+from histalk_blender.audio.clip import read_audio
 from histalk_blender.head.head import load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize_many
@@ -27,8 +27,8 @@ def clips() -> list[np.ndarray]:
     speech = np.tile(read_audio(SPEECH), 6)
     found = []
     for seconds in np.clip(random.lognormal(1.2, 0.7, 128), 0.6, 20):
-        first = random.integers(0, len(speech) - int(seconds * RATE))
-        found.append(speech[first : first + int(seconds * RATE)])
+        first = random.integers(0, len(speech) - int(seconds * SAMPLE_RATE))
+        found.append(speech[first : first + int(seconds * SAMPLE_RATE)])
     return found
 
 
@@ -54,7 +54,7 @@ def _rows_on(device: str, sounds: list[np.ndarray]) -> Iterator[Row]:
         seconds = seconds_of(size)
         alone = alone or seconds
         rate = len(sounds) / seconds * 60
-        absolute = f"{rate:.0f} clips a minute, {seconds / sum(lengths) * RATE:.4f} of real time"
+        absolute = f"{rate:.0f} clips a minute, {seconds / sum(lengths) * SAMPLE_RATE:.4f} of real time"
         yield Row(f"{device}, up to {size} at once", alone / seconds, "x one at a time", "", absolute)
         parts = [lengths[part] for part in together(lengths, size)]
         padded = sum(len(part) * part[0] for part in parts)

@@ -15,9 +15,9 @@ import torch
 from peer_networks import FaceFormerDecoder, VocaDecoder, Wav2Vec2Base
 from table import Row, best
 
-from histalk_blender.audio import RATE
-from histalk_blender.audio.loudness import normalise_level
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio import SAMPLE_RATE
+from histalk_blender.audio.clip import read_audio
+from histalk_blender.audio.loudness import normalise_loudness
 from histalk_blender.head.head import load_head
 from histalk_blender.network import HiSTalk, load_checkpoint, wav2vec2_base
 from histalk_blender.synthesis import WEIGHTS, synthesize
@@ -34,13 +34,13 @@ def rows() -> Iterator[Row]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ours, large = load_checkpoint(WEIGHTS, device), HiSTalk(wav2vec2_base(5023)).eval().to(device)
     peers = [peer().eval().to(device) for peer in (Wav2Vec2Base, FaceFormerDecoder, VocaDecoder)]
-    speech = normalise_level(read_audio(SPEECH))
+    speech = normalise_loudness(read_audio(SPEECH))
     for seconds in LENGTHS:
-        yield from _rows_of(np.resize(speech, seconds * RATE), ours, large, *peers)
+        yield from _rows_of(np.resize(speech, seconds * SAMPLE_RATE), ours, large, *peers)
 
 
 def _rows_of(sound: np.ndarray, ours: HiSTalk, large: HiSTalk, encoder, autoregressive, per_frame) -> Iterator[Row]:
-    device, seconds, head = next(ours.parameters()).device, len(sound) // RATE, load_head()
+    device, seconds, head = next(ours.parameters()).device, len(sound) // SAMPLE_RATE, load_head()
     wave = torch.from_numpy(sound)[None].to(device)
     features, flame = encoder(wave), ours.outputs["flame"].basis.cpu().numpy()
 

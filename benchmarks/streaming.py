@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from table import Row
 
-from histalk_blender.audio import RATE
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio import SAMPLE_RATE
+from histalk_blender.audio.clip import read_audio
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.motion.motion import Motion
 from histalk_blender.network import load_checkpoint
@@ -23,7 +23,7 @@ SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
 def rows() -> Iterator[Row]:
     """Cost of the defaults, and for several look-aheads the difference from the whole clip's motion."""
     model, head = load_checkpoint(WEIGHTS), load_head()
-    sound = np.resize(read_audio(SPEECH), 60 * RATE)
+    sound = np.resize(read_audio(SPEECH), 60 * SAMPLE_RATE)
     whole = synthesize(sound, model, head, levels=False).motion
 
     def opening(motion: Motion) -> np.ndarray:
@@ -45,9 +45,9 @@ def rows() -> Iterator[Row]:
 def _stream(stream: Stream, sound: np.ndarray) -> tuple[Motion, float, float]:
     """The streamed motion, seconds in all, and seconds of the slowest chunk."""
     weights, slowest, began = [], 0.0, time.perf_counter()
-    for first in range(0, len(sound), RATE // 10):
+    for first in range(0, len(sound), SAMPLE_RATE // 10):
         fed = time.perf_counter()
-        weights.append(stream.feed(sound[first : first + RATE // 10]).weights)
+        weights.append(stream.feed(sound[first : first + SAMPLE_RATE // 10]).weights)
         slowest = max(slowest, time.perf_counter() - fed)
     weights.append(stream.finish().weights)
     return Motion(np.concatenate(weights), stream.shapes, stream.fps), time.perf_counter() - began, slowest

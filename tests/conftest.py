@@ -65,7 +65,7 @@ def spoken():
 
 @pytest.fixture(scope="session")
 def speech():
-    from histalk_blender.audio.reading import read_audio
+    from histalk_blender.audio.clip import read_audio
 
     return read_audio(SPEECH)
 

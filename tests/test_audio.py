@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from histalk_blender.audio import RATE
-from histalk_blender.audio.loudness import is_silent, normalise_level
-from histalk_blender.audio.reading import is_lossless, read_audio
+from histalk_blender.audio import SAMPLE_RATE
+from histalk_blender.audio.clip import read_audio
+from histalk_blender.audio.loudness import is_silent, normalise_loudness
+from histalk_blender.audio.opening import is_lossless
 from histalk_blender.errors import HiSTalkError
 
 
@@ -23,9 +24,9 @@ def test_formats_rates_and_channels(tmp_path, name, rate, channels):
     path = tmp_path / name
     sf.write(path, tone(rate, channels=channels), rate)
     samples = read_audio(path)
-    assert samples.dtype == np.float32 and abs(len(samples) - RATE) < 0.06 * RATE
-    spectrum = np.abs(np.fft.rfft(samples[:RATE] * np.hanning(len(samples[:RATE]))))
-    assert abs(spectrum.argmax() * RATE / len(samples[:RATE]) - 220) < 3
+    assert samples.dtype == np.float32 and abs(len(samples) - SAMPLE_RATE) < 0.06 * SAMPLE_RATE
+    spectrum = np.abs(np.fft.rfft(samples[:SAMPLE_RATE] * np.hanning(len(samples[:SAMPLE_RATE]))))
+    assert abs(spectrum.argmax() * SAMPLE_RATE / len(samples[:SAMPLE_RATE]) - 220) < 3
 
 
 def wrong(folder, kind):
@@ -74,13 +75,13 @@ def test_wrong_files_are_refused_in_one_sentence_that_names_them(tmp_path, kind,
 
 
 def test_level_is_even_whatever_the_recording(speech):
-    loud, quiet = normalise_level(speech), normalise_level(speech * 0.1)
+    loud, quiet = normalise_loudness(speech), normalise_loudness(speech * 0.1)
     np.testing.assert_allclose(loud, quiet, atol=1e-4)
 
 
 def test_silence_stays_silent():
-    silence = np.zeros(RATE, np.float32)
-    assert is_silent(silence) and (normalise_level(silence) == 0).all()
+    silence = np.zeros(SAMPLE_RATE, np.float32)
+    assert is_silent(silence) and (normalise_loudness(silence) == 0).all()
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
@@ -90,21 +91,21 @@ def test_a_stretch_is_what_the_whole_holds_there(tmp_path, name, packed):
     sf.write(path, np.cumsum(np.random.default_rng(0).normal(0, 0.01, 132_300)) * 0.1, 44_100)
     source = path.read_bytes() if packed else path
     whole, stretch = read_audio(source), read_audio(source, start=0.8, duration=1.5)
-    assert len(stretch) == 1.5 * RATE
-    inner = slice(RATE // 4, -RATE // 4)  # the resampler rings at the cuts
-    np.testing.assert_allclose(stretch[inner], whole[round(0.8 * RATE) :][: len(stretch)][inner], atol=1e-3)
+    assert len(stretch) == 1.5 * SAMPLE_RATE
+    inner = slice(SAMPLE_RATE // 4, -SAMPLE_RATE // 4)  # the resampler rings at the cuts
+    np.testing.assert_allclose(stretch[inner], whole[round(0.8 * SAMPLE_RATE) :][: len(stretch)][inner], atol=1e-3)
 
 
 def test_a_stretch_that_reaches_past_the_end_gives_what_there_is(tmp_path):
-    sf.write(tmp_path / "a.wav", tone(RATE, 2.0), RATE)
-    assert len(read_audio(tmp_path / "a.wav", start=1.5, duration=10)) == RATE // 2
+    sf.write(tmp_path / "a.wav", tone(SAMPLE_RATE, 2.0), SAMPLE_RATE)
+    assert len(read_audio(tmp_path / "a.wav", start=1.5, duration=10)) == SAMPLE_RATE // 2
     with pytest.raises(HiSTalkError, match="a.wav' ends at 2.0 s, before 3.0 s"):
         read_audio(tmp_path / "a.wav", start=3)
 
 
 def test_ten_seconds_of_a_long_recording_are_no_long_recording(tmp_path):
     sf.write(tmp_path / "a.flac", np.zeros(2 * 3600 * 8000, np.int16), 8000)
-    assert len(read_audio(tmp_path / "a.flac", start=5000, duration=10)) == 10 * RATE
+    assert len(read_audio(tmp_path / "a.flac", start=5000, duration=10)) == 10 * SAMPLE_RATE
     with pytest.raises(HiSTalkError, match="hour or less"):
         read_audio(tmp_path / "a.flac", start=10)
 
@@ -118,7 +119,7 @@ def test_a_packed_sound_is_refused_by_the_name_of_its_strip(source, says):
 
 @pytest.mark.parametrize("name, lossless", [("a.wav", True), ("a.flac", True), ("a.ogg", False), ("a.mp3", False)])
 def test_only_lossless_sound_starts_at_the_same_sample_for_all(tmp_path, name, lossless):
-    sf.write(tmp_path / name, tone(RATE), RATE)
+    sf.write(tmp_path / name, tone(SAMPLE_RATE), SAMPLE_RATE)
     assert is_lossless(tmp_path / name) is is_lossless((tmp_path / name).read_bytes()) is lossless
     (tmp_path / "a.mp4").write_text("what libsndfile cannot read")
     assert not is_lossless(tmp_path / "a.mp4")
@@ -141,7 +142,7 @@ def test_a_file_that_breaks_off_is_refused_but_for_a_stretch_before_that(tmp_pat
             read_audio(source, **stretch, name="Anna")
         assert ("Anna" if packed else name) in str(caught.value)
     if name != "a.flac":  # its decoder loses sync where it reads ahead
-        assert len(read_audio(source, start=0.5, duration=0.5)) == RATE // 2
+        assert len(read_audio(source, start=0.5, duration=0.5)) == SAMPLE_RATE // 2
 
 
 def test_a_file_that_lacks_only_its_last_moments_is_refused_too(tmp_path):
@@ -201,7 +202,7 @@ def test_an_mp3_that_does_not_say_how_long_it_is_is_read_as_far_as_it_goes(tmp_p
     (tmp_path / "c.mp3").write_bytes(without_length(tmp_path / "c.mp3"))
     with pytest.raises(HiSTalkError, match="c.mp3' does not say how long it is"):
         read_audio(tmp_path / "c.mp3")
-    assert len(read_audio(tmp_path / "c.mp3", duration=1)) == RATE
+    assert len(read_audio(tmp_path / "c.mp3", duration=1)) == SAMPLE_RATE
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])

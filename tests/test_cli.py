@@ -190,7 +190,7 @@ def listening(*arguments, **options):
     return heard(*arguments, **options | {"progress": strike})
 
 if moment == "decoding":
-    sound.open_sound = strike
+    sound.open_clip = strike
 elif moment == "listening":
     engine.synthesize_many = listening
 elif moment == "saving":

@@ -116,7 +116,9 @@ def install(folder, build="CPU"):
 
 
 def test_an_install_can_be_used_and_leaves_nothing_else(bare, index, folder, tmp_path):
-    assert survey.missing_reason(folder, installed=True).startswith("The Python package torch is not installed: press Install PyTorch")
+    assert survey.missing_reason(folder, installed=True).startswith(
+        "The Python package torch is not installed: press Install PyTorch"
+    )
     job = install(folder)
     assert job.poll() == "done", list(job.lines)
     assert job.progress == 1 and any("Successfully installed" in line for line in job.lines)

@@ -19,7 +19,7 @@ import soundfile as sf
 from faces import Stage, face_of, mouth_of
 from PIL import Image, ImageDraw, ImageFont
 
-from histalk_blender.audio import RATE
+from histalk_blender.audio import SAMPLE_RATE
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import Head, lip_opening
 from histalk_blender.network import load_checkpoint
@@ -191,9 +191,9 @@ def film(head: Head, found: list[Sentence], path: Path) -> None:
         sound = Path(folder, "sound.wav")
         lengths = [sentence.openings.shape[1] for sentence in found]
         # A clip's last frame may reach beyond its sound.
-        heard = [np.pad(sentence.recording.samples(), (0, RATE)) for sentence in found]
-        pieces = [samples[: round(T / FPS * RATE)] for samples, T in zip(heard, lengths)]
-        sf.write(sound, np.concatenate(pieces), RATE)
+        heard = [np.pad(sentence.recording.samples(), (0, SAMPLE_RATE)) for sentence in found]
+        pieces = [samples[: round(T / FPS * SAMPLE_RATE)] for samples, T in zip(heard, lengths)]
+        sf.write(sound, np.concatenate(pieces), SAMPLE_RATE)
         command = [
             "ffmpeg",
             "-y",

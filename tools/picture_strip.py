@@ -11,7 +11,7 @@ from pathlib import Path
 from faces import Stage, face_of
 from PIL import Image, ImageDraw, ImageFont
 
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio.clip import read_audio
 from histalk_blender.head.head import load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize

@@ -6,6 +6,7 @@ import atexit
 
 import bpy
 
+from ..bake import aud_decoder  # noqa: F401  (it registers itself with audio.conversion)
 from ..runtime.process_exit import exit_if_busy
 from . import command, operators, panel, preferences, properties, session, upgrade
 

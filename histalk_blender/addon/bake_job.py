@@ -229,7 +229,7 @@ class BakeJob:
             self._said.put(("failed", error))
 
     def _perform(self) -> Performance:
-        from ..audio.clip import open_sound  # its wheels are not needed to register
+        from ..audio.clip import open_clip  # its wheels are not needed to register
 
         order, recording = self.order, self.order.recording
         performances = self._performances
@@ -237,7 +237,7 @@ class BakeJob:
             weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
             key = (*_fingerprint(recording), weights)
             if key not in performances:
-                sound = open_sound(
+                sound = open_clip(
                     recording.source, recording.start, recording.duration, recording.name, recording.channel
                 )
                 with closing(sound):  # a temporary file cannot be deleted on Windows while it is open

@@ -85,7 +85,7 @@ def record_strip(scene, strip, channel: str = MIX) -> Recording:
     Raises:
         HiSTalkError: there is an `inaudible_reason`, Blender could not mix it down, or there is no such channel.
     """
-    from ..audio.reading import is_lossless
+    from ..audio.opening import is_lossless
 
     reason = inaudible_reason(scene, strip)
     if reason:

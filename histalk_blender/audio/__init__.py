@@ -1,3 +1,3 @@
-"""A sound file, or a part of one, as samples at 16 kHz and an even level."""
+"""A sound file, or a segment of one, as samples at 16 kHz and an even loudness."""
 
-RATE = 16_000  # samples a second of all decoded sound; what the network was trained on
+SAMPLE_RATE = 16_000  # samples a second of all decoded sound; the network was trained at it

@@ -1,4 +1,4 @@
-"""One clip's sound as the network hears it: at its level, a stretch at a time, so that an hour is never held whole."""
+"""One clip's samples as the network takes them: at one loudness, a part at a time, so an hour is never held whole."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import HiSTalkError
-from . import RATE
+from . import SAMPLE_RATE
 from .channels import MIX
-from .loudness import LOUDEST, gain_for, levels_of, silent_levels
+from .loudness import MAX_SAMPLE, is_silence, rms_per_block, speech_gain
 
 if TYPE_CHECKING:
-    from .decoding import Stretch
+    from .decoding import AudioSegment
 
-KEPT = (
-    300 * RATE
-)  # samples of a sound that is decoded once and kept, 20 MB; a longer one is decoded again as it is heard
+# Samples of a clip that is decoded once and kept, 20 MB; a longer one is decoded again when its parts are asked for.
+KEPT = 300 * SAMPLE_RATE
 
 
-class Sound:
+class AudioClip:
     """Samples at 16 kHz; len() counts them."""
 
-    def __init__(self, length: int, levels: np.ndarray, samples: np.ndarray | None, stretch: Stretch | None):
-        """Args:
-        length: samples.
-        levels: of each 25 ms.
-        samples: [N] float32, or None where they are decoded from `stretch` when they are asked for.
+    def __init__(self, length: int, rms: np.ndarray, samples: np.ndarray | None, segment: AudioSegment | None):
+        """Keep samples, or where they come from.
+
+        Args:
+            length: samples.
+            rms: see `rms_per_block`.
+            samples: [N] float32, or None if they are decoded from `segment` when they are asked for.
         """
-        self.called = stretch.called if stretch else "the sound"  # in messages
-        self.silent, self.gain = silent_levels(levels), gain_for(levels)
-        self._length, self._samples, self._stretch = length, samples, stretch
+        self.called = segment.called if segment else "the sound"  # in messages
+        self.silent, self.gain = is_silence(rms), speech_gain(rms)
+        self._length, self._samples, self._segment = length, samples, segment
         self._blocks: Iterator[np.ndarray] | None = None
         self._held, self._first = np.zeros(0, np.float32), 0  # what was decoded and may be asked for again
 
     @classmethod
-    def of(cls, samples: np.ndarray) -> Sound:
+    def of(cls, samples: np.ndarray) -> AudioClip:
         """Samples [N] float32 at 16 kHz.
 
         Raises:
-            HiSTalkError: one is no number, or beyond all measure.
+            HiSTalkError: one is not a number, or far beyond full scale.
         """
-        if not np.abs(samples).max(initial=0.0) <= LOUDEST:
-            at = int(np.argmax(~(np.abs(samples) <= LOUDEST))) / RATE
+        allowed = np.abs(samples) <= MAX_SAMPLE  # false for NaN too
+        if not allowed.all():
+            at = int(np.argmin(allowed))
             raise HiSTalkError(
-                f"The sound's sample at {at:.3f} s is {samples[round(at * RATE)]:g}, which no sound has."
+                f"The sound's sample at {at / SAMPLE_RATE:.3f} s is {samples[at]:g}, beyond any sound: export it again."
             )
-        return cls(len(samples), levels_of(samples), samples, None)
+        return cls(len(samples), rms_per_block(samples), samples, None)
 
     def __len__(self) -> int:
         return self._length
@@ -56,60 +58,82 @@ class Sound:
     @property
     def seconds(self) -> float:
         """How long it lasts."""
-        return self._length / RATE
+        return self._length / SAMPLE_RATE
 
     def between(self, first: int, last: int) -> np.ndarray:
-        """Samples first to last, exclusive, at the network's level; cheap when asked for in rising order.
+        """Samples first to last, exclusive, at the network's loudness; cheap when asked for in rising order.
 
         Raises:
-            HiSTalkError: the file is no longer what it was.
+            HiSTalkError: the file has changed.
         """
         last = min(last, self._length)
         if self._samples is not None:
             return self._samples[first:last] * self.gain
         if self._blocks is None or first < self._first:
             self.close()
-            self._blocks = self._stretch.blocks()
+            self._blocks = self._segment.blocks()
         parts, end = [self._held], self._first + len(self._held)
         while end < last:
             block = next(self._blocks, None)
             if block is None:
                 raise HiSTalkError(
-                    f"{self._stretch.called} changed while it was heard: leave it alone, and start again."
+                    f"{self._segment.called} changed while it was read: do not change it, and start again."
                 )
             parts.append(block)
             end += len(block)
-            if end <= first:  # only passed by
+            if end <= first:  # before what is asked for
                 parts, self._held, self._first = [], np.zeros(0, np.float32), end
         held = np.concatenate([np.zeros(0, np.float32), *parts])
         self._held, self._first = held[max(0, first - self._first) :].copy(), max(first, self._first)
         return self._held[first - self._first : last - self._first] * self.gain
 
     def close(self) -> None:
-        """Let the file go; what is asked for after that is decoded from its start."""
+        """Close the file; what is asked for afterwards is decoded from its start."""
         if self._blocks is not None:
             self._blocks.close()
         self._blocks, self._held, self._first = None, np.zeros(0, np.float32), 0
 
 
-def open_sound(
+def open_clip(
     source: Path | bytes, start: float = 0.0, duration: float | None = None, name: str = "", channel: str = MIX
-) -> Sound:
-    """Decode a file or a stretch of it once, see `audio.read_audio`, so that all that is wrong with it is said now.
+) -> AudioClip:
+    """Decode a file or a segment of it once, see `AudioSegment`, so that every error in it is raised now.
 
     Raises:
         HiSTalkError: the file cannot be read, or does not hold what is asked for.
     """
-    from .decoding import Stretch  # needs soundfile, which samples in memory do not
+    from .decoding import AudioSegment  # needs soundfile, which samples in memory do not
 
-    stretch = Stretch(source, start, duration, name, channel)
+    segment = AudioSegment(source, start, duration, name, channel)
     while True:
-        length, rest, levels, kept = 0, np.zeros(0, np.float32), [], []
-        for block in stretch.blocks():
+        length, rest, rms, kept = 0, np.zeros(0, np.float32), [], []
+        for block in segment.blocks():
             length += len(block)
             rest = np.concatenate([rest, block])
-            levels.append(levels_of(rest))
-            rest = rest[len(levels[-1]) * (RATE // 40) :]
+            rms.append(rms_per_block(rest))
+            rest = rest[len(rms[-1]) * (SAMPLE_RATE // 40) :]
             kept = [*kept, block] if length <= KEPT else []
-        if not stretch.takes_one_channel():
-            return Sound(length, np.concatenate(levels), np.concatenate(kept) if kept else None, stretch)
+        if not segment.takes_one_channel():
+            return AudioClip(length, np.concatenate(rms), np.concatenate(kept) if kept else None, segment)
+
+
+def read_audio(
+    source: Path | bytes, start: float = 0.0, duration: float | None = None, name: str = "", channel: str = MIX
+) -> np.ndarray:
+    """Decode, mix down and resample a file or a segment of it, see `AudioSegment`; only the result is held whole.
+
+    Where the channels cancel each other out, the loudest is taken instead of their mean.
+
+    Returns:
+        [N] float32 at 16 kHz.
+
+    Raises:
+        HiSTalkError: the file cannot be read, or does not hold what is asked for.
+    """
+    from .decoding import AudioSegment
+
+    segment = AudioSegment(source, start, duration, name, channel)
+    while True:
+        samples = np.concatenate(list(segment.blocks()))
+        if not segment.takes_one_channel():
+            return samples

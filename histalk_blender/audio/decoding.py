@@ -1,4 +1,4 @@
-"""One stretch of an audio file, block by block, with all that can be wrong with files said in one sentence."""
+"""One segment of an audio file, block by block, with all that can be wrong with files said in one sentence."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import soundfile as sf
 import soxr
 
 from ..errors import HiSTalkError
-from . import RATE, conversion
+from . import SAMPLE_RATE, conversion
 from .channels import MIX, pick_channel
 from .headers import Contents
-from .loudness import LOUDEST
+from .loudness import MAX_SAMPLE
 from .opening import (
     HEADER_BYTES,
     LONGEST,
@@ -37,10 +37,10 @@ HOT = 32.0  # 30 dB above full scale; what is beyond it was scaled as whole numb
 FEW = 0.01  # share of samples beyond `HOT` below which they are damage
 
 
-class Stretch:
+class AudioSegment:
     """What is to be heard of a file, decoded as often as it is asked for, each time the same samples.
 
-    Of a file that was cut off, a stretch that lies in what is left of it is read; anything that reaches further is
+    Of a file that was cut off, a segment that lies in what is left of it is read; anything that reaches further is
     refused. So is a whole mp3 of which libsndfile would leave out the end. Memory does not grow with what a file holds
     or says of itself, and no more is decoded than an hour of sound can need.
     """
@@ -120,8 +120,8 @@ class Stretch:
                 lasts = f"{(first + self._got) / rate:.1f} of {frames / rate:.1f} s"
                 raise HiSTalkError(f"{called} breaks off after {lasts}, before its end: copy or export it again.")
             self._check_loudness()
-        if self._given < SHORTEST * RATE:
-            raise HiSTalkError(f"{called} lasts {self._given / RATE:.3f} s: at least {SHORTEST} s are needed.")
+        if self._given < SHORTEST * SAMPLE_RATE:
+            raise HiSTalkError(f"{called} lasts {self._given / SAMPLE_RATE:.3f} s: at least {SHORTEST} s are needed.")
 
     def takes_one_channel(self) -> bool:
         """Whether the decoded channels cancel each other out; the next blocks are then those of the loudest."""
@@ -169,7 +169,7 @@ class Stretch:
         return np.empty((min(most, max(frames, 1)), file.channels), np.float32)
 
     def _decoded(self, file: Decoder, first: int, frames: int) -> Iterator[np.ndarray]:
-        resampler = soxr.ResampleStream(file.samplerate, RATE, 1, dtype="float32")
+        resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
         buffer = self._buffer(file, frames)
         self._got, self._given, self._energy, self._energies = 0, 0, 0.0, np.zeros(file.channels)
         self._peak, self._peak_s, self._beyond = 0.0, 0.0, 0
@@ -194,10 +194,10 @@ class Stretch:
         if peak <= HOT:
             return
         sizes = np.abs(block).max(1)
-        at = (first + int(np.argmax(~(sizes <= LOUDEST)))) / rate
+        at = (first + int(np.argmax(~(sizes <= MAX_SAMPLE)))) / rate
         if not np.isfinite(peak):
             raise HiSTalkError(f"{self.called} holds samples that are no numbers, at {at:.3f} s: export it again.")
-        if peak > LOUDEST:
+        if peak > MAX_SAMPLE:
             raise self._damaged(peak, at)
         self._beyond += int((sizes > HOT).sum())
         if peak > self._peak:

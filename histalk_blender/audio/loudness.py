@@ -1,47 +1,47 @@
-"""How loud samples are, and the one gain that brings a clip's speech to the network's level."""
+"""How loud samples are, and the one gain that brings a clip's speech to the network's loudness."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from . import RATE
+from . import SAMPLE_RATE
 
-LEVEL = -23.0  # dBFS of what is not silence, the level that the network was trained at
-MOST_GAIN = 30.0  # dB; a hiss must not be lifted to speech
-SILENCE = 10 ** (-60 / 20)  # root mean square below which 25 ms are silence
-LOUDEST = 2.0**32  # beyond what whole numbers of 32 bits can be
+SPEECH_DBFS = -23.0  # dBFS of what is not silence; the network was trained at it
+MAX_GAIN_DB = 30.0  # dB; a hiss must not be lifted to speech
+SILENCE_RMS = 10 ** (-60 / 20)  # root mean square below which 25 ms are silence
+MAX_SAMPLE = 2.0**32  # beyond what whole numbers of 32 bits can be
 
 
 def is_silent(samples: np.ndarray) -> bool:
     """Whether no 25 ms of [N] samples rise above -60 dBFS."""
-    return silent_levels(levels_of(samples))
+    return is_silence(rms_per_block(samples))
 
 
-def normalise_level(samples: np.ndarray) -> np.ndarray:
+def normalise_loudness(samples: np.ndarray) -> np.ndarray:
     """Bring what is not silence to -23 dBFS by one gain for the clip, which lifts by 30 dB at most; silence stays.
 
     Args:
         samples: [N] float32.
     """
-    return samples * gain_for(levels_of(samples))
+    return samples * speech_gain(rms_per_block(samples))
 
 
-def silent_levels(levels: np.ndarray) -> bool:
-    """`is_silent` of samples' levels."""
-    return bool(levels.max(initial=0.0) < SILENCE)
+def is_silence(rms: np.ndarray) -> bool:
+    """`is_silent`, from `rms_per_block`."""
+    return bool(rms.max(initial=0.0) < SILENCE_RMS)
 
 
-def gain_for(levels: np.ndarray) -> np.float32:
-    """The factor of `normalise_level`, from samples' levels."""
-    loud = levels[levels > max(levels.max(initial=0.0) * 10**-1.5, SILENCE)]
+def speech_gain(rms: np.ndarray) -> np.float32:
+    """The factor of `normalise_loudness`, from `rms_per_block`."""
+    loud = rms[rms > max(rms.max(initial=0.0) * 10**-1.5, SILENCE_RMS)]
     if not len(loud):
         return np.float32(1)
-    gain = 10 ** (LEVEL / 20) / np.sqrt(np.mean(loud**2))
-    return np.float32(min(gain, 10 ** (MOST_GAIN / 20)))
+    gain = 10 ** (SPEECH_DBFS / 20) / np.sqrt(np.mean(loud**2))
+    return np.float32(min(gain, 10 ** (MAX_GAIN_DB / 20)))
 
 
-def levels_of(samples: np.ndarray) -> np.ndarray:
-    """Root mean squares of each 25 ms of [N] samples; what is left over at the end has none."""
-    size = RATE // 40
+def rms_per_block(samples: np.ndarray) -> np.ndarray:
+    """Root mean square of each whole 25 ms of [N] samples."""
+    size = SAMPLE_RATE // 40
     whole = samples[: len(samples) // size * size].reshape(-1, size)
     return np.sqrt(np.einsum("ij,ij->i", whole, whole) / size)

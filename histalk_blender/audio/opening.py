@@ -13,7 +13,8 @@ import soundfile as sf
 
 from ..errors import HiSTalkError
 from ..files import open_regular
-from .channels import MOST
+from . import conversion
+from .channels import MIX, MOST, pick_channel
 from .headers import Contents, contents_of
 from .views import View
 
@@ -118,6 +119,45 @@ def check_length(seconds: float, samples: int, called: str) -> None:
         raise HiSTalkError(f"{called} lasts {seconds / 60:.0f} minutes: cut it to an hour or less.")
     if samples > MOST_SAMPLES:
         raise HiSTalkError(f"{called} holds {samples} samples in all its channels: export the voice alone.")
+
+
+def check_header(source: Path, channel: str = MIX) -> None:
+    """Whether a file says of itself that it is sound of a fitting length, without decoding it.
+
+    Raises:
+        HiSTalkError: it does not, or has no such channel.
+    """
+    called = f"'{source}'"
+    with opened(source, called) as found:
+        if found is None:
+            conversion.check_available(called)
+            return
+        file = found[0]
+        seconds = 0.0 if file.frames >= UNKNOWN else file.frames / max(file.samplerate, 1)
+        check_form(file, called)
+        check_length(seconds, file.channels * round(seconds * file.samplerate), called)
+        pick_channel(channel, file.channels, called)
+    if 0 < seconds < SHORTEST:
+        raise HiSTalkError(f"{called} lasts {seconds:.3f} s: at least {SHORTEST} s are needed.")
+
+
+def seconds_of(source: Path) -> float:
+    """How long a file says that it is; 0 where it does not say, or cannot be read."""
+    try:
+        with opened(source, f"'{source}'") as found:
+            known = found is not None and found[0].frames < UNKNOWN
+            return found[0].frames / found[0].samplerate if known else 0.0
+    except HiSTalkError:
+        return 0.0
+
+
+def is_lossless(source: Path | bytes) -> bool:
+    """Whether every decoder gives the same samples: what pads its start (mp3, ogg) is placed by each as it sees fit."""
+    try:
+        with opened(source, "") as found:
+            return found is not None and found[0].subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
+    except HiSTalkError:
+        return False
 
 
 def not_audio(called: str, reason: str = "") -> HiSTalkError:

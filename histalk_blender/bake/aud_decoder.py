@@ -9,6 +9,7 @@ import bpy  # noqa: F401  (aud is in it)
 
 import aud  # isort: skip
 
+from ..audio.conversion import register_decoder
 from ..errors import HiSTalkError
 from ..files import open_regular
 
@@ -62,3 +63,6 @@ def _is_timed(source: Path) -> bool:
     with open_regular(source) as file:
         head = file.read(12)
     return head[4:8] == b"ftyp" or head[:4] in (b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75")
+
+
+register_decoder(write_flac)

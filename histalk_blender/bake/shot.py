@@ -16,6 +16,7 @@ from ..motion.placing import from_sound_on
 from ..motion.style import Style
 from ..runtime.output import silence_fd
 from ..synthesis import Performance
+from . import aud_decoder  # noqa: F401  (it registers itself with audio.conversion)
 from .arkit_rig import key_names
 from .bakes import BakeReport, apply, report
 from .film import render_preview

@@ -93,7 +93,7 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
     twins = [name for name in blenders if _stem(name) in stems]
     blenders = [name for name in blenders if name not in set(twins)]
     left_out = []
-    if blenders and not conversion.is_there():
+    if blenders and not conversion.is_available():
         left_out.append(f"{_listed(blenders, 'sound')} that Blender reads: pip install bpy=={BPY}, or convert to wav")
         blenders = []
     if twins:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from .. import __version__
-from ..audio.reading import seconds_of
+from ..audio.opening import seconds_of
 from ..errors import HiSTalkError
 from ..files import clean_leftovers
 from ..runtime.output import printable

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..audio.clip import Sound, open_sound
+from ..audio.clip import AudioClip, open_clip
 from ..errors import HiSTalkError, sentence_of
 from ..files import atomic_write, has_room
 from ..runtime.process_exit import raise_if_stopped
@@ -67,7 +67,7 @@ class _Clip:
     """A job on its way through the pipeline."""
 
     job: Job
-    sound: Sound | None = None
+    sound: AudioClip | None = None
     error: str = ""
     decode_s: float = 0.0
     network_s: float = 0.0
@@ -110,7 +110,7 @@ def _decode(group: ClipGroup) -> tuple[ClipGroup, list[_Clip]]:
         start = time.perf_counter()
         sound, error = None, ""
         try:
-            sound = open_sound(job.audio, channel=job.channel)
+            sound = open_clip(job.audio, channel=job.channel)
             if sound.silent:
                 sound, error = None, f"'{job.audio}' is silent: export it again, or leave it out."
         except Exception as found:

@@ -144,7 +144,7 @@ def _run(jobs, out, device, workers, batch_size, retry, ray, ledger, weights) ->
 
 
 def _dry_run(jobs: list[Job]) -> Counter:
-    from ..audio.reading import check_header
+    from ..audio.opening import check_header
     from ..runtime.output import silence_fd
 
     counts = Counter()

@@ -25,12 +25,12 @@ def progress_bar(name: str):
 
 def predict_file(audio: Path, weights: Path | None, device: str, channel: str = MIX, levels: bool = False):
     """The `Performance` of a sound file; remarks on the sound go to stderr."""
-    from ..audio.clip import open_sound
+    from ..audio.clip import open_clip
     from ..runtime.output import silence_fd
     from ..synthesis.engine import listen
 
     with silence_fd(2):  # libmpg123 writes remarks of its own about many an mp3
-        sound = open_sound(audio, channel=channel)
+        sound = open_clip(audio, channel=channel)
     with progress_bar(audio.name) as progress:
         performance = listen(sound, weights, device, lambda _, share: progress(share), levels)
     remark(*performance.remarks)

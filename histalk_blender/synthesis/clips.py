@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio import RATE
-from ..audio.clip import Sound
+from ..audio import SAMPLE_RATE
+from ..audio.clip import AudioClip
 from ..head.head import Head
 from ..motion.motion import Motion
 from .checks import check_motion, check_outputs, check_sound
@@ -26,7 +26,7 @@ class Cancelled(Exception):
 
 
 def synthesize(
-    samples: np.ndarray | Sound, model, head: Head, *, landmark_offsets: np.ndarray | None = None, **options
+    samples: np.ndarray | AudioClip, model, head: Head, *, landmark_offsets: np.ndarray | None = None, **options
 ) -> Performance:
     """One clip's `synthesize_many`.
 
@@ -38,7 +38,7 @@ def synthesize(
 
 
 def synthesize_many(
-    clips: Sequence[np.ndarray | Sound],
+    clips: Sequence[np.ndarray | AudioClip],
     model,
     head: Head,
     *,
@@ -74,7 +74,7 @@ def synthesize_many(
     """
     check_outputs(model, head.topology, len(head.vertices))
     config = model.config
-    sounds = [clip if isinstance(clip, Sound) else Sound.of(clip) for clip in clips]
+    sounds = [clip if isinstance(clip, AudioClip) else AudioClip.of(clip) for clip in clips]
     offsets = landmark_offsets or [None] * len(sounds)
     results, todo = [], []
     for which, sound in enumerate(sounds):
@@ -87,10 +87,10 @@ def synthesize_many(
                 results[-1]["gates"] += 0.5
             continue
         for start, end, weight in windows(T, config.fps, window_s, overlap_s, config.period):
-            last = round(end / config.fps * RATE) if end < T else len(sound)
-            todo.append((which, start, weight, round(start / config.fps * RATE), last))
+            last = round(end / config.fps * SAMPLE_RATE) if end < T else len(sound)
+            todo.append((which, start, weight, round(start / config.fps * SAMPLE_RATE), last))
     # Of like length together; the windows of a clip stay in their order, in which its sound is decoded.
-    todo.sort(key=lambda window: -min(window[4] - window[3], round(window_s * RATE)))
+    todo.sort(key=lambda window: -min(window[4] - window[3], round(window_s * SAMPLE_RATE)))
     for part in together([last - first for *_, first, last in todo], rows):
         if cancelled and cancelled():
             raise Cancelled

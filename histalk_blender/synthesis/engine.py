@@ -18,13 +18,13 @@ from .checks import check_outputs
 from .clips import hear
 
 if TYPE_CHECKING:
-    from ..audio.clip import Sound
+    from ..audio.clip import AudioClip
 
 WINDOWS = ((50.4, 7.2), (16.8, 7.2), (9.6, 4.8))  # seconds of a window and its overlap, each for less memory
 
 
 def listen(
-    sound: Sound | np.ndarray,
+    sound: AudioClip | np.ndarray,
     weights: Path | None,
     device: str,
     say: Callable[[str, float], None],
@@ -116,7 +116,7 @@ def forget() -> None:
 
 
 def perform(
-    clips: Sequence[Sound | np.ndarray],
+    clips: Sequence[AudioClip | np.ndarray],
     weights: Path | None,
     device: str,
     rows: int = 1,

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..audio.loudness import LEVEL, MOST_GAIN
+from ..audio.loudness import MAX_GAIN_DB, SPEECH_DBFS
 from ..head.head import Head
 from ..motion.motion import Motion
 from .checks import check_outputs, check_sound
@@ -145,5 +145,5 @@ class _RunningLevel:
         loud = slice(loudest, min(60, loudest + 30))
         count = self._counts[loud].sum()
         level = 10 * np.log10(self._energies[loud].sum() / count)
-        decibels = np.clip(LEVEL - level, -MOST_GAIN, MOST_GAIN) * count / (count + USUAL)
+        decibels = np.clip(SPEECH_DBFS - level, -MAX_GAIN_DB, MAX_GAIN_DB) * count / (count + USUAL)
         return np.float32(10 ** (decibels / 20))

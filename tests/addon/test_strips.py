@@ -10,8 +10,8 @@ import soundfile as sf
 from timeline import LEFT, NEW_NAMES, TRIM, add, add_meta, handles, mixdown, place, retime
 
 from histalk_blender.addon.strips import inaudible_reason, record_strip, record_timeline
-from histalk_blender.audio import RATE
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio import SAMPLE_RATE
+from histalk_blender.audio.clip import read_audio
 from histalk_blender.errors import HiSTalkError
 
 
@@ -19,7 +19,7 @@ def laid_out(scene, recording, count):
     """The recording's [count] samples where the face would speak them, frame_start being the first."""
     samples = read_audio(recording.source, recording.start, recording.duration, recording.name)
     fps = scene.render.fps / scene.render.fps_base
-    at = round((recording.first_frame - scene.frame_start) / fps * RATE)
+    at = round((recording.first_frame - scene.frame_start) / fps * SAMPLE_RATE)
     timeline = np.zeros(count)
     timeline[max(at, 0) : at + len(samples)] = samples[max(-at, 0) :][: max(0, count - max(at, 0))]
     return timeline
@@ -36,12 +36,12 @@ def assert_as_heard(scene, recording, heard, retimed=False):
         within, least = 0.025, 0.9
     spoken = laid_out(scene, recording, len(heard))
     if retimed:
-        window = np.hanning(RATE // 100)
+        window = np.hanning(SAMPLE_RATE // 100)
         heard, spoken = (np.sqrt(np.convolve(sound**2, window, "same").clip(0)) for sound in (heard, spoken))
     size = 2 * len(heard)
     match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(spoken, size)), size)
     lag = (int(match.argmax()) + len(heard)) % size - len(heard)
-    assert abs(lag) < within * RATE, f"spoken {lag / RATE * 1000:.1f} ms before it is heard"
+    assert abs(lag) < within * SAMPLE_RATE, f"spoken {lag / SAMPLE_RATE * 1000:.1f} ms before it is heard"
     likeness = match.max() / np.sqrt((heard**2).sum() * (spoken**2).sum())
     loudness = np.sqrt((spoken**2).sum() / (heard**2).sum())
     assert likeness > least and abs(loudness - 1) < louder
@@ -176,7 +176,7 @@ def trimmed_mp3(scene, voice):
 
 def ogg_at_16_khz(scene, voice):
     path = voice.with_suffix(".ogg")
-    sf.write(path, read_audio(voice), RATE)
+    sf.write(path, read_audio(voice), SAMPLE_RATE)
     return add(scene, path, 10)
 
 
@@ -329,7 +329,7 @@ def test_the_timeline_is_all_that_is_heard_in_the_frame_range(scene, voice, tmp_
     add(scene, voice, 53, channel=3).mute = True
     recording = record_timeline(scene)
     assert recording.first_frame == 31 and recording.duration == pytest.approx(100 * 1.001 / 24)
-    heard = mixdown(scene, tmp_path / "truth.wav")[: round(recording.duration * RATE)]
+    heard = mixdown(scene, tmp_path / "truth.wav")[: round(recording.duration * SAMPLE_RATE)]
     assert_as_heard(scene, recording, heard)
 
 

@@ -2,7 +2,7 @@
 
 import bpy
 
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio.clip import read_audio
 
 NEW_NAMES = "left_handle" in bpy.types.Strip.bl_rna.properties
 LEFT, RIGHT, CONTENT, TRIM = (

@@ -10,7 +10,7 @@ from io import BytesIO
 import numpy as np
 import soundfile as sf
 
-from histalk_blender.audio.reading import read_audio
+from histalk_blender.audio.clip import read_audio
 from histalk_blender.errors import HiSTalkError
 
 KINDS = [

@@ -12,7 +12,8 @@ from assets import SPEECH
 
 from histalk_blender.addon import bake_job as job
 from histalk_blender.audio.channels import read_channel
-from histalk_blender.audio.reading import check_header, read_audio
+from histalk_blender.audio.clip import read_audio
+from histalk_blender.audio.opening import check_header
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.manifest import read_manifest
 from histalk_blender.errors import HiSTalkError

@@ -35,7 +35,7 @@ def before(owner, name, times=[]):
     setattr(owner, name, struck)
 
 if moment == "decoding":
-    before(work, "open_sound")
+    before(work, "open_clip")
 elif moment == "hearing":
     before(engine, "synthesize_many")
 elif moment == "writing":

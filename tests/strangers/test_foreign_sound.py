@@ -15,7 +15,8 @@ from mp4 import write_m4a
 
 from histalk_blender.addon import bake_job as job
 from histalk_blender.audio import conversion as foreign
-from histalk_blender.audio.reading import check_header, read_audio
+from histalk_blender.audio.clip import read_audio
+from histalk_blender.audio.opening import check_header
 from histalk_blender.batch.folder import search_folder
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.manifest import read_manifest
@@ -72,7 +73,7 @@ def test_a_part_of_an_m4a_and_a_packed_one_are_that_sound_too(spoken_files):
 
 
 def test_without_blender_one_sentence_says_what_to_do(spoken_files, monkeypatch):
-    monkeypatch.setattr(foreign, "is_there", lambda: False)
+    monkeypatch.setattr(foreign, "is_available", lambda: False)
     for read in (read_audio, check_header):
         with pytest.raises(
             HiSTalkError, match="line.m4a' is of a kind that Blender reads: pip install .*convert it to wav"
@@ -145,7 +146,7 @@ def test_a_folder_says_what_it_leaves_out(spoken_files, tmp_path, monkeypatch):
     )
     assert "2 files of other kinds (1 .aup3, 1 .txt)" in told and "Blender" not in told
     assert [each.name for each in read_manifest(tmp_path, Job(), tmp_path / "out")] == ["a", "b", "c/d", "e"]
-    monkeypatch.setattr(foreign, "is_there", lambda: False)
+    monkeypatch.setattr(foreign, "is_available", lambda: False)
     found = search_folder(tmp_path)
     assert found.sounds == ["a.wav", "e.wav", "out/g.wav"]
     assert found.left_out[0].startswith("3 sounds (b.m4a, c/d.mkv, out/f.mp4) that Blender reads: pip install bpy")

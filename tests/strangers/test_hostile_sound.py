@@ -11,9 +11,9 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
-from histalk_blender.audio.clip import Sound, open_sound
-from histalk_blender.audio.loudness import normalise_level
-from histalk_blender.audio.reading import check_header, read_audio
+from histalk_blender.audio.clip import AudioClip, open_clip, read_audio
+from histalk_blender.audio.loudness import normalise_loudness
+from histalk_blender.audio.opening import check_header
 from histalk_blender.errors import HiSTalkError
 
 RATE = 16_000
@@ -48,7 +48,7 @@ def wav(data=bytes(64_000), channels=1, rate=RATE, bits=16, codec=1, size=None, 
 
 def refused(path, says):
     with pytest.raises(HiSTalkError, match=says) as caught:
-        open_sound(path)
+        open_clip(path)
     assert path.name in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -108,12 +108,12 @@ def test_memory_stays_small_whatever_a_file_holds_or_promises(tmp_path, voice3):
     stored(tmp_path / "sparse.ogg", (tmp_path / "a.ogg").read_bytes(), 6 * GIGABYTE)
     stored(tmp_path / "wide.wav", wav(bytes(128 * RATE), channels=64))
     code = (
-        "import sys, resource, pathlib; from histalk_blender.audio.clip import open_sound\n"
+        "import sys, resource, pathlib; from histalk_blender.audio.clip import open_clip\n"
         "from histalk_blender.errors import HiSTalkError\n"
         "before = int(open('/proc/self/status').read().split('VmSize:')[1].split()[0]) << 10\n"
         "resource.setrlimit(resource.RLIMIT_AS, (before + (160 << 20),) * 2)\n"
         "for path in map(pathlib.Path, sys.argv[1:]):\n"
-        "    try: print(path.name, open_sound(path).seconds)\n"
+        "    try: print(path.name, open_clip(path).seconds)\n"
         "    except HiSTalkError as error: print(error)\n"
     )
     names = ["sparse.mp3", "unsized.mp3", "tag.mp3", "pictures.flac", "sparse.ogg", "wide.wav"]
@@ -215,18 +215,18 @@ def test_samples_given_from_python_are_looked_at_too(voice3, value):
     samples = voice3.copy()
     samples[8000] = value
     with pytest.raises(HiSTalkError, match="0.500 s"):
-        Sound.of(samples)
+        AudioClip.of(samples)
 
 
 def test_one_flipped_bit_never_silences_the_rest(tmp_path, voice3):
     """Any bit of the exponent of one float sample."""
-    level = np.sqrt(np.mean(normalise_level(voice3) ** 2))
+    level = np.sqrt(np.mean(normalise_loudness(voice3) ** 2))
     for bit in range(23, 31):
         samples = np.array(voice3, np.float32)
         samples.view(np.uint32)[20_000] ^= 1 << bit
         path = written(tmp_path / f"{bit}.wav", samples, subtype="FLOAT")
         try:
-            heard = open_sound(path).between(0, len(voice3))
+            heard = open_clip(path).between(0, len(voice3))
         except HiSTalkError as error:
             assert "1.250 s" in str(error)
             continue
@@ -241,13 +241,13 @@ def test_a_whole_file_beyond_all_measure_is_refused(tmp_path, voice3, value, cod
 @pytest.mark.parametrize("scale", [10.0, 31.0, 2.0**15, 2.0**23, 2.0**31])
 def test_hot_and_integer_scaled_float_files_speak_as_the_same_recording(tmp_path, voice3, scale):
     """+20 and +30 dB, and whole numbers of 16, 24 and 32 bits written as floats, as by some editors and scripts."""
-    plain = open_sound(written(tmp_path / "a.wav", voice3, subtype="FLOAT"))
-    other = open_sound(planted(tmp_path / "b.wav", voice3, scale))
+    plain = open_clip(written(tmp_path / "a.wav", voice3, subtype="FLOAT"))
+    other = open_clip(planted(tmp_path / "b.wav", voice3, scale))
     np.testing.assert_allclose(other.between(0, 40_000), plain.between(0, 40_000), atol=1e-4)
 
 
 def test_numbers_too_small_for_floats_are_silence(tmp_path, voice3):
-    assert open_sound(planted(tmp_path / "a.wav", voice3, 1e-38)).silent
+    assert open_clip(planted(tmp_path / "a.wav", voice3, 1e-38)).silent
 
 
 def test_thousands_of_chunks_and_odd_ones_without_a_pad_hide_no_sound(tmp_path, voice3):

@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 from tiny import TINY, tiny_options
 
-from histalk_blender.audio.loudness import normalise_level
+from histalk_blender.audio.loudness import normalise_loudness
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import load_head
@@ -119,7 +119,7 @@ def test_kept_features_give_what_sound_gives(corpus, weights, tmp_path, name):
     model = shared.build(build, changes, seed=0).eval()
     kept = shared.components(model, 0)
     model.acoustic = load_checkpoint(weights[0]).acoustic
-    sound = normalise_level(shared.tested[0].samples.astype(np.float32) / 32768)
+    sound = normalise_loudness(shared.tested[0].samples.astype(np.float32) / 32768)
     with torch.no_grad():
         heard = model.components(torch.from_numpy(sound)[None])
     for part in ("fine", "coarse", "sparse", "levels", "gates", "phone_logits"):

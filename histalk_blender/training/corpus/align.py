@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from .flite import phones_of
 
 EARLY = 0.006  # seconds by which the aligner's starts precede the engines' own times
@@ -49,7 +49,7 @@ class Aligner:
 
         # Beams this wide never lose the transcript, however poor the sound.
         self.decoder = Decoder(
-            lm=None, bestpath=False, loglevel="FATAL", samprate=RATE, beam=1e-100, wbeam=1e-80, pbeam=1e-100
+            lm=None, bestpath=False, loglevel="FATAL", samprate=SAMPLE_RATE, beam=1e-100, wbeam=1e-80, pbeam=1e-100
         )
 
     def align(
@@ -68,7 +68,7 @@ class Aligner:
         for word in words:
             if self.decoder.lookup_word(word) is None:
                 self.decoder.add_word(word, spelt.get(word) or " ".join(phones_of(word)), True)
-        noise = np.random.default_rng(0).normal(0, 3, round(PAD * RATE)).round().astype("<i2")
+        noise = np.random.default_rng(0).normal(0, 3, round(PAD * SAMPLE_RATE)).round().astype("<i2")
         data = np.concatenate([noise, samples.astype("<i2"), noise]).tobytes()
         self.decoder.set_align_text(" ".join(words))
         self._process(data)
@@ -97,11 +97,11 @@ class Aligner:
 
 def _trimmed(phones: list, samples: np.ndarray) -> list[tuple[str, float, float]]:
     """Outer phones begin and end where the sound does; the clip's silence around them is SIL."""
-    seconds = len(samples) / RATE
+    seconds = len(samples) / SAMPLE_RATE
     loud = np.abs(samples.astype(np.float32))
     level = np.sqrt(np.convolve(loud**2, np.ones(160) / 160, "same"))
     sounding = np.flatnonzero(level > 0.02 * level.max(initial=1))
-    onset, offset = (sounding[0] / RATE, sounding[-1] / RATE) if len(sounding) else (0.0, seconds)
+    onset, offset = (sounding[0] / SAMPLE_RATE, sounding[-1] / SAMPLE_RATE) if len(sounding) else (0.0, seconds)
     spoken = [(p, max(s, 0.0), min(e, seconds)) for p, s, e in phones]
     while spoken and spoken[0][0] == "SIL":
         spoken.pop(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from ...errors import HiSTalkError, shown
 from ...files import atomic_open, open_regular
 from ...head.arkit import ARKIT_UNITS
@@ -38,7 +38,7 @@ class Clip:
     @property
     def seconds(self) -> float:
         """Length in seconds."""
-        return len(self.samples) / RATE
+        return len(self.samples) / SAMPLE_RATE
 
 
 def load_clips(corpus: Path, splits: set[str], fps: float = 30.0) -> list[Clip]:
@@ -88,7 +88,7 @@ def _samples(row: dict, sound: np.ndarray) -> np.ndarray:
 
 
 def _frames(row: dict, fps: float) -> int:
-    return max(1, round(row["samples"] / RATE * fps))
+    return max(1, round(row["samples"] / SAMPLE_RATE * fps))
 
 
 def read_table(table: Path, samples: int) -> list[dict]:
@@ -143,7 +143,7 @@ def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.
     for stale in table.parent.glob(f"{table.stem}.units*.npy"):
         stale.unlink()
     tracks = [
-        arkit_track(row["phones"], row["samples"] / RATE, _samples(row, sound).astype(np.float32) / 32768, fps)
+        arkit_track(row["phones"], row["samples"] / SAMPLE_RATE, _samples(row, sound).astype(np.float32) / 32768, fps)
         for row in rows
     ]
     with atomic_open(path) as file:

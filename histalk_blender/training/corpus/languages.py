@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from ...runtime.processes import find_tool, run_tool
 from ..teacher.phones import BILABIALS
 from .align import Aligner
@@ -145,9 +145,9 @@ def missing_closures(samples: np.ndarray, phones: list) -> list[tuple[float, flo
         (start s, end s) of those whose 1-5 kHz energy does not fall.
     """
     spectrum = np.fft.rfft(samples.astype(float))
-    frequency = np.fft.rfftfreq(len(samples), 1 / RATE)
+    frequency = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     spectrum[(frequency < 1000) | (frequency > 5000)] = 0
-    width = RATE // 100
+    width = SAMPLE_RATE // 100
     power = np.square(np.fft.irfft(spectrum, len(samples)))
     energy = power[: len(power) // width * width].reshape(-1, width).mean(1) + 1e-3
     out = []
@@ -203,7 +203,7 @@ def speak(code: str, real_folder: Path | None = None) -> Iterator[Utterance]:
     language, aligned, aligner = LANGUAGES[code], [], Aligner()
     for name, text, samples in _real(real_folder, language.folder) if language.folder else _prompts(code):
         words = words_of(text, code)
-        if not words or len(samples) < RATE // 4:
+        if not words or len(samples) < SAMPLE_RATE // 4:
             continue
         phones = aligner.align(samples, [word for word, _ in words], dict(words))
         if phones and aligner.spans:

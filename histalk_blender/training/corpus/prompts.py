@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from ...runtime.processes import find_tool, run_tool
 from .align import Aligner, words_of
 from .shards import Utterance, at_16k, sentence_split
@@ -39,7 +39,7 @@ def transcripts() -> dict[str, str]:
 def read_g722(path: Path) -> np.ndarray:
     """[N] int16 at 16 kHz of one prompt, by ffmpeg."""
     run = run_tool("ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-")
-    return at_16k(np.frombuffer(run.stdout, "<i2"), RATE)
+    return at_16k(np.frombuffer(run.stdout, "<i2"), SAMPLE_RATE)
 
 
 def speak() -> Iterator[Utterance]:

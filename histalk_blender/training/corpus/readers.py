@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from .align import Aligner, words_of
 from .shards import Utterance, at_16k, held_out_speakers
 
@@ -90,7 +90,7 @@ def speak(folder: Path, recognised: Path) -> Iterator[Utterance]:
         if speaker in held_out:
             agreed = [a and b for a, b in zip(both, good)]
             for i, (begin, end) in enumerate(stretches(spans, agreed)):
-                cut = samples[round(begin * RATE) : round(end * RATE)]
+                cut = samples[round(begin * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
                 inside = [
                     (p, max(s, begin) - begin, min(e, end) - begin) for p, s, e in phones if e > begin and s < end
                 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from .align import EARLY
 from .shards import Utterance, at_16k, held_out_speakers, sentence_split, shifted
 
@@ -46,6 +46,6 @@ def speak(folder: Path, name: str) -> Iterator[Utterance]:
 def _cropped(samples: np.ndarray, phones: list) -> tuple[np.ndarray, list]:
     spoken = [row for row in phones if row[0] != "SIL"]
     begin = max(0.0, spoken[0][1] - MARGIN)
-    end = min(len(samples) / RATE, spoken[-1][2] + MARGIN)
+    end = min(len(samples) / SAMPLE_RATE, spoken[-1][2] + MARGIN)
     inside = [(p, max(s, begin) - begin, min(e, end) - begin) for p, s, e in phones if e > begin and s < end]
-    return samples[round(begin * RATE) : round(end * RATE)], inside
+    return samples[round(begin * SAMPLE_RATE) : round(end * SAMPLE_RATE)], inside

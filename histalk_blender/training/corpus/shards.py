@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from ...files import atomic_open, atomic_write
 
 TEST_PERCENT = 20
@@ -85,7 +85,7 @@ def write_shard(folder: Path, name: str, utterances: Iterable[Utterance]) -> flo
     with atomic_open(folder / f"{name}.i16.npy") as file:
         np.save(file, np.concatenate(sounds))
     atomic_write(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines).encode())
-    return offset / RATE / 3600
+    return offset / SAMPLE_RATE / 3600
 
 
 def at_16k(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -93,8 +93,8 @@ def at_16k(samples: np.ndarray, rate: int) -> np.ndarray:
     import soxr
 
     wave = samples.astype(np.float32) / (32768 if samples.dtype == np.int16 else 1)
-    if rate != RATE:
-        wave = soxr.resample(wave, rate, RATE)
+    if rate != SAMPLE_RATE:
+        wave = soxr.resample(wave, rate, SAMPLE_RATE)
     return np.round(wave * (0.7 * 32767 / max(np.abs(wave).max(initial=0), 1e-4))).astype(np.int16)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...audio import RATE
-from ...audio.reading import read_audio
+from ...audio import SAMPLE_RATE
+from ...audio.clip import read_audio
 from ...errors import HiSTalkError
 from ..arrays import check_finite
 from .base import DataSet, Recording, Topology, frame_step, read_frames, read_templates, template_of
@@ -69,7 +69,7 @@ class Biwi(DataSet):
 
         def motion() -> np.ndarray:
             frames = read_frames(vertices, VERTICES)
-            frame_step(str(vertices), len(frames), len(read_audio(sound)) / RATE, RATES)
+            frame_step(str(vertices), len(frames), len(read_audio(sound)) / SAMPLE_RATE, RATES)
             moved = np.asarray(frames, np.float32) - neutral
             check_finite(moved, str(vertices))
             return moved

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ...audio import RATE
-from ...audio.reading import read_audio
+from ...audio import SAMPLE_RATE
+from ...audio.clip import read_audio
 from ...errors import HiSTalkError
 from ...head.head import load_head
 from ...head.topologies.flame import VERTICES, load_flame_map
@@ -104,7 +104,7 @@ class Vocaset(DataSet):
     def _displacements(self, positions, samples, neutral: np.ndarray, called: str):
         def read() -> np.ndarray:
             frames = positions()
-            step = frame_step(called, len(frames), len(samples()) / RATE, RATES)
+            step = frame_step(called, len(frames), len(samples()) / SAMPLE_RATE, RATES)
             moved = upright(np.asarray(frames[::step])) - neutral
             check_finite(moved, called)
             return moved
@@ -169,4 +169,4 @@ def _resampled(sound: dict, called: str) -> np.ndarray:
         raise HiSTalkError(f"'{called}' is no sound of one channel with its sample rate: use VOCASET's own file.")
     check_finite(samples, called)
     wave = samples.astype(np.float32) / (32768 if samples.dtype.kind == "i" else 1)
-    return soxr.resample(wave, float(rate), RATE)
+    return soxr.resample(wave, float(rate), SAMPLE_RATE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from ...errors import HiSTalkError
 from ...head.arkit import ARKIT_UNITS
 from ..datasets import DataSet, Recording
@@ -19,7 +19,7 @@ SHAPES = 32  # that the linear map predicts where there are no ARKit weights
 
 def mel_features(samples: np.ndarray, frames: int, fps: float) -> np.ndarray:
     """[T, 80 · 11 + 1] log-mel energies around each frame of [N] samples."""
-    mel = log_mel(torch.from_numpy(samples)[None], RATE, 320)[0].numpy()
+    mel = log_mel(torch.from_numpy(samples)[None], SAMPLE_RATE, 320)[0].numpy()
     at = np.arange(frames)[:, None] * 50 / fps + np.arange(-CONTEXT, CONTEXT + 1)
     stacked = mel[np.clip(at.round().astype(int), 0, len(mel) - 1)].reshape(frames, -1)
     return np.concatenate([stacked, np.ones((frames, 1), np.float32)], 1)
@@ -63,7 +63,7 @@ class Baselines:
     def predict(self, name: str, recording: Recording) -> np.ndarray:
         """[T, V, 3] displacements of one baseline."""
         samples = recording.samples()
-        frames = max(1, round(len(samples) / RATE * self.fps))
+        frames = max(1, round(len(samples) / SAMPLE_RATE * self.fps))
         if name == "mean face":
             return self.pose(np.tile(self.mean, (frames, 1)))
         if name.startswith("loudness"):

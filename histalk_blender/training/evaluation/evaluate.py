@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...audio.loudness import normalise_level
+from ...audio.loudness import normalise_loudness
 from ...errors import HiSTalkError
 from ...head.head import load_head
 from ...head.topologies import topology_named
@@ -44,7 +44,7 @@ def network(model: HiSTalk, topology: Topology, device: str = "cpu") -> Predict:
     known = topology_named(topology.name) if load_head().topology in model.outputs else None
 
     def predict(recording: Recording) -> np.ndarray:
-        sound = normalise_level(recording.samples())
+        sound = normalise_loudness(recording.samples())
         (parts,) = hear(model, [sound], device, called=[f"'{recording.id}'"])
         own = known.pose(recording.neutral).apply(shapes) if known else shapes
         weights = parts["weights"][: model.config.frames(len(sound))]

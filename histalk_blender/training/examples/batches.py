@@ -7,7 +7,7 @@ import soxr
 import torch
 from torch.utils.data import IterableDataset
 
-from ...audio import RATE
+from ...audio import SAMPLE_RATE
 from ..corpus.clips import Clip
 from ..corpus.languages import LANGUAGES
 from ..teacher.phones import ARPABET
@@ -63,7 +63,7 @@ class SpeechBatches(IterableDataset):
 
     def _row(self, random: np.random.Generator, seconds: float):
         """One row of a batch: pieces of clips one after another, with pauses between."""
-        N = round(seconds * RATE)
+        N = round(seconds * SAMPLE_RATE)
         frame_times = np.arange(round(seconds * self.fps)) / self.fps
         token_times = pair_times(N // 320 + 1)
         wave = np.zeros(N, np.float32)
@@ -72,11 +72,11 @@ class SpeechBatches(IterableDataset):
         sure = np.ones(len(frame_times), np.float32)
         place = 0.0
         while place < seconds - 0.3:
-            clip, at = self._any(random), round(place * RATE)
+            clip, at = self._any(random), round(place * SAMPLE_RATE)
             piece, start, speed = self._piece(random, clip, seconds - place, place == 0)
             piece = piece[: N - at]
             wave[at : at + len(piece)] += piece
-            end = place + len(piece) / RATE
+            end = place + len(piece) / SAMPLE_RATE
             inside = (frame_times >= place) & (frame_times < end)
             controls[inside], sure[inside] = motion_at(clip, (frame_times[inside] - place) * speed + start, self.fps)
             inside = (token_times >= place) & (token_times < end)
@@ -94,11 +94,11 @@ class SpeechBatches(IterableDataset):
         start = random.uniform(0, max(0.0, clip.seconds - room * speed)) if first else 0.0
         if first and clip.seconds < room * speed:
             start = random.uniform(0, clip.seconds / 3) if random.random() < 0.3 else 0.0
-        piece = np.asarray(clip.samples[round(start * RATE) : round((start + room * speed) * RATE)])
+        piece = np.asarray(clip.samples[round(start * SAMPLE_RATE) : round((start + room * speed) * SAMPLE_RATE)])
         piece = piece.astype(np.float32) / 32768
         if abs(speed - 1) > 0.005 and len(piece) > 64:
-            piece = soxr.resample(piece, RATE * speed, RATE, quality="LQ")
-        return augment(piece + self._babble(random, piece), RATE, random), start, speed
+            piece = soxr.resample(piece, SAMPLE_RATE * speed, SAMPLE_RATE, quality="LQ")
+        return augment(piece + self._babble(random, piece), SAMPLE_RATE, random), start, speed
 
     def _with_room(self, random: np.random.Generator, wave: np.ndarray) -> np.ndarray:
         """The row with a room's even hiss or hum, pauses included: a face must rest in them all the same."""

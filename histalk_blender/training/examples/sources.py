@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...audio.loudness import normalise_level
+from ...audio.loudness import normalise_loudness
 from ...head.head import load_head
 from ...network import HiSTalkConfig, preset
 from ..corpus.clips import Clip, load_clips
@@ -116,7 +116,7 @@ class CapturedSource:
             source=self.data.name,
             speaker=recording.subject,
             split="train",
-            samples=np.clip(normalise_level(recording.samples()) * 32767, -32768, 32767).astype(np.int16),
+            samples=np.clip(normalise_loudness(recording.samples()) * 32767, -32768, 32767).astype(np.int16),
             phone_ends=np.array([np.inf], np.float32),
             phone_ids=np.array([ARPABET.index("SIL")]),
             controls=shapes.coefficients(recording.motion()),

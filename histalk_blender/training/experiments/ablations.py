@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...audio.loudness import normalise_level
+from ...audio.loudness import normalise_loudness
 from ...network import HiSTalk
 from ...network.hierarchy import LEVELS
 from ..datasets import open_data_set
@@ -116,7 +116,7 @@ def _whole_trainings(plan: ExperimentPlan) -> tuple[Make, dict]:
         rows = {group: scores["network"].row for group, scores in found.groups.items()}
         scores = {"seconds": seconds, "weights": _size(model), "groups": rows}
         if variant == FULL:
-            sounds = [normalise_level(recording.samples()) for recording in _spread(data.recordings("test"))]
+            sounds = [normalise_loudness(recording.samples()) for recording in _spread(data.recordings("test"))]
             waves = (torch.from_numpy(sound)[None].to(options.device) for sound in sounds)
             with torch.inference_mode():
                 scores["gates"] = mean_gates(model.components(wave) for wave in waves)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...audio import RATE
-from ...audio.loudness import normalise_level
+from ...audio import SAMPLE_RATE
+from ...audio.loudness import normalise_loudness
 from ...errors import HiSTalkError
 from ...files import atomic_open
 from ...network import load_checkpoint
@@ -93,8 +93,8 @@ class FrozenExtractor:
 
 def _sound(clip: Clip, place: int, copy: int) -> np.ndarray:
     """The sound as synthesis takes it; pieces of clips are never joined."""
-    samples = normalise_level(np.asarray(clip.samples, np.float32) / 32768)
-    return augment(samples, RATE, np.random.default_rng([copy, place])) if copy else samples
+    samples = normalise_loudness(np.asarray(clip.samples, np.float32) / 32768)
+    return augment(samples, SAMPLE_RATE, np.random.default_rng([copy, place])) if copy else samples
 
 
 def _starts(tokens: list[int]) -> list[int]:
