@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import HiSTalkError, shown
+from ..errors import HiSTalkError
+from ..runtime.output import printable
 from .arkit import ARKIT_UNITS
 
 BUNDLED = Path(__file__).parents[1] / "data" / "head.npz"
@@ -89,5 +90,5 @@ def load_head(path: Path | None = None) -> Head:
             )
     except Exception as error:  # a damaged zip fails in many ways
         raise HiSTalkError(
-            f"'{path}' is not a HiSTalk head ({shown(error)}): give one made by tools/build_head.py."
+            f"'{path}' is not a HiSTalk head ({printable(error, 120)}): give one made by tools/build_head.py."
         ) from error

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import HiSTalkError, shown
+from ..errors import HiSTalkError
 from ..files import atomic_path, open_regular
+from ..runtime.output import printable
 from .config import HiSTalkConfig
 from .model import HiSTalk
 
@@ -70,7 +71,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> HiSTalk:
     except HiSTalkError:
         raise
     except Exception as error:
-        why = shown(error)
+        why = printable(error, 120)
         raise HiSTalkError(f"'{path}' is not a safetensors file ({why}): download or train it again.") from error
     model.load_state_dict(_stacked(state, model.s2d.names), assign=True)
     model.source = str(path)
@@ -96,7 +97,8 @@ def _config_of(path: Path, metadata: dict[str, str]) -> HiSTalkConfig:
         return HiSTalkConfig.from_json(metadata["config"])
     except ValueError as error:
         raise HiSTalkError(
-            f"'{path}' has a config this version cannot read ({shown(error, 300)}): update HiSTalk, or train it again."
+            f"'{path}' has a config this version cannot read ({printable(error, 300)}): update HiSTalk, or "
+            "train it again."
         ) from error
 
 
@@ -117,7 +119,7 @@ def _outline(path: Path, config: HiSTalkConfig) -> HiSTalk:
             model = HiSTalk(config)
     except Exception as error:
         raise HiSTalkError(
-            f"'{path}' has a config that no network can be built from ({shown(error)}): train it again."
+            f"'{path}' has a config that no network can be built from ({printable(error, 120)}): train it again."
         ) from error
     size = sum(value.numel() for value in model.state_dict().values())
     if size > LARGEST:
@@ -136,12 +138,16 @@ def _compare(path: Path, model: HiSTalk, given: dict) -> None:
     for name, part in given.items():
         kind = part.get_dtype()
         if kind not in TYPES:
-            raise HiSTalkError(f"'{path}': weight '{shown(name)}' is of type {kind}: train or convert it again.")
+            raise HiSTalkError(
+                f"'{path}': weight '{printable(name, 120)}' is of type {kind}: train or convert it again."
+            )
         found[name] = torch.empty(part.get_shape(), dtype=TYPES[kind], device="meta")
     found, expected = _stacked(found, model.s2d.names, _stacked_shapes), model.state_dict()
     for name in sorted(set(expected) ^ set(found)):
         kind = "lacks" if name in expected else "has the unknown"
-        raise HiSTalkError(f"'{path}' {kind} weight '{shown(name)}': it was made for another version of the network.")
+        raise HiSTalkError(
+            f"'{path}' {kind} weight '{printable(name, 120)}': it was made for another version of the network."
+        )
     for name, value in found.items():
         own = expected[name]
         if value.shape != own.shape or value.is_floating_point() != own.is_floating_point():

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import HiSTalkError, shown
+from ..errors import HiSTalkError
+from ..runtime.output import printable
 from .attention import local_attention
 from .config import HiSTalkConfig
 from .linear import Linear
@@ -240,7 +241,7 @@ def read_pretrained(config: HiSTalkConfig) -> dict[str, Tensor]:
     try:
         model = Wav2Vec2Model.from_pretrained(source, mask_time_prob=0.0, layerdrop=0.0)
     except Exception as error:  # transformers' failures on damaged files are of many kinds
-        reason = shown((str(error).splitlines() or [type(error).__name__])[0])
+        reason = printable((str(error).splitlines() or [type(error).__name__])[0], 120)
         raise HiSTalkError(f"No wav2vec 2.0 weights at '{source}' ({reason}): name a local folder of them.") from error
     found = model.config
     sizes = (tuple(found.conv_dim), found.hidden_size, found.num_hidden_layers)

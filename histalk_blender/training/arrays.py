@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import HiSTalkError, shown
+from ..errors import HiSTalkError
 from ..files import open_regular
+from ..runtime.output import printable
 
 MOST = 10_000_000  # numbers of a list: a face has seventy thousand
 
@@ -33,7 +34,9 @@ def read_npy(path: Path) -> np.ndarray:
     except OSError as error:
         raise HiSTalkError(f"'{path}' cannot be read ({error.strerror or error}): check the path.") from error
     except Exception as error:  # a header is Python's text, whose reading fails in many ways
-        raise HiSTalkError(f"'{path}' is no array of numbers ({shown(error)}): copy or convert it again.") from error
+        raise HiSTalkError(
+            f"'{path}' is no array of numbers ({printable(error, 120)}): copy or convert it again."
+        ) from error
 
 
 def _header(file) -> tuple[tuple, bool, np.dtype]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from ..errors import HiSTalkError, shown
+from ..errors import HiSTalkError
 from ..files import atomic_open, open_regular
 from ..head.head import load_head
 from ..head.topologies import TOPOLOGIES
 from ..network import HiSTalk, save_checkpoint
+from ..runtime.output import printable
 from .options import TrainOptions
 
 
@@ -43,7 +44,7 @@ def read_state(path: Path, device: str) -> tuple[dict, dict, Progress]:
             raise ValueError("its network holds NaN or infinities")
     except Exception as error:
         raise HiSTalkError(
-            f"'{path}' is no state of a run ({shown(error)}): start again with --fresh, or name another --out."
+            f"'{path}' is no state of a run ({printable(error, 120)}): start again with --fresh, or name another --out."
         ) from error
     return state["model"], state["optimiser"], Progress(*progress)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...errors import HiSTalkError, shown
+from ...errors import HiSTalkError
+from ...runtime.output import printable
 from ...settings import Setting
 from .arkit_curves import ArkitCurves
 from .base import BakeKind
@@ -23,7 +24,9 @@ def kind_named(name: str) -> BakeKind:
     for kind in KINDS:
         if kind.name == name:
             return kind
-    raise HiSTalkError(f"'{shown(name)}' is not a kind of bake: choose {', '.join(kind.name for kind in KINDS)}.")
+    raise HiSTalkError(
+        f"'{printable(name, 120)}' is not a kind of bake: choose {', '.join(kind.name for kind in KINDS)}."
+    )
 
 
 def kind_options() -> tuple[Setting, ...]:

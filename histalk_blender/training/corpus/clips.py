@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ...audio import SAMPLE_RATE
-from ...errors import HiSTalkError, shown
+from ...errors import HiSTalkError
 from ...files import atomic_open, open_regular
 from ...head.arkit import ARKIT_UNITS
+from ...runtime.output import printable
 from .. import teacher
 from ..arrays import read_npy
 from ..teacher.coarticulation import arkit_track
@@ -104,7 +105,7 @@ def read_table(table: Path, samples: int) -> list[dict]:
         with open_regular(table) as file:
             lines = file.read().decode().split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise HiSTalkError(f"'{table}' cannot be read ({shown(error)}): build the corpus again.") from error
+        raise HiSTalkError(f"'{table}' cannot be read ({printable(error, 120)}): build the corpus again.") from error
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

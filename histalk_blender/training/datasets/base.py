@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import HiSTalkError, shown
+from ...errors import HiSTalkError
 from ...files import open_regular
+from ...runtime.output import printable
 from ..arrays import array_of, check_finite, read_npy
 from .pickles import read_pickle
 
@@ -127,7 +128,7 @@ def read_indices(path: Path, vertices: int) -> np.ndarray:
         raise
     except Exception as error:
         raise HiSTalkError(
-            f"'{path}' holds no list of vertex indices ({shown(error)}): give numbers from 0."
+            f"'{path}' holds no list of vertex indices ({printable(error, 120)}): give numbers from 0."
         ) from error
     check_finite(found, str(path))
     if not len(found) or found.min() < 0 or found.max() >= vertices or (found % 1).any():
@@ -143,7 +144,7 @@ def read_templates(path: Path, vertices: int) -> dict[str, np.ndarray]:
     """
     found = {}
     for subject, face in read_pickle(path).items():
-        called = f"{path}: {shown(subject)}"
+        called = f"{path}: {printable(subject, 120)}"
         found[str(subject)] = as_frames(array_of(face, called), vertices, called)[0]
         check_finite(found[str(subject)], called)
     return found

@@ -13,8 +13,9 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from ...errors import HiSTalkError, shown
+from ...errors import HiSTalkError
 from ...files import open_regular
+from ...runtime.output import printable
 from .pickle_stand_ins import CALLS, Args, Blank, Budget, Call, Damaged, Refused, StandIn, build, check_key
 
 LARGEST = 1 << 30  # bytes of a file; VOCASET's largest is a sixth of it
@@ -46,7 +47,9 @@ def read_pickle(path: Path) -> dict:
             f"'{path}' is refused, as it holds more than numbers and text ({error}): use the data set's own file."
         ) from error
     except Exception as error:  # a damaged pickle fails in whatever way its bytes happen to read
-        raise HiSTalkError(f"'{path}' is no whole pickle ({shown(error)}): copy or download it again.") from error
+        raise HiSTalkError(
+            f"'{path}' is no whole pickle ({printable(error, 120)}): copy or download it again."
+        ) from error
     if not isinstance(table, dict):
         raise HiSTalkError(f"'{path}' holds a {type(table).__name__} and no dictionary: use the data set's own file.")
     return table
@@ -167,7 +170,7 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise Damaged("a name is no text")
         if (module, name) not in CALLS:
-            raise Refused(shown(f"{module}.{name}"))
+            raise Refused(printable(f"{module}.{name}", 120))
         self.push(Call(name, CALLS[module, name]))
 
     def call(self) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import HiSTalkError, shown
+from ...errors import HiSTalkError
 from ...files import atomic_write
+from ...runtime.output import printable
 
 
 def kept_scores(folder: Path, budget: dict, make: Callable[[], dict]) -> dict:
@@ -23,7 +24,9 @@ def kept_scores(folder: Path, budget: dict, make: Callable[[], dict]) -> dict:
         try:
             scores = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
-            raise HiSTalkError(f"'{path}' cannot be read ({shown(error)}): delete it, and it is made again.") from error
+            raise HiSTalkError(
+                f"'{path}' cannot be read ({printable(error, 120)}): delete it, and it is made again."
+            ) from error
         if not isinstance(scores, dict) or scores.get("budget") != budget:
             raise HiSTalkError(f"'{path}' was made at another budget or with other weights: name another --out.")
         return scores

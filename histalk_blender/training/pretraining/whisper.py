@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from transformers import WhisperConfig, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from ...errors import HiSTalkError, shown
+from ...errors import HiSTalkError
 from ...network.config import HiSTalkConfig
 from ...network.whisper import BANDS, WhisperExtractor, convolved
+from ...runtime.output import printable
 from .pretrain import pretrain
 
 POSITIONS = 1500  # tokens of Whisper's 30 s
@@ -44,8 +45,8 @@ def read_encoder(source: Path) -> dict[str, Tensor]:
             raise ValueError("it holds NaN or infinities")
     except Exception as error:  # transformers fails on damaged files in many ways
         raise HiSTalkError(
-            f"No Whisper encoder at '{source}' ({shown(error)}): name a folder with transformers' config.json and "
-            "model.safetensors, as of openai/whisper-tiny.en."
+            f"No Whisper encoder at '{source}' ({printable(error, 120)}): name a folder with "
+            "transformers' config.json and model.safetensors, as of openai/whisper-tiny.en."
         ) from error
     return weights
 
