@@ -1,4 +1,8 @@
-"""Files that are whole when they have their name, and the opening of strangers' files."""
+"""Files that are complete when they have their name, and safe opening of files of unknown origin.
+
+Writers use the first of these that fits: `atomic_write` for bytes, `atomic_open` for a stream, `atomic_path` for a
+library that opens files itself, or `temp_path` with `commit_file` where writing and renaming are far apart.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +28,26 @@ KINDS = {
     stat.S_IFCHR: "it is a device",
     stat.S_IFBLK: "it is a device",
 }
-# A machine, a process and a token; the suffix of the file in the end follows.
+# Machine, process and token; the final file's suffix follows.
 TEMPORARY = re.compile(r"\.histalk-([0-9a-f]{8})-(\d+)-([0-9a-f]{16})\.part")
-ABANDONED = 7 * 86400.0  # seconds without a change, after which also another machine's temporary file is a leftover
-_writing: set[str] = set()  # tokens of the temporary files that this process works on
-_cleaned: set[str] = set()  # folders in which it has looked for leftovers
+ABANDONED = 7 * 86400.0  # seconds without a change after which another machine's temporary file is a leftover
+_writing: set[str] = set()  # tokens of this process's temporary files
+_cleaned: set[str] = set()  # folders in which this process has deleted leftovers
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading if it is a regular one: a pipe would wait for ever, a device give for ever.
+    """Open a regular file for reading; a pipe would block forever, a device never end.
 
     Raises:
-        OSError: it is not there, no regular file, or cannot be read; `strerror` says which.
+        OSError: it does not exist, is no regular file, or cannot be read; `strerror` says which.
     """
     try:
-        _check_regular(os.stat(path), path)  # before opening, which alone sets some devices off
+        _check_regular(os.stat(path), path)  # before opening, which alone has an effect on some devices
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     except ValueError as error:  # a NUL byte, or characters that no file name can hold
         raise OSError(errno.EINVAL, "no file can have such a name", str(path)) from error
     try:
-        _check_regular(os.fstat(handle), path)  # again, as it may have been exchanged in between
+        _check_regular(os.fstat(handle), path)  # again, as it may have been replaced in between
         return open(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -55,15 +59,15 @@ def _check_regular(found: os.stat_result, path: Path) -> None:
         raise OSError(errno.EINVAL, KINDS.get(stat.S_IFMT(found.st_mode), "it is no regular file"), str(path))
 
 
-def key_of(path: str) -> str:
-    """Equal for what any file system takes for the same name: capitals do not count, nor how accents are composed."""
+def path_key(path: str) -> str:
+    """Equal for paths that some file system takes for the same: case and the composition of accents are ignored."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
 def temp_path(path: Path) -> Path:
-    """A name beside `path`, with its suffix, for what is not whole yet; nobody can foresee it or take it for another's.
+    """An unpredictable name beside `path`, with its suffix, for a file that is not complete yet.
 
-    What processes that are gone left in the folder is taken away first. End with `commit_file` or `discard_file`.
+    Leftovers of dead processes in the folder are deleted first. Finish with `commit_file` or `discard_file`.
     """
     folder = os.path.abspath(path.parent)
     if folder not in _cleaned:
@@ -76,19 +80,19 @@ def temp_path(path: Path) -> Path:
 
 
 def create_file(temporary: Path) -> BinaryIO:
-    """Open a new file for writing, never one that is there, nor what a link of that name leads to.
+    """Create a file for writing; never open an existing one or follow a link.
 
     Raises:
-        OSError: it cannot be made, or there is one.
+        OSError: it cannot be created, or exists.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return open(os.open(temporary, flags, 0o666), "wb")
 
 
 def commit_file(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, so that not even a power cut leaves half of it there; if that fails, it is gone.
+    """Rename a complete file to `path`, safely against power cuts; if that fails, the temporary file is deleted.
 
-    Where `path` is a link, the link is replaced, not what it leads to.
+    If `path` is a link, the link is replaced and not its target.
 
     Raises:
         OSError: it cannot be written to the disk or renamed.
@@ -111,8 +115,8 @@ def commit_file(temporary: Path, path: Path) -> None:
 
 
 def discard_file(temporary: Path) -> None:
-    """Take a temporary file away, where it still has that name; no longer being there is no error, nor is the rest."""
-    for path in (temporary, temporary.with_name(temporary.name + "@")):  # Blender's own, of a .blend in the writing
+    """Delete a temporary file, if it still has that name; never raises."""
+    for path in (temporary, temporary.with_name(temporary.name + "@")):  # "@": Blender's own while it saves a .blend
         with suppress(OSError):
             path.unlink()
     if found := TEMPORARY.match(temporary.name):
@@ -121,7 +125,7 @@ def discard_file(temporary: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path for a writer that opens files itself; renamed to `path` when the block ends well, else removed.
+    """A temporary path for a library that opens files itself; renamed to `path` if the block succeeds, else deleted.
 
     Raises:
         OSError: nothing was written there, or it cannot be renamed.
@@ -136,7 +140,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that becomes `path` when the block ends well, and else is not there.
+    """A new file that becomes `path` if the block succeeds, and else is deleted.
 
     Raises:
         OSError: it cannot be written.
@@ -147,7 +151,7 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write a small file at once; see `atomic_open`.
+    """Write all of a file; see `atomic_open`.
 
     Raises:
         OSError: it cannot be written.
@@ -157,20 +161,20 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def put_back(path: Path) -> Iterator[None]:
-    """Where a block fails, a file is again what it was before, whatever the block made of it; or not there, if it was not."""
+def restore_on_error(path: Path) -> Iterator[None]:
+    """If the block fails, a file has its earlier content again, or does not exist if it did not."""
     kept = temp_path(path)
-    was_there = os.path.lexists(path)
+    existed = os.path.lexists(path)
     try:
-        if was_there:
-            with suppress(OSError):  # where a file system has no hard links
+        if existed:
+            with suppress(OSError):  # the file system may have no hard links
                 os.link(path, kept, follow_symlinks=False)
         yield
     except BaseException:
         with suppress(OSError):
             if os.path.lexists(kept):
                 os.replace(kept, path)
-            elif not was_there:
+            elif not existed:
                 path.unlink()
         raise
     finally:
@@ -178,7 +182,7 @@ def put_back(path: Path) -> Iterator[None]:
 
 
 def has_room(folder: Path, size: int = 1 << 20) -> bool:
-    """Whether so many bytes more fit on a folder's disk; asked by writing, as a quota does not say so."""
+    """Whether `size` more bytes fit on a folder's disk; tested by writing, as the free space ignores quotas."""
     probe = temp_path(folder / "room")
     try:
         with create_file(probe) as file:
@@ -194,7 +198,7 @@ def has_room(folder: Path, size: int = 1 << 20) -> bool:
 
 
 def clean_leftovers(folder: Path) -> None:
-    """Take away the temporary files in a folder of processes that are gone; what a living one writes stays."""
+    """Delete the temporary files of dead processes in a folder; those of running processes stay."""
     try:
         entries = [(entry, TEMPORARY.match(entry.name)) for entry in os.scandir(folder)]
     except OSError:
@@ -206,18 +210,18 @@ def clean_leftovers(folder: Path) -> None:
 
 
 def _is_leftover(entry: os.DirEntry, machine: str, process: str, token: str) -> bool:
-    if machine != _machine():  # whose processes cannot be asked for
+    if machine != _machine():  # whose processes are not visible here
         return time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED
-    if int(process) == os.getpid():  # or of an earlier process with this number, as the first of every container has
+    if int(process) == os.getpid():  # an earlier process may have had this number, as the first one of each container
         return token not in _writing
     return not _is_alive(int(process))
 
 
 @cache
 def _machine() -> str:
-    """Eight digits for where process numbers mean the same processes."""
+    """Eight digits that identify the machine or container, within which process numbers are unique."""
     try:
-        numbers = os.readlink("/proc/self/ns/pid")  # containers share a folder, and maybe a name, but no numbers
+        numbers = os.readlink("/proc/self/ns/pid")  # containers may share a folder and a name, but no process numbers
     except OSError:
         numbers = ""
     return hashlib.sha256(f"{platform.node()} {numbers}".encode("utf-8", "replace")).hexdigest()[:8]
@@ -230,14 +234,14 @@ def _is_alive(process: int) -> bool:
         handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, process)
         if handle:
             ctypes.windll.kernel32.CloseHandle(handle)
-        return bool(handle) or ctypes.windll.kernel32.GetLastError() == 5  # it may not be asked
+        return bool(handle) or ctypes.windll.kernel32.GetLastError() == 5  # access denied: somebody else's
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # somebody else's
         return True
-    try:  # killed, and nobody has asked how it ended
+    try:  # a zombie has ended
         return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
     except (OSError, IndexError):
         return True

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..errors import HiSTalkError
-from ..files import key_of
+from ..files import path_key
 from .actions import MARK
 from .arkit_rig import read_rig, with_own_shapes
 from .edits import check_edits
@@ -102,7 +102,7 @@ def cache_path(obj, place: Path | None) -> Path:
     name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
     taken = {_cache_key(modifier) for other in bpy.data.objects if other != obj for modifier in other.modifiers}
     paths = (place / f"{name}{f'-{count}' if count > 1 else ''}.pc2" for count in itertools.count(1))
-    return next(path for path in paths if key_of(str(path)) not in taken)
+    return next(path for path in paths if path_key(str(path)) not in taken)
 
 
 def cache_place(place: Path | None) -> Path:
@@ -131,7 +131,7 @@ def _cache_key(modifier) -> str:
     if modifier.type != "MESH_CACHE" or not modifier.filepath:
         return ""
     path = Path(bpy.path.abspath(modifier.filepath, library=modifier.id_data.library))
-    return key_of(str(path.parent.resolve() / path.name))
+    return path_key(str(path.parent.resolve() / path.name))
 
 
 def scene_fps(scene) -> float:

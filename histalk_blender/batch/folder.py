@@ -1,4 +1,4 @@
-"""Which files of a folder are sounds to speak, and which are left out and why."""
+"""Which files of a folder are recordings for a batch, and which are left out and why."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ BLENDERS = (
     ".m2ts",
     ".mpg",
 )
-SHOWN = 5  # names or endings that a sentence lists
+SHOWN = 5  # names or suffixes that a sentence lists
 
 
 @dataclass(frozen=True)
 class Folder:
     """What is in a folder and below it.
 
-    sounds: paths below it, in order of names.
-    left_out: sentences on what is not among them.
+    sounds: paths below it, sorted.
+    left_out: sentences on files that are not among them.
     """
 
     sounds: list[str]
@@ -68,12 +68,12 @@ class Folder:
 
 
 def search_folder(path: Path, out: Path | None = None) -> Folder:
-    """Look for sounds by the endings of their names.
+    """Look for recordings by their suffixes, in subfolders too.
 
     Args:
         path: the folder.
-        out: where a batch writes; it is not searched. A file that only Blender reads is left out if a recording of the same
-            name lies beside it, as one was made from the other, or it is a film that a batch has made.
+        out: where a batch writes; it is not searched. A file that only Blender reads is left out if a recording of the
+            same name lies beside it, as one was made from the other, or it is a film that a batch has made.
     """
     sounds, blenders, hidden, links, others, refused = [], [], [], [], Counter(), []
     own = os.path.realpath(out) if out else ""
@@ -99,7 +99,7 @@ def search_folder(path: Path, out: Path | None = None) -> Folder:
     if twins:
         left_out.append(f"{_listed(twins, 'file')} beside a sound of the same name")
     if hidden:
-        left_out.append(f"{_listed(hidden, 'hidden file')}, as the systems of others leave them beside sounds")
+        left_out.append(f"{_listed(hidden, 'hidden file')}, which other systems leave beside recordings")
     if links:
         left_out.append(f"{_listed(links, 'linked folder')}: name it as a batch of its own")
     if others:

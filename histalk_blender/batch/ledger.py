@@ -26,7 +26,7 @@ from ..files import open_regular
 from ..runtime.output import printable
 from .job import Job
 from .ledger_file import clean_outputs, clean_row, int_or_zero, ledger_error, open_ledger
-from .names import labelled, real_path
+from .names import real_path, row_of_label
 
 ATTEMPTS = 3  # a clip during which the process died so often fails
 
@@ -108,7 +108,7 @@ class Ledger:
             entries.append((job.name, job.row, audio, state, error, *now, attempts))
         # An invalid row has no name of its own, only a label, which may be another one in this run.
         rows, names = {job.row for job in jobs}, {job.name for job in jobs}
-        stale = [(name,) for name in known if name not in names and labelled(name) in rows]
+        stale = [(name,) for name in known if name not in names and row_of_label(name) in rows]
         self._many("DELETE FROM jobs WHERE name = ?", stale)
         self._many(
             "INSERT INTO jobs (name, row, audio, state, error, settings, input, model, attempts) "

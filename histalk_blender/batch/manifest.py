@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import HiSTalkError
-from ..files import key_of
+from ..files import path_key
 from .job import Job
-from .names import Claims, label, real_path
+from .names import Claims, real_path, row_label
 from .rows import RowReader, why_unknown
 from .tables import read_folder, read_table
 
@@ -20,7 +20,7 @@ def read_manifest(
     """Every row as a job; what is wrong with a row stands in its `problems`, so that it stops no other.
 
     Args:
-        path: .csv (comma, semicolon or tab), .jsonl, or a folder, of whose sounds each becomes a row, in order of names.
+        path: .csv (comma, semicolon or tab), .jsonl, or a folder, each of whose recordings becomes a row.
         defaults: of what a row leaves out.
         out: the output folder, which is not searched for sounds, and in which no input may be overwritten.
         keep: further inputs, beside the manifest and what its rows name.
@@ -51,11 +51,11 @@ def _unique(jobs: Iterable[Job], claims: Claims) -> list[Job]:
     """No two rows may write the same files, nor one a file that another reads; nor have two the same name."""
     out = []
     for job in jobs:
-        clash = "" if job.problems else claims.take(job.row, [*job.files().values(), *job.pictures()])
+        clash = "" if job.problems else claims.claim(job.row, [*job.files().values(), *job.pictures()])
         out.append(replace(job, problems=(clash,)) if clash else job)
-    taken = {key_of(job.name) for job in out if not job.problems}
+    taken = {path_key(job.name) for job in out if not job.problems}
     for i, job in enumerate(out):
-        if job.problems and key_of(job.name) in taken:
-            out[i] = replace(job, name=label(job.row, job.name))
-        taken.add(key_of(out[i].name))
+        if job.problems and path_key(job.name) in taken:
+            out[i] = replace(job, name=row_label(job.row, job.name))
+        taken.add(path_key(out[i].name))
     return out

@@ -1,4 +1,4 @@
-"""What outputs may be called, and that no two of them, nor an input and an output, are one file on any file system."""
+"""Names of outputs: which are allowed, and that no two outputs, nor an input and an output, are the same file."""
 
 from __future__ import annotations
 
@@ -9,57 +9,58 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
-from ..files import key_of
+from ..files import path_key
 from ..runtime.output import printable
 
 LEDGER = "histalk.sqlite"
 OWN_FILES = (LEDGER, "report.html", "report.csv")
 OWN_FOLDERS = ("report", "ledgers")
 LEDGER_SUFFIXES = ("", "-journal", "-wal", "-shm", ".lock")  # of the ledger and the files beside it
-LONGEST, WIDEST = 200, 230  # characters of a name, bytes of one of its parts: file systems end at 255, suffix included
-# Windows refuses these, or they lead astray.
-UNFIT = re.compile(r'[\x00-\x1f<>:"|?*\\\ud800-\udfff]|^/|(^|/)\.|[. ](/|$)|/$')
+MOST_CHARACTERS = 200  # of a name
+MOST_BYTES = 230  # of one of its parts; file systems end at 255, suffix included
+# Windows refuses these, or they lead out of the folder.
+FORBIDDEN = re.compile(r'[\x00-\x1f<>:"|?*\\\ud800-\udfff]|^/|(^|/)\.|[. ](/|$)|/$')
 DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 
 
 def clean_name(text: str) -> str:
-    """A name of outputs as all rows spell it: without doubled slashes.
+    """A name of outputs without doubled slashes, so that all rows spell it the same.
 
     Raises:
-        ValueError: a file system somewhere would refuse it or change it, or it leads out of the output folder.
+        ValueError: some file system would refuse or change it, or it leads out of the output folder.
     """
     parts = [part for part in text.split("/") if part]
-    if not parts or UNFIT.search(text) or len(text) > LONGEST:
+    if not parts or FORBIDDEN.search(text) or len(text) > MOST_CHARACTERS:
         raise ValueError
-    if any(DEVICES.fullmatch(part) or len(part.encode()) > WIDEST for part in parts):
+    if any(DEVICES.fullmatch(part) or len(part.encode()) > MOST_BYTES for part in parts):
         raise ValueError
     return "/".join(parts)
 
 
-def label(row: int, text: str) -> str:
-    """What the ledger calls a row whose name cannot be used: with a colon, as no name of outputs has."""
+def row_label(row: int, text: str) -> str:
+    """The ledger's name for a row whose own name cannot be used: with a colon, which no name of outputs has."""
     return f"row {row}: {printable(text, 80)}" if text else f"row {row}:"
 
 
-def labelled(name: str) -> int | None:
-    """The row that a `label` is of; None for a name of outputs."""
+def row_of_label(name: str) -> int | None:
+    """The row of a `row_label`; None for a name of outputs."""
     found = re.match(r"row (\d+):", str(name))
     return int(found[1]) if found else None
 
 
 def real_path(path: Path) -> Path:
-    """A path without links; where they run in circles or it is none, as it stands."""
+    """A path with links resolved; unchanged if they form a loop or it is no valid path."""
     try:
         return path.resolve()
     except (OSError, ValueError, RuntimeError):
         return path.absolute()
 
 
-def place_in(folder: Path, file: str) -> Path:
-    """Where a file goes below a folder; the folders between are made.
+def output_path(folder: Path, file: str) -> Path:
+    """The path of a file below the output folder; the folders between are created.
 
     Raises:
-        HiSTalkError: a link leads it elsewhere, or something else has its place.
+        HiSTalkError: it lies elsewhere by a link, or a folder is in its place.
     """
     path = folder / file
     if not real_path(path.parent).is_relative_to(real_path(folder)):
@@ -78,7 +79,7 @@ def place_in(folder: Path, file: str) -> Path:
 
 
 class Claims:
-    """Who writes which file below the output folder."""
+    """Which row writes which file below the output folder."""
 
     def __init__(self, out: Path | None, inputs: Iterable[Path], ledger: Path | None = None):
         """Args:
@@ -92,8 +93,8 @@ class Claims:
         self._folders: dict[str, str] = {}  # key -> who has files in it
         for own in OWN_FILES:
             for side in LEDGER_SUFFIXES if own == LEDGER else ("",):
-                self._files[key_of(own + side)] = "the batch itself"
-        self._files |= {key_of(own): "the batch itself" for own in OWN_FOLDERS}
+                self._files[path_key(own + side)] = "the batch itself"
+        self._files |= {path_key(own): "the batch itself" for own in OWN_FOLDERS}
         for path in inputs:
             self._protect(path, "which is one of its inputs")
         for side in LEDGER_SUFFIXES if ledger is not None else ():
@@ -104,17 +105,17 @@ class Claims:
             return
         place = self._real(path.parent) / path.name
         if place.is_relative_to(self._out):
-            self._files.setdefault(key_of(place.relative_to(self._out).as_posix()), what)
+            self._files.setdefault(path_key(place.relative_to(self._out).as_posix()), what)
 
-    def take(self, row: int, files: Iterable[str]) -> str:
-        """Claim a row's files; a sentence where one is somebody else's, and then none is claimed."""
+    def claim(self, row: int, files: Iterable[str]) -> str:
+        """Claim a row's files; if one is taken, claim none and return the sentence that says so, else ""."""
         keys, folders = [], []
         for file in files:
             place = self._place(file)
             if place is None:
                 return f"'{file}' lies outside of the output folder by a link: remove the link."
-            keys.append(key_of(place))
-            above = [key_of(str(parent)) for parent in PurePosixPath(place).parents]
+            keys.append(path_key(place))
+            above = [path_key(str(parent)) for parent in PurePosixPath(place).parents]
             folders += above[:-1]  # the last is the output folder itself
             same = self._files.get(keys[-1])
             owner = same or self._folders.get(keys[-1])
@@ -126,13 +127,13 @@ class Claims:
             if owner.startswith("Row"):
                 does = "writes it too" if same else "has a file or a folder in its way"
                 return f"'{file}' cannot be written, as {owner.lower()} {does}: give each its own 'name'."
-            return f"'{file}' is a place of the batch itself: give it another 'name'."
+            return f"'{file}' is used by the batch itself: give it another 'name'."
         self._files |= dict.fromkeys(keys, f"Row {row}")
         self._folders |= dict.fromkeys(folders, f"Row {row}")
         return ""
 
     def _place(self, file: str) -> str | None:
-        """Below the output folder, links to folders looked through; None where it lies elsewhere."""
+        """A file's path below the output folder with links resolved; None if it lies elsewhere."""
         if self._out is None:
             return file
         path = self._out / file

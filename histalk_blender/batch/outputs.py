@@ -9,7 +9,7 @@ from ..head.head import load_head
 from ..synthesis import Performance
 from .job import Job
 from .ledger import sha256
-from .names import place_in
+from .names import output_path
 from .output_kinds import ClipResult, output_kind
 
 FPS = 30.0  # of the bundled head's outputs where a job names no rate
@@ -29,7 +29,7 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
     Raises:
         HiSTalkError: anything of it cannot be made.
     """
-    paths = {name: place_in(folder, file) for name, file in job.files().items()}
+    paths = {name: output_path(folder, file) for name, file in job.files().items()}
     remarks = list(performance.remarks)
     if job.needs_blender:
         clip = _bake(job, performance, paths, remarks)

@@ -16,7 +16,7 @@ from ..runtime.output import printable
 from ..settings import Setting, settings_of
 from .columns import COLUMNS, NAMES, RENAMED, TEXTS
 from .job import Job
-from .names import clean_name, label
+from .names import clean_name, row_label
 from .output_kinds import output_kind
 from .tables import SURPLUS, Row, Unreadable
 
@@ -53,7 +53,7 @@ class RowReader:
         except Exception as error:  # foreseen or not, it is this row's alone
             said = isinstance(error, HiSTalkError) and str(error)
             said = said or f"It cannot be read ({printable(error, 120)}): fix the row."
-            return replace(self.defaults, row=number, name=label(number, ""), problems=(said,))
+            return replace(self.defaults, row=number, name=row_label(number, ""), problems=(said,))
 
     def _job(self, number: int, row: dict) -> Job:
         problems: list[str] = []
@@ -163,7 +163,7 @@ def _name(number: int, row: dict, texts: dict[str, str], problems: list[str]) ->
         if name:
             fix = "use letters, digits, - and _, and / for folders"
             problems.append(f"'{printable(name, 80)}' cannot be the name of outputs: {fix}.")
-        return label(number, name or str(row.get("audio", "")))
+        return row_label(number, name or str(row.get("audio", "")))
 
 
 def _kind(job: Job, problems: list[str]) -> str:

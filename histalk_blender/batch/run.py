@@ -22,7 +22,7 @@ from ..synthesis import WEIGHTS
 from .job import Job
 from .ledger import Ledger, Outcome, sha256
 from .ledger_file import check_ledger_paths, read_ledger
-from .names import LEDGER, place_in, real_path
+from .names import LEDGER, output_path, real_path
 from .report import write_report
 from .worker import PICTURES, ClipGroup, WorkerConfig, run_worker
 from .worker_pool import WorkerPool
@@ -104,7 +104,7 @@ def _prepare_folder(options: BatchOptions) -> None:
         raise HiSTalkError(f"'{options.folder}' cannot be made ({error.strerror}): name another --out.") from error
     for path in (options.ledger_path, options.folder / PICTURES / "picture"):
         if path.is_relative_to(options.folder):
-            place_in(options.folder, path.relative_to(options.folder).as_posix())
+            output_path(options.folder, path.relative_to(options.folder).as_posix())
 
 
 def _check_weights(options: BatchOptions) -> None:

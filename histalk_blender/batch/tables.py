@@ -1,4 +1,4 @@
-"""A manifest's rows as they stand in it: of a table, of lines of JSON, or of a folder's sounds."""
+"""The rows of a manifest before they are checked: of a table, of lines of JSON, or of a folder of recordings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import HiSTalkError
-from ..files import key_of, open_regular
+from ..files import open_regular, path_key
 from ..runtime.output import printable
 from .folder import search_folder
 
 LARGEST = 256 << 20  # bytes of a manifest
-SURPLUS = ""  # column of what stands under no heading
+SURPLUS = ""  # column of cells without a heading
 
 
 class Unreadable(str):
-    """In place of a row that cannot be read: the sentence that says why."""
+    """In place of a row that cannot be read: a sentence with the reason."""
 
 
 Row = dict | Unreadable
@@ -27,8 +27,7 @@ Row = dict | Unreadable
 def read_table(path: Path) -> tuple[list[Row], list[str]]:
     """The rows of a .csv (comma, semicolon or tab) or a .jsonl, column -> cell, and the columns that it has.
 
-    A row is a line: it ends at a line feed and nowhere else, so that one that is broken takes no other with it. Empty
-    ones are left out.
+    A row ends at a line feed and nowhere else, so that a broken one affects no other. Empty rows are left out.
 
     Raises:
         HiSTalkError: it cannot be read, its first line is no heading, or none of its lines is a JSON object.
@@ -41,21 +40,21 @@ def read_table(path: Path) -> tuple[list[Row], list[str]]:
     except OSError as error:
         raise HiSTalkError(f"'{path}' cannot be read ({error.strerror}): check the path.") from error
     if len(data) > LARGEST:
-        raise HiSTalkError(f"'{path}' has more than {LARGEST >> 20} MB, which is no manifest: split it.")
+        raise HiSTalkError(f"'{path}' has more than {LARGEST >> 20} MB, the limit of a manifest: split it.")
     lines = enumerate(data.split(b"\n"), 1)
     return _csv(path, lines) if path.suffix.lower() == ".csv" else _jsonl(path, lines)
 
 
 def read_folder(path: Path, out: Path | None) -> list[Row]:
-    """A row for each sound below a folder, in order of their names; what lies in `out` is not among them.
+    """A row for each recording below a folder, sorted; `out` is not searched.
 
-    Two formats of one clip would write the same files, so these keep the suffix in their outputs' name.
+    Two formats of one clip would write the same files, so their outputs' names keep the suffix.
     """
     found = search_folder(path, out).sounds
     names = {audio: str(PurePosixPath(audio).with_suffix("")) for audio in found}
     while True:
-        count = Counter(key_of(name) for name in names.values())
-        twice = [audio for audio, name in names.items() if count[key_of(name)] > 1 and name != audio]
+        count = Counter(path_key(name) for name in names.values())
+        twice = [audio for audio, name in names.items() if count[path_key(name)] > 1 and name != audio]
         if not twice:
             return [{"audio": audio, "name": name} for audio, name in names.items()]
         names |= {audio: audio for audio in twice}
@@ -92,7 +91,7 @@ def _csv(path: Path, lines: Iterator[tuple[int, bytes]]) -> tuple[list[Row], lis
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    """One line's; its own quotes must close in it."""
+    """The cells of one line, in which all quotes must be closed."""
     return next(csv.reader([line.removesuffix("\r")], delimiter=delimiter, skipinitialspace=True, strict=True), [])
 
 
@@ -113,7 +112,7 @@ def _jsonl(path: Path, lines: Iterator[tuple[int, bytes]]) -> tuple[list[Row], l
 
 
 class _Pairs(list):
-    """A JSON object's names and values, as they stand there."""
+    """The names and values of a JSON object, duplicates included."""
 
 
 def _object(value: object) -> dict:

@@ -21,7 +21,7 @@ from ..synthesis.engine import perform
 from .job import Job
 from .ledger import Outcome
 from .level_plot import level_plot
-from .names import place_in
+from .names import output_path
 from .outputs import write_outputs
 from .prefetch import prefetch
 from .thumbnail import thumbnail
@@ -186,7 +186,7 @@ def _write(config: WorkerConfig, clip: _Clip) -> Outcome:
 def _write_pictures(job: Job, performance: Performance, folder: Path) -> None:
     pictures = thumbnail(performance), level_plot(performance).encode()
     for file, data in zip(job.pictures(), pictures):
-        path = place_in(folder, f"{PICTURES}/{file}")
+        path = output_path(folder, f"{PICTURES}/{file}")
         try:
             atomic_write(path, data)
         except OSError as error:

@@ -8,7 +8,7 @@ import click
 
 from ..bake.kinds import KINDS
 from ..errors import HiSTalkError
-from ..files import put_back
+from ..files import restore_on_error
 from . import common
 from .options import FILE, bake_options, device_option, weights_option
 
@@ -63,7 +63,7 @@ def command(
         common.remark(*filter(None, [shots.add_sound(audio, start, obj)]))
     else:
         obj = shots.new_shot(performance, audio, start, fps or FPS, kind == "arkit", style.delay)
-    with put_back(cache):  # which is of no use without the .blend that plays it
+    with restore_on_error(cache):  # which is of no use without the .blend that plays it
         report = shots.speak(
             obj,
             performance,

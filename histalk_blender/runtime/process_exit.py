@@ -1,7 +1,7 @@
 """How a command's process ends: signals unwind it, its output is flushed, and its exit code tells what happened.
 
-Python's normal shutdown is skipped: with Blender's module loaded it may wait forever, and with a thread inside PyTorch it
-aborts. Once everything is written and printed, the process exits at once.
+Python's normal shutdown is skipped: with Blender's module loaded it may wait forever, and with a thread inside PyTorch
+it aborts. Once everything is written and printed, the process exits at once.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def exit_code_of(command: Callable[[], object]) -> int:
     """Run a command; an error becomes a sentence on stderr and an exit code.
 
     Returns:
-        0 done; 1 part of it failed, or an unexpected error, with its traceback; 2 refused: the sentence says what to fix;
-        128 + the signal's number if a signal stopped it, so 130 for Ctrl-C; or the command's own code.
+        0 done; 1 part of it failed, or an unexpected error, with its traceback; 2 refused: the sentence says what to
+        fix; 128 + the signal's number if a signal stopped it, so 130 for Ctrl-C; or the command's own code.
     """
     try:
         returned = command()
@@ -147,7 +147,7 @@ def exit_process(code: int) -> NoReturn:
 
 
 def handle_signals() -> None:
-    """Let Ctrl-C, a kill and a closed terminal raise `Stopped`, except for signals that this process was told to ignore."""
+    """Let Ctrl-C, a kill and a closed terminal raise `Stopped`, unless this process was started to ignore them."""
     global _handling
     _handling = True
     for name in SIGNAL_CODES:

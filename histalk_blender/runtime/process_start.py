@@ -17,8 +17,8 @@ ORPHANED = 3  # exit code of a child whose parent is gone
 def end_with_parent(parent: int) -> None:
     """End this process as soon as its parent has ended.
 
-    Standard input is a pipe from the parent, which closes with it. On Linux the kernel sends a signal as well, even while
-    a library holds the interpreter for minutes.
+    Standard input is a pipe from the parent, which closes with it. On Linux the kernel sends a signal as well, even
+    while a library holds the interpreter for minutes.
 
     Args:
         parent: its process id.
@@ -75,7 +75,7 @@ def _main() -> None:
 
 
 def _load_package(name: str, folder: str) -> None:
-    """Load this package from its folder, under the name it has in the parent, without a search for what lies beside it."""
+    """Load this package from its folder, under its name in the parent, without adding what lies beside it to the path."""
     import importlib.util
     import types
 

@@ -78,11 +78,11 @@ def test_what_a_failing_block_did_to_a_file_is_undone(tmp_path):
             path.unlink(missing_ok=True)
             if before is not None:
                 path.write_bytes(before)
-            with pytest.raises(KeyboardInterrupt), files.put_back(path):
+            with pytest.raises(KeyboardInterrupt), files.restore_on_error(path):
                 if after is not None:
                     files.atomic_write(path, after)
                 raise KeyboardInterrupt
             assert [item.read_bytes() for item in tmp_path.iterdir()] == ([before] if before else [])
-    with files.put_back(path):
+    with files.restore_on_error(path):
         files.atomic_write(path, b"new")
     assert [item.read_bytes() for item in tmp_path.iterdir()] == [b"new"]

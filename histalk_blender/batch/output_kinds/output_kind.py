@@ -53,8 +53,8 @@ class ClipResult:
         if topology := recognise(self.basis_positions):
             return topology
         raise HiSTalkError(
-            f"The object has {len(self.basis_positions)} vertices, {vertex_counts()}: choose one of those, or leave pc2, mdd "
-            "and npz out."
+            f"The object has {len(self.basis_positions)} vertices, {vertex_counts()}: choose one of those, or leave "
+            "pc2, mdd and npz out."
         )
 
     @cached_property
