@@ -129,9 +129,9 @@ def _shown(row: dict, folder: Path, pictures: str) -> dict:
     portrait, plot = (f"{pictures}/{row['name']}{suffix}" for suffix in (".png", ".svg"))
     done = row["state"] == "done"
     return {
-        "facts": facts,
-        "portrait": portrait if done and os.path.isfile(folder / portrait) else "",
-        "plot": plot if done and os.path.isfile(folder / plot) else "",
+        "facts": "\u00a0· ".join(facts),
+        "portrait": portrait if done and os.path.isfile(os.path.join(folder, portrait)) else "",
+        "plot": plot if done and os.path.isfile(os.path.join(folder, plot)) else "",
     }
 
 

@@ -75,7 +75,7 @@ def _main() -> None:
 
 
 def _load_package(name: str, folder: str) -> None:
-    """Load this package from its folder, under its name in the parent, without adding what lies beside it to the path."""
+    """Load this package from its folder under its name in the parent; what lies beside it is not put on the path."""
     import importlib.util
     import types
 
