@@ -44,7 +44,7 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def book(tmp_path, made):
+def ledger_path(tmp_path, made):
     """A ledger of forty clips that are done."""
     return Path(shutil.copytree(made, tmp_path / "out"), "histalk.sqlite")
 
@@ -56,8 +56,8 @@ def finish(ledger, name):
     )
 
 
-def changed(book, statement, *values):
-    database = sqlite3.connect(book)
+def changed(ledger_path, statement, *values):
+    database = sqlite3.connect(ledger_path)
     with database:
         database.execute(statement, values)
     database.close()
@@ -70,8 +70,8 @@ def batch(capfd, *arguments):
     return left.value.code, *capfd.readouterr()
 
 
-def todo(book, jobs):
-    ledger = Ledger(book)
+def todo(ledger_path, jobs):
+    ledger = Ledger(ledger_path)
     try:
         return [job.name for job in ledger.begin(jobs, "m")]
     finally:
@@ -97,15 +97,15 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_ledger_is_named_and_left_as_it_is(book, jobs, capfd, damage):
-    book.write_bytes(DAMAGES[damage](book.read_bytes()))
-    before = book.read_bytes()
-    code, _, said = batch(capfd, "--out", book.parent, "--status")
+def test_a_damaged_ledger_is_named_and_left_as_it_is(ledger_path, jobs, capfd, damage):
+    ledger_path.write_bytes(DAMAGES[damage](ledger_path.read_bytes()))
+    before = ledger_path.read_bytes()
+    code, _, said = batch(capfd, "--out", ledger_path.parent, "--status")
     assert code == 2 and said.count("\n") == 1 and "histalk.sqlite" in said and "Traceback" not in said, said
     assert "move it elsewhere" in said or "something else" in said
-    code, _, said = batch(capfd, jobs[0].audio.parent, "--out", book.parent)
+    code, _, said = batch(capfd, jobs[0].audio.parent, "--out", ledger_path.parent)
     assert code == 2 and said.count("\n") == 1 and "histalk.sqlite" in said
-    assert book.read_bytes() == before, "it may still be rescued"
+    assert ledger_path.read_bytes() == before, "it may still be rescued"
 
 
 @pytest.mark.parametrize(
@@ -118,20 +118,20 @@ def test_a_damaged_ledger_is_named_and_left_as_it_is(book, jobs, capfd, damage):
         ("DROP TABLE jobs", "'jobs'"),
     ],
 )
-def test_a_ledger_of_another_version_is_told(book, jobs, capfd, statement, said):
-    changed(book, statement)
-    for arguments in (["--out", book.parent, "--status"], [jobs[0].audio.parent, "--out", book.parent]):
+def test_a_ledger_of_another_version_is_told(ledger_path, jobs, capfd, statement, said):
+    changed(ledger_path, statement)
+    for arguments in (["--out", ledger_path.parent, "--status"], [jobs[0].audio.parent, "--out", ledger_path.parent]):
         code, _, complained = batch(capfd, *arguments)
         assert code == 2 and said in complained and complained.count("\n") == 1, complained
 
 
 def test_a_database_of_something_else_gets_no_tables_of_ours(tmp_path, capfd):
-    book = tmp_path / "places.sqlite"
-    changed(book, "CREATE TABLE bookmarks (url TEXT)")
-    before = book.read_bytes()
+    ledger_path = tmp_path / "places.sqlite"
+    changed(ledger_path, "CREATE TABLE bookmarks (url TEXT)")
+    before = ledger_path.read_bytes()
     with pytest.raises(HiSTalkError, match="something else"):
-        Ledger(book)
-    assert book.read_bytes() == before
+        Ledger(ledger_path)
+    assert ledger_path.read_bytes() == before
 
 
 STRANGE = [
@@ -176,33 +176,33 @@ STRANGE = [
 ]
 
 
-def test_strange_values_in_a_row_are_that_row_s_alone(book, jobs):
-    whole = book.read_bytes()
+def test_strange_values_in_a_row_are_that_row_s_alone(ledger_path, jobs):
+    whole = ledger_path.read_bytes()
     for strange in [*STRANGE, f"settings = '{'[' * 100_000}'", f"outputs = '{'[' * 100_000}'"]:
-        book.write_bytes(whole)
-        changed(book, f"UPDATE jobs SET {strange} WHERE name = 'line 7'")
-        rows = read_ledger(book)
+        ledger_path.write_bytes(whole)
+        changed(ledger_path, f"UPDATE jobs SET {strange} WHERE name = 'line 7'")
+        rows = read_ledger(ledger_path)
         assert len(rows) == 40 and sum(row["state"] == "done" for row in rows) >= 39, strange
-        write_report(rows, book.parent, "report")
-        assert set(todo(book, jobs)) <= {"line 7"}, strange
+        write_report(rows, ledger_path.parent, "report")
+        assert set(todo(ledger_path, jobs)) <= {"line 7"}, strange
         assert cli_batch._summary(rows)["done"] >= 39
-    book.write_bytes(whole)
+    ledger_path.write_bytes(whole)
     for column, value in (("sha256", "7"), ("bytes", "'x'"), ("changed", "NULL"), ("path", "x'ff'")):
-        changed(book, f"UPDATE files SET {column} = {value} WHERE rowid = (SELECT min(rowid) FROM files)")
-        todo(book, jobs)
+        changed(ledger_path, f"UPDATE files SET {column} = {value} WHERE rowid = (SELECT min(rowid) FROM files)")
+        todo(ledger_path, jobs)
 
 
-def test_only_the_job_s_own_files_in_the_folder_count_as_done(book, jobs):
-    out = book.parent
+def test_only_the_job_s_own_files_in_the_folder_count_as_done(ledger_path, jobs):
+    out = ledger_path.parent
     (out.parent / "other.pc2").write_bytes(b"1234")
     (out / "elsewhere").symlink_to(out.parent)
     (out / "more").mkdir()
 
     def tell(*paths, **more):
         outputs = [{"path": str(path), "bytes": 4, "sha256": "a"} | more for path in paths]
-        changed(book, "UPDATE jobs SET outputs = ? WHERE name = 'line 3'", json.dumps(outputs))
-        left = todo(book, jobs)
-        ledger = Ledger(book)
+        changed(ledger_path, "UPDATE jobs SET outputs = ? WHERE name = 'line 3'", json.dumps(outputs))
+        left = todo(ledger_path, jobs)
+        ledger = Ledger(ledger_path)
         finish(ledger, "line 3")
         ledger.close()
         return left
@@ -222,7 +222,7 @@ def test_only_the_job_s_own_files_in_the_folder_count_as_done(book, jobs):
         assert tell("line 3.pc2", bytes=size) == ["line 3"], size
     (out / "line 3.pc2").unlink()
     (out / "line 3.pc2").symlink_to(out.parent / "other.pc2")
-    assert todo(book, jobs) == ["line 3"], "a link is no output of ours"
+    assert todo(ledger_path, jobs) == ["line 3"], "a link is no output of ours"
 
 
 @pytest.mark.parametrize("side", ["", "-journal", "-wal", ".lock"])
@@ -260,14 +260,14 @@ def test_a_pipe_in_a_ledger_s_place_is_not_waited_for(tmp_path, jobs, capfd):
         assert code == 2 and "is no file" in said
 
 
-def test_what_a_torn_run_left_is_worked_in_and_looking_changes_nothing(book, jobs):
-    wal = sqlite3.connect(book)
+def test_what_a_torn_run_left_is_worked_in_and_looking_changes_nothing(ledger_path, jobs):
+    wal = sqlite3.connect(ledger_path)
     wal.execute("PRAGMA journal_mode = WAL")
     wal.execute("UPDATE jobs SET state = 'failed' WHERE name = 'line 5'")
     wal.commit()
-    torn = book.parent.parent / "torn"
+    torn = ledger_path.parent.parent / "torn"
     torn.mkdir()
-    for path in book.parent.glob("histalk.sqlite*"):
+    for path in ledger_path.parent.glob("histalk.sqlite*"):
         (torn / path.name).write_bytes(path.read_bytes())
     wal.close()
     assert (torn / "histalk.sqlite-wal").stat().st_size
@@ -277,13 +277,13 @@ def test_what_a_torn_run_left_is_worked_in_and_looking_changes_nothing(book, job
     assert after["histalk.sqlite"] == before["histalk.sqlite"]
 
 
-def test_the_state_of_a_batch_on_a_read_only_disk_can_be_asked_for(book, capfd, tmp_path):
+def test_the_state_of_a_batch_on_a_read_only_disk_can_be_asked_for(ledger_path, capfd, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     try:
-        (disk / "histalk.sqlite").write_bytes(book.read_bytes())
+        (disk / "histalk.sqlite").write_bytes(ledger_path.read_bytes())
         changed(disk / "histalk.sqlite", "PRAGMA journal_mode = WAL")  # needs files beside it even to be read
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         code, said, complained = batch(capfd, "--out", disk, "--status")
@@ -292,22 +292,22 @@ def test_the_state_of_a_batch_on_a_read_only_disk_can_be_asked_for(book, capfd, 
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_a_farm_s_damaged_ledger_is_named_and_the_others_are_reported(book, capfd):
-    farm = book.parent / "ledgers"
+def test_a_farm_s_damaged_ledger_is_named_and_the_others_are_reported(ledger_path, capfd):
+    farm = ledger_path.parent / "ledgers"
     farm.mkdir()
-    whole = book.read_bytes()
+    whole = ledger_path.read_bytes()
     (farm / "1.sqlite").write_bytes(whole)
     (farm / "2.sqlite").write_bytes(garbled(whole))
     os.mkfifo(farm / "3.sqlite")
-    (farm / "4.sqlite").symlink_to(book)
-    rows, wrong = merge_ledgers(book.parent)
+    (farm / "4.sqlite").symlink_to(ledger_path)
+    rows, wrong = merge_ledgers(ledger_path.parent)
     assert len(rows) == 40 and [re.search(r"\d\.sqlite", sentence)[0] for sentence in wrong] == [
         "2.sqlite",
         "3.sqlite",
         "4.sqlite",
     ]
-    code, said, complained = batch(capfd, "--out", book.parent, "--merge")
+    code, said, complained = batch(capfd, "--out", ledger_path.parent, "--merge")
     assert code == 1 and "40 done" in said and "2.sqlite' is damaged" in complained
     (farm / "1.sqlite").unlink()
-    code, _, complained = batch(capfd, "--out", book.parent, "--merge")
+    code, _, complained = batch(capfd, "--out", ledger_path.parent, "--merge")
     assert code == 2 and "2.sqlite" in complained
