@@ -71,17 +71,17 @@ def child(seconds: int, folder: Path) -> dict[str, float]:
     from histalk_blender.head.topologies.bundled import BundledTopology
     from histalk_blender.motion.point_cache import write_pc2
     from histalk_blender.motion.style import Style
-    from histalk_blender.synthesis.engine import listen
+    from histalk_blender.synthesis.engine import perform_clip
 
     speech, head, path = read_audio(SPEECH), load_head(), folder / "speech.wav"
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1) as file:
         for first in range(0, seconds * SAMPLE_RATE, len(speech)):
             file.write(speech[: seconds * SAMPLE_RATE - first])
-    listen(AudioClip.of(speech), None, "cpu", lambda *_: None)
+    perform_clip(AudioClip.of(speech), None, "cpu", lambda *_: None)
     base, times = _peak_memory(), [time.perf_counter()]
     sound = open_clip(path)
     times.append(time.perf_counter())
-    performance = listen(sound, None, "cpu", lambda *_: None)
+    performance = perform_clip(sound, None, "cpu", lambda *_: None)
     times.append(time.perf_counter())
     motion = performance.retarget(BundledTopology(), head.vertices, Style())
     assert np.ptp(motion.weights, axis=0).max() > 0

@@ -14,7 +14,7 @@ from histalk_blender.audio.clip import read_audio
 from histalk_blender.head.head import load_head
 from histalk_blender.network import load_checkpoint
 from histalk_blender.synthesis import WEIGHTS, synthesize_many
-from histalk_blender.synthesis.windows import together
+from histalk_blender.synthesis.windows import batches
 
 TITLE = "Batches of 128 clips of mixed lengths, 0.6 to 20 s"
 SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
@@ -47,7 +47,7 @@ def _rows_on(device: str, sounds: list[np.ndarray]) -> Iterator[Row]:
     lengths = sorted((len(sound) for sound in sounds), reverse=True)
 
     def seconds_of(size: int) -> float:
-        return best(lambda: synthesize_many(sounds, model, head, rows=size, device=device), 3)
+        return best(lambda: synthesize_many(sounds, model, head, batch_size=size, device=device), 3)
 
     alone = None
     for size in SIZES:
@@ -56,7 +56,7 @@ def _rows_on(device: str, sounds: list[np.ndarray]) -> Iterator[Row]:
         rate = len(sounds) / seconds * 60
         absolute = f"{rate:.0f} clips a minute, {seconds / sum(lengths) * SAMPLE_RATE:.4f} of real time"
         yield Row(f"{device}, up to {size} at once", alone / seconds, "x one at a time", "", absolute)
-        parts = [lengths[part] for part in together(lengths, size)]
+        parts = [lengths[part] for part in batches(lengths, size)]
         padded = sum(len(part) * part[0] for part in parts)
         waste, absolute = 100 * (1 - sum(lengths) / padded), f"{len(parts)} batches"
         yield Row(f"{device}, up to {size} at once: padding", waste, "% of the samples", "<= 10", absolute)

@@ -21,7 +21,7 @@ from histalk_blender.head.topologies.flame import load_flame_map
 def blender(monkeypatch, stored_performance):
     """Blender with the add-on, and an empty scene at 24 frames a second."""
     if importlib.util.find_spec("torch") is None:  # Blender 5.2's Python here
-        monkeypatch.setattr(job, "listen", lambda samples, weights, device, say: stored_performance)
+        monkeypatch.setattr(job, "perform_clip", lambda samples, weights, device, progress: stored_performance)
         monkeypatch.setattr(Environment, "blocking_reason", lambda self, context: "")
         monkeypatch.setattr(Environment, "activate", lambda self, context: None)
     bpy.ops.wm.read_factory_settings(use_empty=True)

@@ -61,7 +61,7 @@ def wrong(folder, kind):
         ("folder", "is a folder"),
         ("empty", "is empty"),
         ("text", "not audio"),
-        ("nan", "no numbers"),
+        ("nan", "not numbers"),
         ("short", "at least"),
         ("header", "not audio"),
         ("truncated", "before its end.*copy"),

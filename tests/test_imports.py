@@ -17,8 +17,8 @@ def test_importing_the_package_loads_neither_torch_nor_bpy():
 
 def test_the_bundled_weights_need_no_transformers():
     code = (
-        "import sys, numpy as np; from histalk_blender.synthesis.engine import listen; "
-        "listen(np.ones(8000, np.float32) * 0.1, None, 'cpu', lambda *_: None); print({'torch', 'transformers'} & set(sys.modules))"
+        "import sys, numpy as np; from histalk_blender.synthesis.engine import perform_clip; "
+        "perform_clip(np.ones(8000, np.float32) * 0.1, None, 'cpu', lambda *_: None); print({'torch', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{'torch'}"

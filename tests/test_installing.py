@@ -193,7 +193,7 @@ def _stand_in_for_the_network(module: str, motion) -> None:
     outputs = _outputs(package)
     spoken = loaded["motion.motion"].Motion(motion, outputs["histalk"], 30.0)
     performance = loaded["synthesis"].Performance(spoken, outputs, *[None] * 3, "histalk")
-    sys.modules[f"{package}.addon.bake_job"].listen = lambda *_: performance
+    sys.modules[f"{package}.addon.bake_job"].perform_clip = lambda *_: performance
     environment = sys.modules[f"{package}.addon.environment"].Environment
     environment.blocking_reason, environment.activate = lambda self, context: "", lambda self, context: None
 

@@ -9,7 +9,7 @@ import torch
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.head import lip_opening
 from histalk_blender.synthesis import Cancelled, synthesize, synthesize_many
-from histalk_blender.synthesis.windows import WASTE, together, windows
+from histalk_blender.synthesis.windows import MAX_PADDING, batches, overlap_add_windows
 
 
 def test_the_stored_motion_is_what_the_weights_make(performance, spoken):
@@ -92,26 +92,26 @@ def test_windowed_and_whole_agree_to_a_quarter_of_a_millimetre_everywhere(speech
 
 @pytest.mark.parametrize("frames", [1, 1512, 2268, 2269, 2592, 3563, 3565, 20_000])
 def test_windows_cover_every_frame_once_and_start_on_the_network_s_period(frames):
-    total, before, heard = np.zeros(frames), 0, 0
-    for start, end, weight in windows(frames, 30.0, 50.4, 7.2, 144):
+    total, before, processed = np.zeros(frames), 0, 0
+    for start, end, weight in overlap_add_windows(frames, 30.0, 50.4, 7.2, 144):
         assert start % 144 == 0 and end - start <= 2268 and (start == 0 or start < before)
-        assert end - start >= min(frames, 972), "a last window hears enough"
+        assert end - start >= min(frames, 972), "a last window has context"
         total[start:end] += weight
-        before, heard = end, heard + end - start
+        before, processed = end, processed + end - start
     np.testing.assert_allclose(total, 1, atol=1e-6)
-    assert heard <= frames * 1.17, "no more is heard twice than the overlap asks for"
+    assert processed <= frames * 1.17, "no more is processed twice than the overlap needs"
 
 
-def test_what_is_heard_together_wastes_little_on_padding():
+def test_batches_hold_little_padding():
     random = np.random.default_rng(0)
     lengths = sorted(random.lognormal(1.2, 0.7, 128), reverse=True)
-    for rows in (1, 8, 32, 128):
-        parts = list(together(lengths, rows))
+    for size in (1, 8, 32, 128):
+        parts = list(batches(lengths, size))
         assert [i for part in parts for i in range(part.start, part.stop)] == list(range(128))
         for part in parts:
-            heard = lengths[part]
-            assert len(heard) <= rows and 1 - sum(heard) / (len(heard) * heard[0]) <= WASTE
-    assert len(list(together(lengths, 32))) < 25, "and is still heard many at once"
+            batch = lengths[part]
+            assert len(batch) <= size and 1 - sum(batch) / (len(batch) * batch[0]) <= MAX_PADDING
+    assert len(list(batches(lengths, 32))) < 25, "and many are still batched"
 
 
 def test_progress_reaches_one_and_never_falls(speech, model, head):
@@ -155,7 +155,7 @@ def test_a_folder_that_is_not_there_is_named(performance, tmp_path):
         performance.save(tmp_path / "none" / "p.npz")
 
 
-def test_clips_that_are_heard_together_move_as_each_does_alone(speech, model, head):
+def test_clips_of_a_batch_move_as_each_does_alone(speech, model, head):
     clips = [
         speech[:30_000],
         speech[10_000:],
@@ -164,7 +164,7 @@ def test_clips_that_are_heard_together_move_as_each_does_alone(speech, model, he
         speech[5000:9000],
     ]
     options = {"window_s": 6.0, "overlap_s": 2.0}
-    together = synthesize_many(clips, model, head, rows=3, **options)
+    together = synthesize_many(clips, model, head, batch_size=3, **options)
     for clip, one in zip(clips, together):
         alone = synthesize(clip, model, head, **options)
         assert one.motion.weights.shape == alone.motion.weights.shape

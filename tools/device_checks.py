@@ -101,7 +101,7 @@ def check_synthesis() -> str:
     clips = [rng.normal(0, 0.05, size).astype(np.float32) for size in (48_000, 30_000)]
     offsets = [np.zeros((90, 68, 3), np.float32), None]
     with watched():
-        found = synthesize_many(clips, model, head, device="meta", rows=2, landmark_offsets=offsets)
+        found = synthesize_many(clips, model, head, device="meta", batch_size=2, landmark_offsets=offsets)
     assert [len(one.motion) for one in found] == [90, 56]
     return "two clips of several windows, levels and edited landmarks"
 

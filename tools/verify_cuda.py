@@ -99,7 +99,7 @@ def check_batches(device: str) -> Iterator[tuple[bool, str]]:
     """Sixteen windows in one batch against one at a time."""
     head, model = load_head(), load_checkpoint(WEIGHTS, device)
     clips = [speech(seconds, seed) for seed, seconds in enumerate(np.linspace(3, 3.6, 16))]
-    pairs = zip(*(synthesize_many(clips, model, head, rows=rows, device=device) for rows in (16, 1)))
+    pairs = zip(*(synthesize_many(clips, model, head, batch_size=batch_size, device=device) for batch_size in (16, 1)))
     errors = [off(a.displacements, b.displacements) for a, b in pairs]
     error, most = np.max(errors, 0)
     yield error <= LIMIT, f"16 windows at once: {error:.4f} mm, at most {most:.4f}"
@@ -158,7 +158,7 @@ def check_memory(device: str) -> Iterator[tuple[bool, str]]:
         del model
     caps = {"shorter windows": (allocated[0] + reserved[1]) / 2, "the CPU": 0.5 * allocated[2]}
     for name, cap in caps.items():
-        engine.forget()
+        engine.unload()
         engine.check_weights(None, device)
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(min(1.0, cap / total), device)
@@ -181,7 +181,7 @@ def rows(device: str) -> Iterator[Row]:
     clips, alone = [speech(20)[: int(length * RATE)] for length in lengths], None
     for size in (1, 8, 32, 128):
         seconds = timed(
-            lambda size=size: synthesize_many(clips, model, head, levels=False, rows=size, device=device), device
+            lambda size=size: synthesize_many(clips, model, head, levels=False, batch_size=size, device=device), device
         )
         alone = alone or seconds
         figures = f"{128 / seconds * 60:.0f} clips a minute, {seconds / lengths.sum():.5f} of real time"

@@ -21,7 +21,7 @@ from ..errors import HiSTalkError, sentence_of
 from ..head.topologies import Topology
 from ..motion.style import Style
 from ..synthesis import Cancelled, Performance
-from ..synthesis.engine import listen
+from ..synthesis.engine import perform_clip
 from .strips import Recording
 
 SLICE = 0.02  # seconds of a tick that the scene may take
@@ -241,7 +241,9 @@ class BakeJob:
                     recording.source, recording.start, recording.duration, recording.name, recording.channel
                 )
                 with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
-                    performances[key] = listen(sound, order.weights, order.device, self._say)
+                    performances[key] = perform_clip(
+                        sound, order.weights, order.device, lambda share: self._say("Listening", share)
+                    )
             performances.move_to_end(key)
             while len(performances) > KEPT_PERFORMANCES:
                 performances.popitem(last=False)

@@ -126,7 +126,7 @@ class Session:
         self.gpu.close()
         self.stop_bake(CLOSE_TIMEOUT)
         self.environment.close(CLOSE_TIMEOUT)
-        engine.forget()
+        engine.unload()
 
 
 _session: Session | None = None

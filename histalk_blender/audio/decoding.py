@@ -196,7 +196,7 @@ class AudioSegment:
         sizes = np.abs(block).max(1)
         at = (first + int(np.argmax(~(sizes <= MAX_SAMPLE)))) / rate
         if not np.isfinite(peak):
-            raise HiSTalkError(f"{self.called} holds samples that are no numbers, at {at:.3f} s: export it again.")
+            raise HiSTalkError(f"{self.called} holds samples that are not numbers, at {at:.3f} s: export it again.")
         if peak > MAX_SAMPLE:
             raise self._damaged(peak, at)
         self._beyond += int((sizes > HOT).sum())

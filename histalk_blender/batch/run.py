@@ -109,12 +109,12 @@ def _prepare_folder(options: BatchOptions) -> None:
 
 def _check_weights(options: BatchOptions) -> None:
     """Fail once for a checkpoint that cannot be used, and not for each clip."""
-    from ..synthesis.engine import check_weights, forget  # imports PyTorch
+    from ..synthesis.engine import check_weights, unload  # imports PyTorch
 
     single = len(options.devices) == 1 and options.ray is None
     check_weights(options.weights, options.devices[0] if single else "cpu")
     if not single:
-        forget()  # each worker loads its own
+        unload()  # each worker loads its own
 
 
 def _clean_up(options: BatchOptions, names: list[str]) -> None:

@@ -145,7 +145,7 @@ def _synthesize_group(config: WorkerConfig, clips: list[_Clip], progress: Callab
         return []
     start, total = time.perf_counter(), sum(clip.sound.seconds for clip in clips)
     sounds = [clip.sound for clip in clips]
-    performances = perform(sounds, config.weights, config.device, rows=len(clips), progress=progress)
+    performances = perform(sounds, config.weights, config.device, batch_size=len(clips), progress=progress)
     spent = time.perf_counter() - start
     return [
         replace(clip, network_s=spent * clip.sound.seconds / total, performance=performance)

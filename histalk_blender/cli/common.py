@@ -27,12 +27,12 @@ def predict_file(audio: Path, weights: Path | None, device: str, channel: str = 
     """The `Performance` of a sound file; remarks on the sound go to stderr."""
     from ..audio.clip import open_clip
     from ..runtime.output import silence_fd
-    from ..synthesis.engine import listen
+    from ..synthesis.engine import perform_clip
 
     with silence_fd(2):  # libmpg123 writes remarks of its own about many an mp3
         sound = open_clip(audio, channel=channel)
     with progress_bar(audio.name) as progress:
-        performance = listen(sound, weights, device, lambda _, share: progress(share), levels)
+        performance = perform_clip(sound, weights, device, progress, levels)
     remark(*performance.remarks)
     return performance
 

@@ -1,4 +1,4 @@
-"""What a network gives must be a face's motion: outputs that fit the meshes, finite numbers, and no metres."""
+"""Checks of what the network predicts: outputs that fit the meshes, finite numbers, and a face that stays in place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import HiSTalkError
 from ..head.topologies import TOPOLOGIES
 
-FURTHEST = 1.0  # metres: four times a head; whatever moves a face so far is no speech
+FURTHEST = 1.0  # metres, four heads: no speech moves a face so far
 
 
 def check_outputs(model, topology: str, vertices: int) -> None:
@@ -29,35 +29,35 @@ def check_outputs(model, topology: str, vertices: int) -> None:
             )
 
 
-def check_sound(samples: np.ndarray, called: str) -> None:
-    """Refuse sound [N] that is no numbers.
+def check_sound(samples: np.ndarray, name: str) -> None:
+    """Refuse samples [N] that are not finite.
 
     Raises:
         HiSTalkError: it holds NaN or infinities.
     """
     if not np.isfinite(samples).all():
-        raise HiSTalkError(f"{called} holds samples that are no numbers: export it again.")
+        raise HiSTalkError(f"{name} holds samples that are not numbers: export it again.")
 
 
-def check_motion(model, parts: dict[str, np.ndarray], called: str) -> None:
-    """Refuse what the network gave for one sound where it is no motion.
+def check_motion(model, parts: dict[str, np.ndarray], name: str) -> None:
+    """Refuse a prediction that is not a face's motion.
 
     Args:
         model: whose output layers turn weights into metres.
-        parts: "weights" [T, K], and what else was asked for.
-        called: the sound, for the message.
+        parts: its arrays: "weights" [T, K], and what else was asked for.
+        name: of the sound, for the message.
 
     Raises:
         HiSTalkError: a number is NaN or infinite, or a vertex of a head moves further than `FURTHEST`.
     """
     blame = f"choose other weights than {_weights(model, '')}, or export the sound again."
     if not all(np.isfinite(part).all() for part in parts.values()):
-        raise HiSTalkError(f"The network gives NaN or infinities for {called}: {blame}")
+        raise HiSTalkError(f"The network predicts NaN or infinities for {name}: {blame}")
     for topology in TOPOLOGIES:  # whose unit is known
         if topology.name in model.outputs and len(parts["weights"]):
             furthest = _furthest(parts["weights"], model.outputs[topology.name].basis.detach())
             if not furthest <= FURTHEST:
-                raise HiSTalkError(f"The network moves the face by {furthest:.3g} m for {called}: {blame}")
+                raise HiSTalkError(f"The network moves the face by {furthest:.3g} m for {name}: {blame}")
 
 
 def _furthest(weights: np.ndarray, basis) -> float:

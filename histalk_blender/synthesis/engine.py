@@ -1,4 +1,4 @@
-"""Speech to performances on a device: the network kept from one to the next, and what to do when memory is full."""
+"""Speech to performances on a device: choosing it, keeping the model loaded, and what to do if memory is full."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..audio import SAMPLE_RATE
 from ..errors import HiSTalkError
 from ..head.head import load_head
 from ..runtime.imports import gc_paused, import_torch
 from . import WEIGHTS, Performance, synthesize_many
 from .checks import check_outputs
-from .clips import hear
+from .clips import predict_batch
 
 if TYPE_CHECKING:
     from ..audio.clip import AudioClip
 
-WINDOWS = ((50.4, 7.2), (16.8, 7.2), (9.6, 4.8))  # seconds of a window and its overlap, each for less memory
+WINDOW_SIZES = ((50.4, 7.2), (16.8, 7.2), (9.6, 4.8))  # seconds of a window and its overlap, for less and less memory
 
 
-def listen(
-    sound: AudioClip | np.ndarray,
+def perform_clip(
+    clip: AudioClip | np.ndarray,
     weights: Path | None,
     device: str,
-    say: Callable[[str, float], None],
+    progress: Callable[[float], None],
     levels: bool = False,
 ) -> Performance:
-    """One sound to a performance, on a device that has the memory for it.
+    """One clip's `perform`; imports PyTorch first.
 
     Args:
-        sound: or its samples, [N] float32 at 16 kHz.
+        clip: or its samples, [N] float32 at 16 kHz.
         weights: a checkpoint; None = the bundled one.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        say: called with the stage's name and the share of it done; what it raises ends the work.
+        progress: called with the share done; what it raises ends the work.
         levels: see `synthesize_many`.
 
     Raises:
         HiSTalkError: the weights cannot be read, or there is no such device.
     """
-    say("Listening", 0.0)
+    progress(0.0)
     import_torch()
-    device = pick_device(device)
-    return perform([sound], weights, device, levels=levels, progress=lambda share: say("Listening", share))[0]
+    return perform([clip], weights, pick_device(device), levels=levels, progress=progress)[0]
 
 
 def pick_device(name: str) -> str:
@@ -71,8 +71,8 @@ def pick_device(name: str) -> str:
 _models: dict[tuple, object] = {}
 
 
-def _model(path: Path, device: str):
-    """The checkpoint, kept for the next recording; one at a time."""
+def _load_model(path: Path, device: str):
+    """The checkpoint's model; the last one stays in memory."""
     from ..network import load_checkpoint
 
     with gc_paused():
@@ -84,34 +84,33 @@ def _model(path: Path, device: str):
 
 
 def check_weights(weights: Path | None, device: str) -> None:
-    """Tell what is wrong with a checkpoint before any clip is heard; the first clip finds it read.
+    """Refuse a checkpoint before any clip is synthesised; the first clip finds it loaded.
 
     Raises:
-        HiSTalkError: it cannot be read, or is of no use for the bundled head.
+        HiSTalkError: it cannot be read, or has no output for the bundled head.
     """
     head = load_head()
-    check_outputs(_model(Path(weights or WEIGHTS), device), head.topology, len(head.vertices))
+    check_outputs(_load_model(Path(weights or WEIGHTS), device), head.topology, len(head.vertices))
 
 
 def warm_up(weights: Path | None, device: str) -> None:
-    """Let the first recording find PyTorch imported, the weights read and the device at work.
+    """Import PyTorch, load the weights and run the network once, so that the first recording need not wait for it.
 
     Args:
-        weights, device: as for `listen`.
+        weights, device: as for `perform_clip`.
 
     Raises:
-        HiSTalkError: as `listen`.
+        HiSTalkError: as `perform_clip`.
     """
     import_torch()
     device = pick_device(device)
-    noise = np.random.default_rng(0).normal(0, 0.05, 16_000).astype(np.float32)
-    for _ in hear(_model(Path(weights or WEIGHTS), device), [noise], device):
-        pass
+    noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
+    predict_batch(_load_model(Path(weights or WEIGHTS), device), [noise], device)
     load_head().unit_deltas()
 
 
-def forget() -> None:
-    """Give the memory of the network back."""
+def unload() -> None:
+    """Free the model's memory."""
     _models.clear()
 
 
@@ -119,17 +118,17 @@ def perform(
     clips: Sequence[AudioClip | np.ndarray],
     weights: Path | None,
     device: str,
-    rows: int = 1,
+    batch_size: int = 1,
     levels: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> list[Performance]:
-    """Clips' motion on the bundled head; a full GPU is answered with shorter and fewer windows, and then with the CPU.
+    """Clips' motion on the bundled head; if the GPU's memory is full, with shorter and fewer windows, then on the CPU.
 
     Args:
-        clips: sounds, or the samples of each, [N] float32 at 16 kHz.
+        clips: each an `AudioClip`, or samples [N] float32 at 16 kHz.
         weights: a checkpoint; None = the bundled one.
         device: a torch device, see `pick_device`.
-        rows: windows that the network hears at once.
+        batch_size: windows that the network runs on at once.
         levels: see `synthesize_many`.
         progress: called with the share done.
 
@@ -138,8 +137,9 @@ def perform(
     """
     import torch
 
-    model, head = _model(Path(weights or WEIGHTS), device), load_head()
-    for (window, overlap), at_once in zip(WINDOWS, (rows, 1, 1)) if device != "cpu" else [(WINDOWS[0], rows)]:
+    model, head = _load_model(Path(weights or WEIGHTS), device), load_head()
+    attempts = [(WINDOW_SIZES[0], batch_size), *((size, 1) for size in WINDOW_SIZES[1:])]
+    for (window, overlap), size in attempts if device != "cpu" else attempts[:1]:
         try:
             found = synthesize_many(
                 clips,
@@ -148,15 +148,20 @@ def perform(
                 device=device,
                 window_s=window,
                 overlap_s=overlap,
-                rows=at_once,
+                batch_size=size,
                 levels=levels,
                 progress=progress,
             )
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             continue
-        full = f"The GPU's memory was full, so the sound was heard in windows of {window:g} s."
-        return found if window == WINDOWS[0][0] else [replace(one, remarks=(full,)) for one in found]
-    forget()
+        if window == WINDOW_SIZES[0][0]:
+            return found
+        return _with_remark(found, f"The GPU's memory was full, so windows of {window:g} s were used.")
+    unload()
     found = synthesize_many(clips, model.to("cpu"), head, levels=levels, progress=progress)
-    return [replace(one, remarks=("The GPU's memory was full, so the CPU did the work.",)) for one in found]
+    return _with_remark(found, "The GPU's memory was full, so the CPU did the work.")
+
+
+def _with_remark(performances: list[Performance], remark: str) -> list[Performance]:
+    return [replace(performance, remarks=(remark,)) for performance in performances]

@@ -10,18 +10,17 @@ from ..audio.loudness import MAX_GAIN_DB, SPEECH_DBFS
 from ..head.head import Head
 from ..motion.motion import Motion
 from .checks import check_outputs, check_sound
-from .clips import bases, hear
+from .clips import bases, predict_batch
 
-USUAL = 20  # levels of 25 ms that what has been heard must outweigh, before the gain is that of the speaker
+PRIOR = 20  # blocks of 25 ms at gain one that count beside those received, so that the gain starts gently
 
 
 class Stream:
     """Chunks of sound in, frames of motion out: each comes `lookahead_s` after its sound, and `hop_s` more at most.
 
-    At each hop the network hears the last seconds anew, as far as sound has come, and the frames that are due are
-    given out for good: memory and time a hop stay the same however long it goes on. A frame differs from that of the
-    whole clip as it was made without what is said later, and at the level that the speaker had until then
-    (`benchmarks/streaming.py` measures both).
+    At each hop the network runs on the last seconds received, and the frames that are due are returned and not changed
+    later: memory and time of a hop stay the same however long the stream is. A frame differs from that of the whole
+    clip, as later sound is unknown and the gain is that of the sound so far (`benchmarks/streaming.py` measures both).
     """
 
     def __init__(
@@ -34,11 +33,13 @@ class Stream:
         past_s: float = 1.8,
         device: str = "cpu",
     ):
-        """Args:
+        """Start a stream.
+
+        Args:
             model: a loaded `network.HiSTalk` whose topologies include the head's.
             head: whose vertices move.
-            lookahead_s: seconds of sound after a frame that the network must have; a closure begins before it is heard.
-            hop_s: seconds of sound between two hearings.
+            lookahead_s: seconds of sound after a frame that the network must have; lips close before the sound of it.
+            hop_s: seconds of sound between two runs of the network.
             past_s: seconds before the first frame that is due, for context.
             device: torch device name.
 
@@ -52,43 +53,45 @@ class Stream:
         config = model.config
         self.model, self.device, self.fps = model, device, config.fps
         self.shapes = bases(model)[head.topology]
-        self.frames = 0  # given out so far
+        self.frames = 0  # returned so far
         self._rate = config.sample_rate
         self._lookahead, self._hop, self._past = (round(s * self._rate) for s in (lookahead_s, hop_s, past_s))
         # Windows start where a frame and a token fall on the same sample.
         self._grid = (Fraction(config.hop, self._rate) * Fraction(self.fps).limit_denominator(1001)).numerator
         self._sound, self._first = np.zeros(0, np.float32), 0  # what is kept, and the sample of the stream it starts at
-        self._heard = 0  # samples that the network has been given
-        self._level = _RunningLevel(self._rate)
+        self._used = 0  # samples that the network has been given
+        self._loudness = _RunningLoudness(self._rate)
         self._finished = False
 
     def feed(self, samples: np.ndarray) -> Motion:
-        """More sound.
+        """Add sound.
 
         Args:
             samples: [n] float32 at 16 kHz, n of any size.
 
         Returns:
-            The frames that are due now, maybe none; they follow those given out before.
+            The frames that are due now, maybe none; they follow those returned before.
 
         Raises:
-            HiSTalkError: samples are no numbers, or what the network makes of them is no motion.
-            ValueError: the stream was finished, or these are no samples of one channel.
+            HiSTalkError: samples or a prediction are not finite, or the face moves by metres.
+            ValueError: the stream was finished, or the samples are not of one channel.
         """
         samples = np.asarray(samples, np.float32)
         if self._finished or samples.ndim != 1:
-            raise ValueError("The stream is finished." if self._finished else "Samples must be [n], of one channel.")
+            raise ValueError(
+                "The stream is finished: start another." if self._finished else "Samples must be [n], of one channel."
+            )
         check_sound(samples, "The stream")
         self._sound = np.concatenate([self._sound, samples])
         found = []
-        while self._end - self._heard >= self._hop:
-            self._heard += self._hop
-            found.append(self._due(int((self._heard - self._lookahead) * self.fps / self._rate) + 1))
+        while self._end - self._used >= self._hop:
+            self._used += self._hop
+            found.append(self._due(int((self._used - self._lookahead) * self.fps / self._rate) + 1))
         return self._motion(found)
 
     def finish(self) -> Motion:
-        """The last frames; after them the stream takes nothing more."""
-        self._finished, self._heard = True, self._end
+        """The last frames; no sound can be added afterwards."""
+        self._finished, self._used = True, self._end
         return self._motion([self._due(self.model.config.frames(self._end) if self._end else 0)])
 
     @property
@@ -99,23 +102,23 @@ class Stream:
         return Motion(np.concatenate([np.zeros((0, len(self.shapes)), np.float32), *found]), self.shapes, self.fps)
 
     def _due(self, until: int) -> np.ndarray:
-        """[n, K] weights from the first frame that was not given out yet to `until`, exclusive."""
+        """[n, K] weights from the first frame that was not returned yet to `until`, exclusive."""
         count = max(0, until - self.frames)
-        self._level.add(self._sound[: self._heard - self._first], self._first)
+        self._loudness.add(self._sound[: self._used - self._first], self._first)
         context = int(self.frames - self._past * self.fps / self._rate)
         start = max(0, context // self._grid * self._grid)  # in frames
         first = round(start / self.fps * self._rate)
         self._sound, self._first = self._sound[first - self._first :], first
         found = np.zeros((count, len(self.shapes)), np.float32)
-        if count and not self._level.silent:
-            (parts,) = hear(self.model, [self._sound[: self._heard - first] * self._level.gain], self.device)
+        if count and not self._loudness.silent:
+            (parts,) = predict_batch(self.model, [self._sound[: self._used - first] * self._loudness.gain], self.device)
             found = parts["weights"][self.frames - start : until - start]
         self.frames += count
         return found
 
 
-class _RunningLevel:
-    """What `audio.normalise_level` would do to all that came so far, and not at once as long as that is little."""
+class _RunningLoudness:
+    """The gain of `normalise_loudness` for all samples so far, nearer to one while they are few."""
 
     def __init__(self, rate: int):
         self._size = rate // 40
@@ -123,7 +126,7 @@ class _RunningLevel:
         self._counts, self._energies = np.zeros(61, int), np.zeros(61)  # of 25 ms at 0, -1 ... -60 dBFS and below
 
     def add(self, sound: np.ndarray, first: int) -> None:
-        """Sound that starts at a sample of the stream, of which some may be known."""
+        """Add samples [n] that start at sample `first` of the stream; some may have been added before."""
         self._next = max(self._next, first)
         sound = sound[self._next - first :]
         energies = np.square(sound[: len(sound) // self._size * self._size].reshape(-1, self._size)).mean(1)
@@ -140,10 +143,10 @@ class _RunningLevel:
 
     @property
     def gain(self) -> np.float32:
-        """The factor that brings speech to the network's level."""
+        """The factor that brings speech to the network's loudness."""
         loudest = int(np.flatnonzero(self._counts)[0])
         loud = slice(loudest, min(60, loudest + 30))
         count = self._counts[loud].sum()
         level = 10 * np.log10(self._energies[loud].sum() / count)
-        decibels = np.clip(SPEECH_DBFS - level, -MAX_GAIN_DB, MAX_GAIN_DB) * count / (count + USUAL)
+        decibels = np.clip(SPEECH_DBFS - level, -MAX_GAIN_DB, MAX_GAIN_DB) * count / (count + PRIOR)
         return np.float32(10 ** (decibels / 20))

@@ -1,4 +1,4 @@
-"""Windows of long clips, and which of them are heard together."""
+"""Windows of long clips for overlap-add, and batches of windows."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 LONGEST = (
-    1.5  # of a window, that the last one may have: no clip then ends with a short one, which would hear too little
+    1.5  # of a window, that the last one may have: no clip then ends with a short one, which has too little context
 )
-WASTE = 0.1  # of what the network hears together, the share that may be padding
+MAX_PADDING = 0.1  # share of a batch
 
 
-def windows(
+def overlap_add_windows(
     frames: int, fps: float, window_s: float, overlap_s: float, period: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(start, end, weight [end - start]) frames of each window; the weights of all add up to one.
+    """(start, end, fade [end - start]) frames of each window; the fades of all sum to one.
 
     Two neighbours are cross-faded over the middle eighth of what they share; the rest only gives the network context:
-    there one window alone counts. Windows start on the network's period where it is short enough, so that its tokens
+    only one window counts there. Windows start on the network's period where it is short enough, so that its tokens
     hold the same sound as in the whole clip.
 
     Args:
@@ -37,27 +37,27 @@ def windows(
     start, end = 0, 0
     while end < frames:
         end = frames if frames - start <= LONGEST * window else start + window
-        weight = np.ones(end - start, np.float32)
+        fade = np.ones(end - start, np.float32)
         if start:
-            weight[:shared] = rise
+            fade[:shared] = rise
         if end < frames:
-            weight[-shared:] = 1 - rise
-        yield start, end, weight
+            fade[-shared:] = 1 - rise
+        yield start, end, fade
         start += step
 
 
-def together(lengths: Sequence[int], rows: int) -> Iterator[slice]:
-    """What the network hears at once: so many rows at most, of which not more than `WASTE` is padding.
+def batches(lengths: Sequence[int], batch_size: int) -> Iterator[slice]:
+    """Parts of a list of rows that make a batch each: `batch_size` rows at most, and at most `MAX_PADDING` of padding.
 
     Args:
-        lengths: samples of each row; neighbours should be of like length.
+        lengths: samples of each row; neighbours should be of similar length.
     """
     first = 0
     while first < len(lengths):
         last = first + 1
-        while last < min(first + rows, len(lengths)):
+        while last < min(first + batch_size, len(lengths)):
             padded = max(lengths[first : last + 1]) * (last + 1 - first)
-            if padded - sum(lengths[first : last + 1]) > WASTE * padded:
+            if padded - sum(lengths[first : last + 1]) > MAX_PADDING * padded:
                 break
             last += 1
         yield slice(first, last)

@@ -83,7 +83,7 @@ def test_sliders_follow_without_the_network(blender, head, spoken, monkeypatch):
     def never(*_):
         raise AssertionError("the network was asked again")
 
-    monkeypatch.setattr(jobs, "listen", never)
+    monkeypatch.setattr(jobs, "perform_clip", never)
     obj.histalk.jaw = 0.0
     less = blender.vertices(obj, 40) - head.vertices
     jaw = head.regions["jaw"]
@@ -104,7 +104,7 @@ def test_another_kind_of_bake_needs_no_network_either(blender, monkeypatch):
     obj = blender.add_head()
     blender.bake(kind="basis")
     few = len(obj.data.shape_keys.key_blocks)
-    monkeypatch.setattr(jobs, "listen", None)
+    monkeypatch.setattr(jobs, "perform_clip", None)
     blender.bake(kind="keys")
     assert len(obj.data.shape_keys.key_blocks) > few and "shape keys" in obj.histalk.report
 

@@ -38,12 +38,12 @@ def slow(monkeypatch, stored_performance):
     """A network that listens until it is let go."""
     go = threading.Event()
 
-    def listen(samples, weights, device, say):
+    def perform_clip(samples, weights, device, progress):
         while not go.wait(0.01):
-            say("Listening", 0.5)
+            progress(0.5)
         return stored_performance
 
-    monkeypatch.setattr(jobs, "listen", listen)
+    monkeypatch.setattr(jobs, "perform_clip", perform_clip)
     yield go
     go.set()
 
@@ -168,7 +168,7 @@ def test_the_sound_file_disappears(blender, tmp_path):
 
 
 def test_a_bug_in_the_worker_is_told_and_ends_the_job(blender, ordered, monkeypatch, capsys):
-    monkeypatch.setattr(jobs, "listen", lambda *_: 1 / 0)
+    monkeypatch.setattr(jobs, "perform_clip", lambda *_: 1 / 0)
     with pytest.raises(RuntimeError, match="Unexpected error .ZeroDivisionError"):
         bpy.ops.histalk.bake()
     assert get_session().job is None and "Traceback" in capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
 
     real = engine.synthesize_many
     monkeypatch.setattr(engine, "synthesize_many", full)
-    monkeypatch.setattr(engine, "_model", lambda path, device: model)
+    monkeypatch.setattr(engine, "_load_model", lambda path, device: model)
     limit = 9.6
     (done,) = engine.perform([speech], None, "cuda")
     assert [window for _, window in asked] == [50.4, 16.8, 9.6] and "windows of 9.6 s" in done.remarks[0]
@@ -217,10 +217,10 @@ from histalk_blender import addon
 from histalk_blender.addon.session import get_session
 from histalk_blender.addon import bake_job as job
 from histalk_blender.addon import bake_request as orders
-def listen(samples, weights, device, say):
+def perform_clip(samples, weights, device, progress):
     while True:
-        say("Listening", 0.5); time.sleep(0.01)
-job.listen = listen
+        progress(0.5); time.sleep(0.01)
+job.perform_clip = perform_clip
 bpy.ops.wm.read_factory_settings(use_empty=True)
 addon.register(); atexit.register(addon.unregister)
 bpy.ops.histalk.add_head()

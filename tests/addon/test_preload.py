@@ -20,7 +20,7 @@ pytest.importorskip("torch")
 @pytest.fixture
 def cold(blender):
     """Blender as it was just started."""
-    engine.forget()
+    engine.unload()
     return blender
 
 

@@ -19,7 +19,7 @@ HEADS = {"Basis head": "basis", "Cache head": "cache", "Frame head": "keys", "Cr
 @pytest.fixture
 def old(blender, tmp_path, monkeypatch, stored_performance):
     """Opens the old file, beside its sound, where a cache may be written."""
-    monkeypatch.setattr(bake_job, "listen", lambda *_: stored_performance)
+    monkeypatch.setattr(bake_job, "perform_clip", lambda *_: stored_performance)
     for path in (OLD, SPEECH):
         shutil.copy(path, tmp_path)
     return lambda: bpy.ops.wm.open_mainfile(filepath=str(tmp_path / OLD.name))

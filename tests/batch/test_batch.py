@@ -76,7 +76,7 @@ def plant(folder):
         "empty.wav": "empty",
         "silent.wav": "silent",
         "short.wav": "0.1 s",
-        "nan.wav": "no numbers",
+        "nan.wav": "not numbers",
         "long.wav": "an hour or less",
         "cut.flac": "copy or export",
         "missing.wav": "check the path",

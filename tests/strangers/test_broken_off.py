@@ -19,7 +19,7 @@ def ordered(blender, tmp_path, monkeypatch, stored_performance):
     performance = replace(  # the network is not what breaks here
         stored_performance, motion=stored_performance.motion.between(20, 100)
     )
-    monkeypatch.setattr(jobs, "listen", lambda *_: performance)
+    monkeypatch.setattr(jobs, "perform_clip", lambda *_: performance)
     blender.add_strip()
     obj = blender.add_head()
     folder = tmp_path / "caches"
@@ -177,7 +177,7 @@ def test_a_worker_that_is_torn_down_is_told(blender, ordered, monkeypatch, error
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "listen", torn)
+        patch.setattr(jobs, "perform_clip", torn)
         with pytest.raises(RuntimeError, match=type(error).__name__):
             bpy.ops.histalk.bake()
     get_session().performances.clear()

@@ -116,11 +116,11 @@ def test_two_heads_of_the_panel_speak_a_channel_each(blender, stereo, tracks, st
     """By file, by strip and by timeline, one after the other: nobody gets what another channel made."""
     heard = []
 
-    def listen(sound, weights, device, say):
+    def perform_clip(sound, weights, device, progress):
         heard.append(sound.between(0, len(sound)) / sound.gain)
         return stored_performance
 
-    monkeypatch.setattr(job, "listen", listen)
+    monkeypatch.setattr(job, "perform_clip", perform_clip)
     blender.add_head()
     blender.add_strip(frame=1, path=stereo)
     for settings in ({"audio": "FILE", "file": str(stereo)}, {"audio": "STRIP"}, {"audio": "TIMELINE"}):

@@ -36,7 +36,7 @@ def test_panel_and_shot_end_at_the_same_frame(blender, stored_performance, monke
 
     performance = short(stored_performance)
     bpy.context.scene.render.fps = FPS
-    monkeypatch.setattr(job, "listen", lambda *_: performance)
+    monkeypatch.setattr(job, "perform_clip", lambda *_: performance)
     monkeypatch.setattr(job, "KEPT_PERFORMANCES", 1)
     blender.add_strip(frame=1)
     obj = blender.add_head(units=kind == "arkit")

@@ -108,11 +108,11 @@ def test_what_blender_cannot_read_either_is_refused_by_name(spoken_files, tmp_pa
 def test_the_panels_file_may_be_an_m4a(blender, spoken_files, stored_performance, monkeypatch):
     heard = []
 
-    def listen(sound, weights, device, say):
+    def perform_clip(sound, weights, device, progress):
         heard.append(sound.between(0, len(sound)))
         return stored_performance
 
-    monkeypatch.setattr(job, "listen", listen)
+    monkeypatch.setattr(job, "perform_clip", perform_clip)
     blender.add_head()
     blender.bake(audio="FILE", file=str(spoken_files["m4a"]))
     blender.bake(audio="FILE", file=str(spoken_files["wav"]))

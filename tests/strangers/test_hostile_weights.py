@@ -357,10 +357,10 @@ def poisoned(network):
 
 def test_motion_that_is_none_is_never_given_whichever_way_it_is_asked_for(poisoned, head, speech, tmp_path):
     sound = speech[:16_000]
-    with pytest.raises(HiSTalkError, match="gives NaN or infinities for the sound: .*'poison.safetensors'"):
+    with pytest.raises(HiSTalkError, match="predicts NaN or infinities for the sound: .*'poison.safetensors'"):
         synthesize(sound, poisoned, head)
     with pytest.raises(HiSTalkError, match="poison"):
-        synthesize_many([sound, sound[:9000]], poisoned, head, levels=False, rows=2)
+        synthesize_many([sound, sound[:9000]], poisoned, head, levels=False, batch_size=2)
     stream = Stream(poisoned, head)
     with pytest.raises(HiSTalkError, match="poison"):
         stream.feed(sound)
@@ -398,7 +398,7 @@ def test_sound_that_is_no_numbers_is_not_taken_for_silence(network, head):
     for broken in (np.full(16_000, np.nan, np.float32), np.r_[np.zeros(15_999), np.inf].astype(np.float32)):
         with pytest.raises(HiSTalkError, match="(nan|inf), beyond any sound"):
             synthesize(broken, network, head)
-        with pytest.raises(HiSTalkError, match="no numbers"):
+        with pytest.raises(HiSTalkError, match="not numbers"):
             Stream(network, head).feed(broken)
 
 

@@ -67,7 +67,7 @@ def test_what_is_seen_on_a_large_head_is_off_by_the_scaled_tolerance(
 
 
 def test_the_panel_s_tolerance_is_that_of_a_human_sized_head(blender, head, stored_performance, monkeypatch):
-    monkeypatch.setattr(job, "listen", lambda samples, weights, device, say: stored_performance)
+    monkeypatch.setattr(job, "perform_clip", lambda samples, weights, device, progress: stored_performance)
     blender.add_strip()
     counts = []
     for size in (1.0, 100.0):

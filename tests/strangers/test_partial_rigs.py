@@ -269,7 +269,7 @@ def test_units_that_rest_get_no_curve_and_keep_what_the_user_set(rig, lines):
 
 
 def test_a_unit_is_left_out_by_hand_and_in_the_map_s_file(blender, stored_performance, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "listen", lambda *_: stored_performance)
+    monkeypatch.setattr(job, "perform_clip", lambda *_: stored_performance)
     blender.add_strip(frame=1)
     obj = blender.add_head(units=True)
     keys = obj.data.shape_keys.key_blocks

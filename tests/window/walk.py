@@ -103,13 +103,13 @@ def steps():
     environment.blocking_reason, environment.activate = lambda context: "", lambda context: None
     performance = stored_performance(package)
 
-    def listen(samples, weights, device, say):
+    def perform_clip(samples, weights, device, progress):
         for i in range(120):
-            say("Listening", i / 120)
+            progress(i / 120)
             time.sleep(0.05)
         return performance
 
-    sys.modules[f"{package}.addon.bake_job"].listen = listen
+    sys.modules[f"{package}.addon.bake_job"].perform_clip = perform_clip
     view.tag_redraw()
     yield 0.5
     picture("ready")

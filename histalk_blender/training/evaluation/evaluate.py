@@ -15,7 +15,7 @@ from ...head.topologies import topology_named
 from ...motion.motion import Motion
 from ...network import HiSTalk, load_checkpoint
 from ...synthesis.checks import check_outputs
-from ...synthesis.clips import hear
+from ...synthesis.clips import predict_batch
 from ..datasets import DataSet, Recording, Topology
 from .baselines import Baselines
 from .scoring import Predict, Score, score
@@ -45,7 +45,7 @@ def network(model: HiSTalk, topology: Topology, device: str = "cpu") -> Predict:
 
     def predict(recording: Recording) -> np.ndarray:
         sound = normalise_loudness(recording.samples())
-        (parts,) = hear(model, [sound], device, called=[f"'{recording.id}'"])
+        (parts,) = predict_batch(model, [sound], device, names=[f"'{recording.id}'"])
         own = known.pose(recording.neutral).apply(shapes) if known else shapes
         weights = parts["weights"][: model.config.frames(len(sound))]
         return Motion(weights, own, model.config.fps).at_fps(topology.fps).displacements()
