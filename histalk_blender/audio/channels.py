@@ -1,4 +1,4 @@
-"""Which channel of a recording is spoken."""
+"""Which channel of a recording is the voice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_channel(text: object) -> str:
 
 
 def pick_channel(channel: str, count: int, called: str) -> int | None:
-    """The index of a channel among as many; None = all of them, mixed. A sound of one channel has it left and right.
+    """The index of a channel; None = all of them, mixed. The only channel of a mono sound is left and right.
 
     Raises:
         HiSTalkError: there is no such channel.

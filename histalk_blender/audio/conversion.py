@@ -80,7 +80,7 @@ class Converted:
 
 
 def _decode_in_child(source: Path, path: Path, called: str, longest: float) -> None:
-    """In a process of its own: only a main thread may load Blender's module, which then keeps the process from ending."""
+    """In its own process: only a main thread may load Blender's module, which then keeps the process from ending."""
     command = processes.module_command(CHILD, str(source), str(path), called, str(longest))
     try:
         done = processes.run(command, timeout=TIMEOUT)

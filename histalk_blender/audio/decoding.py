@@ -1,4 +1,4 @@
-"""One segment of an audio file, block by block, with all that can be wrong with files said in one sentence."""
+"""One segment of an audio file, decoded block by block; whatever is wrong with it becomes one sentence."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from .opening import (
 )
 from .views import View
 
-CANCELLED = 0.03  # of the energy that the mean of unlike channels has; below, they work against each other
+CANCELLED = 0.03  # of the energy that the mean of independent channels has; below, they cancel each other
 BLOCK = 1 << 18  # frames of the file decoded at once
 BLOCK_SAMPLES = 1 << 20  # of all channels, where there are more than four
-HOT = 32.0  # 30 dB above full scale; what is beyond it was scaled as whole numbers, or is damage
+HOT = 32.0  # 30 dB above full scale; samples beyond are integers in a float file, or damage
 FEW = 0.01  # share of samples beyond `HOT` below which they are damage
 
 
 class AudioSegment:
-    """What is to be heard of a file, decoded as often as it is asked for, each time the same samples.
+    """A part of a file, which can be decoded several times, each time to the same samples.
 
-    Of a file that was cut off, a segment that lies in what is left of it is read; anything that reaches further is
-    refused. So is a whole mp3 of which libsndfile would leave out the end. Memory does not grow with what a file holds
-    or says of itself, and no more is decoded than an hour of sound can need.
+    Of a truncated file, a segment inside what is left is read; one beyond it is refused. So is a whole mp3 if
+    libsndfile would leave out its end. Memory does not grow with a file or with what its header says, and no more is
+    decoded than an hour of sound can need.
     """
 
     def __init__(
@@ -53,15 +53,17 @@ class AudioSegment:
         name: str = "",
         channel: str = MIX,
     ):
-        """Args:
-            source: a file, or its bytes: what libsndfile reads (wav, flac, ogg, mp3), and in Blender what that does.
+        """Open nothing yet.
+
+        Args:
+            source: a file, or its bytes: what libsndfile reads (wav, flac, ogg, mp3), and what Blender reads.
             start: seconds into it.
-            duration: seconds, 0.1 s to an hour; None reads to the end, and where the end comes earlier there is less.
+            duration: seconds, 0.1 s to an hour, or less if the file ends earlier; None = to the end.
             name: what messages call the bytes.
             channel: see `channels.read_channel`.
 
         Raises:
-            HiSTalkError: the file is missing, no regular file or empty.
+            HiSTalkError: the file is missing, empty or not a regular file.
         """
         self.called = f"'{name or 'packed sound'}'" if isinstance(source, bytes) else f"'{source}'"
         self._source, self._start, self._duration = source, start, duration
@@ -74,8 +76,8 @@ class AudioSegment:
         """[n] float32 at 16 kHz each, of the channel, the channels' mean, or of what `takes_one_channel` chose.
 
         Raises:
-            HiSTalkError: it is no audio, truncated, too short or long, has samples that cannot be, or is over before
-                the start, or there is no such channel.
+            HiSTalkError: it is not audio, truncated, too short or too long, has impossible samples, ends before the
+                start, or has no such channel.
         """
         called = self.called
         with self._opened() as (file, view, contents):
@@ -133,7 +135,7 @@ class AudioSegment:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Decoder, View, Contents]]:
-        """The file's own decoder, or that of what Blender has made of it, once."""
+        """The file's own decoder, or that of its conversion by Blender, which is made once."""
         source = self._converted.source if self._converted else self._source
         with opened(source, self.called) as found:
             if found is not None:
@@ -151,7 +153,7 @@ class AudioSegment:
         )
 
     def _go_to(self, file: Decoder, first: int) -> int:
-        """To a frame, by decoding up to it where the format cannot be sought in; gives the frame that was reached."""
+        """Go to a frame, by decoding up to it if the format has no seeking; returns the frame that was reached."""
         if not first:
             return 0
         if file.can_seek:
@@ -175,7 +177,7 @@ class AudioSegment:
         self._peak, self._peak_s, self._beyond = 0.0, 0.0, 0
         last = False
         while not last:
-            # Not by SoundFile.blocks: where a file ends too early, that gives the last block again and again.
+            # Not by SoundFile.blocks: if a file ends too early, that gives the last block again and again.
             block = file.read(out=buffer[: frames - self._got])
             spoken = block if self._channel is None else block[:, [self._channel]]
             self._weigh(spoken, first + self._got, file.samplerate)
@@ -189,7 +191,7 @@ class AudioSegment:
             yield chunk
 
     def _weigh(self, block: np.ndarray, first: int, rate: int) -> None:
-        """Refuse samples [n, channels] that cannot be, and count those that hardly can; frame `first` begins them."""
+        """Refuse impossible samples [n, channels], and count suspicious ones; they begin at frame `first`."""
         peak = max(block.max(initial=0.0), -block.min(initial=0.0))
         if peak <= HOT:
             return
@@ -204,7 +206,7 @@ class AudioSegment:
             self._peak, self._peak_s = float(peak), (first + int(sizes.argmax())) / rate
 
     def _check_loudness(self) -> None:
-        """A few samples far beyond full scale are damage; many are a float file of whole numbers."""
+        """A few samples far beyond full scale are damage; many are a float file of integers."""
         if 0 < self._beyond < FEW * self._got:
             raise self._damaged(self._peak, self._peak_s)
 

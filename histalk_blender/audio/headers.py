@@ -1,7 +1,7 @@
-"""What of a sound file its decoder is given: the header that it needs and the sound, found by the file's own word.
+"""Which bytes of a sound file its decoder gets: the header that it needs, and the sound.
 
-libsndfile takes the part of a file that is there for the whole, and can be kept busy for ever by the rest of a header:
-tags, pictures, lists. So it sees neither.
+libsndfile accepts a truncated file as whole, and tags, pictures and lists in a header can keep it busy for ever. So
+truncation is found here, and tags, pictures and lists are left out.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 from .views import Piece
 
-SLACK = 100  # bytes; some writers count their header as sound
-STREAMED = 0x7FFF0000  # sizes from here on, or 0, are what writers into a pipe put where they cannot know it
-UNSEEN = 1 << 62  # bytes that no file has
+SLACK = 100  # bytes; some programs count their header as sound
+STREAMED = 0x7FFF0000  # sizes from here on, or 0, are written by programs that write to a pipe and do not know the size
+UNSEEN = 1 << 62  # bytes, more than any file has
 MOST_CHUNKS = 10_000  # of a file; recorders that stamp each second write an hour's 3600
 MOST_HEADER = 1 << 22  # bytes of a chunk that decoders need; the packet table of an hour of ALAC has 0.5 MB
 WAV_CODECS = (1, 2, 3, 6, 7, 0x11, 0x31, 0x38, 0x40, 0x55, 0x64)  # that libsndfile reads: PCM, float, ADPCM, GSM, mp3
@@ -28,9 +28,9 @@ MOST_PAGES = 1 << 20  # of Ogg; an hour has 4000 to 200,000
 class Contents:
     """What is in a file.
 
-    pieces: what libsndfile is to see, for `views.View`; none where only Blender can read it.
-    cut: it holds less than it promises; formats that show it only where they are decoded have False.
-    guessed: it is an mp3 that does not say how long it is: libsndfile guesses that by its first frame's bit rate.
+    pieces: what libsndfile sees, for `views.View`; none if only Blender can read it.
+    cut: it is truncated; False for formats in which only decoding shows that.
+    guessed: it is an mp3 without its length, which libsndfile guesses from the first frame's bit rate.
     """
 
     pieces: list[Piece]
@@ -47,14 +47,14 @@ FOREIGN = Contents([])
 
 
 class _NoSound(Exception):
-    """It is not what its first bytes promise."""
+    """It is not what its first bytes say."""
 
 
 def contents_of(file: BinaryIO) -> Contents | None:
-    """What to decode of a file, by its first bytes, whatever its name says; None where nobody can read it.
+    """What to decode of a file, by its first bytes, whatever its name is; None if nothing can read it.
 
     Args:
-        file: where it starts does not matter, nor where it is left.
+        file: at any position; it is left at any position.
 
     Raises:
         OSError: it cannot be read.
@@ -73,7 +73,7 @@ def contents_of(file: BinaryIO) -> Contents | None:
 
 
 def _after_tags(file: BinaryIO) -> int:
-    """Where it begins behind ID3 tags, which may be a quarter of a gigabyte long."""
+    """Where it begins after ID3 tags, which may be 256 MB long."""
     begin = 0
     for _ in range(8):
         file.seek(begin)
@@ -88,7 +88,7 @@ def _after_tags(file: BinaryIO) -> int:
 def _chunks(
     file: BinaryIO, start: int, head: struct.Struct, pad: int, whole: bool = False
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Name, first byte and length of each chunk; whoever takes them may stop at any.
+    """Name, first byte and length of each chunk.
 
     Args:
         start: of the first one's head.
@@ -112,7 +112,9 @@ def _chunks(
         if length % pad:
             file.seek(start)
             following = file.read(4)
-            if pad != 2 or not following.isascii() or not following.decode().isprintable():  # some leave the pad out
+            if (
+                pad != 2 or not following.isascii() or not following.decode().isprintable()
+            ):  # some programs leave out the padding
                 start += -length % pad
 
 
@@ -125,7 +127,7 @@ def _kept(file: BinaryIO, first: int, length: int, size: int) -> bytes:
 
 
 def _sound(first: int, length: int, size: int) -> tuple[int, bool]:
-    """How many bytes of samples there are, and whether more were promised; a length of -1 is one that nobody knew."""
+    """How many bytes of samples there are, and whether that is less than the header says; length -1 = unknown."""
     there = max(0, size - first)
     if length < 0:
         return there, False
@@ -268,7 +270,7 @@ def _flac(file: BinaryIO, begin: int, size: int, head: bytes) -> Contents:
 
 
 def _ogg(file: BinaryIO, begin: int, size: int, head: bytes) -> Contents:
-    """Its pages up to the last, whatever others have put behind it."""
+    """Its pages up to the last, without what follows them."""
     first = head[27 + head[26] :] if len(head) > 27 else b""
     if first.startswith((b"Speex   ", b"\x7fFLAC", b"\x80theora", b"fishead\0")):
         return FOREIGN
@@ -291,13 +293,13 @@ def _ogg(file: BinaryIO, begin: int, size: int, head: bytes) -> Contents:
         if place > size:
             break
         end = place
-    if begun > 1:  # sound beside pictures, or one recording behind the other: libsndfile reads the first alone
+    if begun > 1:  # sound and video, or several recordings in a row: libsndfile reads only the first
         return FOREIGN
     return Contents([(begin, end - begin)], not ended)
 
 
 def _next_page(file: BinaryIO, place: int) -> int:
-    """Where the next page is, not far behind a place where there is none; else -1."""
+    """Where the next page is, within 128 kB; else -1."""
     file.seek(place)
     found = file.read(1 << 17).find(b"OggS\0", 1)
     return place + found if found > 0 else -1
@@ -326,7 +328,7 @@ _READERS = (
     (_is_mp3, _mp3),
 )
 
-# What FFmpeg is let look at: containers, and no playlists, which lead to other files.
+# What FFmpeg may open: containers, but not playlists, which lead to other files.
 _BLENDERS = (
     lambda head: head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"),  # mp4, m4a, mov, 3gp
     lambda head: head[:4] == b"\x1aE\xdf\xa3",  # mkv, webm

@@ -9,7 +9,7 @@ from . import SAMPLE_RATE
 SPEECH_DBFS = -23.0  # dBFS of what is not silence; the network was trained at it
 MAX_GAIN_DB = 30.0  # dB; a hiss must not be lifted to speech
 SILENCE_RMS = 10 ** (-60 / 20)  # root mean square below which 25 ms are silence
-MAX_SAMPLE = 2.0**32  # beyond what whole numbers of 32 bits can be
+MAX_SAMPLE = 2.0**32  # beyond the range of 32-bit integers
 
 
 def is_silent(samples: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""A sound file opened, or the sentence that says why it cannot be."""
+"""Opening a sound file, checking what its header says, and the sentence if something is wrong."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ SHORTEST = 0.1  # seconds
 LONGEST = 3600.0  # seconds
 RATES = 1_000, 1_000_000  # Hz that a file may have
 MOST_SAMPLES = 3600 * 48_000 * 32  # of all channels: an hour of a 32-track recorder
-UNKNOWN = 1 << 60  # frames from here on are libsndfile's way to say that the file does not tell
+UNKNOWN = 1 << 60  # frames; libsndfile reports so many or more if the file does not say
 HEADER_BYTES = 1 << 26  # that a decoder may read before the first sample
 READ = "use wav, flac, ogg or mp3"
 
 
 class Decoder(sf.SoundFile):
-    """Read from its start to its end: soundfile seeks after each block, which not all formats can."""
+    """Read from start to end: soundfile would seek after each block, which some formats cannot."""
 
     @property
     def can_seek(self) -> bool:
-        """Whether libsndfile can go to a frame at once; in what does not tell its length it may not."""
+        """Whether libsndfile can go to a frame at once; in a file without its length it may not."""
         return sf.SoundFile.seekable(self) and self.frames < UNKNOWN and not self.subtype.startswith("DWVW")
 
     def seekable(self) -> bool:
-        """What soundfile asks."""
+        """What soundfile asks: not to seek."""
         return False
 
 
 @contextmanager
 def opened(source: Path | bytes | BinaryIO, called: str) -> Iterator[tuple[Decoder, View, Contents] | None]:
-    """A decoder of a file, what it reads and what that holds; None where only Blender may be able to read it.
+    """A decoder of a file, what it reads and what that holds; None if only Blender may be able to read it.
 
     Raises:
-        HiSTalkError: it is missing, no regular file, cannot be read, or is no audio.
+        HiSTalkError: it is missing, not a regular file, not readable, or not audio.
     """
     raw = open_source(source, called)
     try:
@@ -72,10 +72,10 @@ def opened(source: Path | bytes | BinaryIO, called: str) -> Iterator[tuple[Decod
 
 
 def open_source(source: Path | bytes | BinaryIO, called: str) -> BinaryIO:
-    """The bytes of a sound; of a handle, one that may be closed.
+    """An open file of a sound's bytes; of an open file, a duplicate that may be closed.
 
     Raises:
-        HiSTalkError: the file is missing, no regular file, cannot be read or is empty.
+        HiSTalkError: the file is missing, empty, not a regular file, or not readable.
     """
     if isinstance(source, bytes):
         if not source:
@@ -98,10 +98,10 @@ def open_source(source: Path | bytes | BinaryIO, called: str) -> BinaryIO:
 
 
 def check_form(file: sf.SoundFile, called: str) -> None:
-    """Whether its rate and channels are those of sound.
+    """Refuse a sample rate or a number of channels that no recording has.
 
     Raises:
-        HiSTalkError: they are not.
+        HiSTalkError: it has one.
     """
     if not RATES[0] <= file.samplerate <= RATES[1]:
         raise HiSTalkError(f"{called} has a sample rate of {file.samplerate} Hz: export it at 16 to 192 kHz.")
@@ -110,10 +110,10 @@ def check_form(file: sf.SoundFile, called: str) -> None:
 
 
 def check_length(seconds: float, samples: int, called: str) -> None:
-    """Whether it is no longer than an hour, in all its channels.
+    """Refuse more than an hour, in all channels.
 
     Raises:
-        HiSTalkError: it is.
+        HiSTalkError: it is longer.
     """
     if seconds > LONGEST + 1:
         raise HiSTalkError(f"{called} lasts {seconds / 60:.0f} minutes: cut it to an hour or less.")
@@ -122,10 +122,10 @@ def check_length(seconds: float, samples: int, called: str) -> None:
 
 
 def check_header(source: Path, channel: str = MIX) -> None:
-    """Whether a file says of itself that it is sound of a fitting length, without decoding it.
+    """Check a file's header, without decoding the file.
 
     Raises:
-        HiSTalkError: it does not, or has no such channel.
+        HiSTalkError: it is not sound, or of a wrong length, or has no such channel.
     """
     called = f"'{source}'"
     with opened(source, called) as found:
@@ -142,7 +142,7 @@ def check_header(source: Path, channel: str = MIX) -> None:
 
 
 def seconds_of(source: Path) -> float:
-    """How long a file says that it is; 0 where it does not say, or cannot be read."""
+    """A file's length by its header; 0 if it has none, or cannot be read."""
     try:
         with opened(source, f"'{source}'") as found:
             known = found is not None and found[0].frames < UNKNOWN
@@ -152,7 +152,7 @@ def seconds_of(source: Path) -> float:
 
 
 def is_lossless(source: Path | bytes) -> bool:
-    """Whether every decoder gives the same samples: what pads its start (mp3, ogg) is placed by each as it sees fit."""
+    """Whether all decoders give the same samples; the padding at the start of mp3 and ogg differs between them."""
     try:
         with opened(source, "") as found:
             return found is not None and found[0].subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
@@ -161,7 +161,7 @@ def is_lossless(source: Path | bytes) -> bool:
 
 
 def not_audio(called: str, reason: str = "") -> HiSTalkError:
-    """For what no decoder reads."""
+    """The error for a file that no decoder reads."""
     reason = f" ({reason})" if reason else ""
     return HiSTalkError(f"{called} is not audio that can be read{reason}: {READ}.")
 

@@ -1,4 +1,4 @@
-"""A file as its decoder is to see it: put together from pieces of the real one, and of no more than it may need."""
+"""A file as its decoder sees it: composed of pieces of the real one, with a limit on what may be read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Piece = bytes | tuple[int, int]  # bytes of our own, or (first, length) of the f
 
 
 class View(io.RawIOBase):
-    """Read-only and seekable. Decoders call it from C, where nothing can be raised: what went wrong stands in `error`.
+    """Read-only and seekable. Decoders call it from C, where nothing can be raised: `error` keeps what went wrong.
 
-    budget: bytes that may still be read; a decoder in search of what is not there would read for hours.
+    budget: bytes that may still be read; a decoder that searches for something missing would read for hours.
     error: what reading the file behind raised, or None.
     """
 
@@ -27,7 +27,7 @@ class View(io.RawIOBase):
 
     @property
     def exhausted(self) -> bool:
-        """Whether it was asked for more than it may give."""
+        """Whether the budget is spent."""
         return self.budget <= 0
 
     def readable(self) -> bool:
@@ -40,12 +40,12 @@ class View(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As in files; places before the start are the start."""
+        """As in files; positions before the start are the start."""
         self._place = max(0, offset + (0, self._place, self._size)[whence])
         return self._place
 
     def readinto(self, buffer) -> int:
-        """As in files; 0 also where the budget is spent or the file behind cannot be read."""
+        """As in files; 0 also if the budget is spent or the file behind cannot be read."""
         target, given = memoryview(buffer).cast("B"), 0
         try:
             while given < len(target) and self.budget > 0:
@@ -58,7 +58,7 @@ class View(io.RawIOBase):
         return given
 
     def _copy(self, target: memoryview) -> int:
-        """Of the piece at our place, as much as fits."""
+        """Copy as much as fits of the piece at the position."""
         within = self._place
         for piece in self._pieces:
             length = _length(piece)
@@ -73,7 +73,7 @@ class View(io.RawIOBase):
         return 0
 
     def close(self) -> None:
-        """Close the file behind, too."""
+        """Close the file behind too."""
         if not self.closed:
             self._behind.close()
         super().close()

@@ -1,4 +1,4 @@
-"""Which shape key shows which ARKit blendshape, in whatever way a rig spells and decorates the 52 names."""
+"""Which shape key is which ARKit blendshape, however a rig spells and decorates the 52 names."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .arkit import ARKIT_UNITS
 
 SIDES = {"l": "left", "lf": "left", "lft": "left", "r": "right", "rt": "right", "rgt": "right"}
 REGIONS = ("brow", "cheek", "eye", "jaw", "mouth", "nose", "tongue")
-# A word of the names themselves beside one of them makes another shape of it: jawOpen_mouthClose, Mouth_Funnel_Up_L.
+# One more word of this vocabulary makes it another shape: jawOpen_mouthClose, Mouth_Funnel_Up_L.
 VOCABULARY = {word.lower() for unit in ARKIT_UNITS for word in re.findall("[A-Z]?[a-z]+", unit)}
-# Shapes that help one of ARKit's, undo it or hold a version of it, and are none.
+# Words of shapes that correct, undo or vary one of ARKit's, and are not one.
 HELPERS = set(
     "no not non un anti off without minus neg negative inv inverse inverted reverse undo fix fixed fixer corr correct "
     "correction corrective correctives combo comb combi combination inbetween between ib help helper driver driven drv "
-    "mask limit limiter old bak backup orig original unused delete deleted temp tmp test copy half extreme extremes max min "
-    "wrinkle wrinkles sticky adjust adjustment adj delta base basis neutral reset zero top bottom mid tip sculpt "
+    "mask limit limiter old bak backup orig original unused delete deleted temp tmp test copy half extreme extremes max "
+    "min wrinkle wrinkles sticky adjust adjustment adj delta base basis neutral reset zero top bottom mid tip sculpt "
     "mirror".split()
 )
-# Other parts of a character, which repeat the face's keys so as to follow it.
+# Other parts of a character, whose keys repeat the face's to follow it.
 PARTS = set("tongue teeth tooth gum gums lash lashes eyelash eyelashes beard hair eyeball".split())
-# Words that say no more than that this is a shape key, so that one key is enough to look through them.
+# Words that only say that this is a shape key: they are ignored even if a single key has them.
 PLAIN_WORDS = set(
     "arkit bs blend blendshape blendshapes shape shapes shapekey key morph morpher target ctrl control expression "
     "expressions face facial facs head jnt node mesh region c m center centre".split()
 )
-DUPLICATE = re.compile(r"\.\d{3}$")  # what Blender puts behind a name that it has already
+DUPLICATE = re.compile(r"\.\d{3}$")  # what Blender appends to a name that exists
 
 
 class _Reading(NamedTuple):
-    """What a shape key's name says: a unit, and the words around it."""
+    """A shape key's name parsed: a blendshape, and the words around it."""
 
     unit: str
     looseness: int  # 0 = spelt as Apple does
@@ -44,7 +44,7 @@ class _Reading(NamedTuple):
 
     @property
     def explained(self) -> bool:
-        """Whether one key is enough to tell that the words around are no part of the shape's name."""
+        """Whether a single key shows that the words around are not part of the shape's name."""
         if self.after and not set(self.after) <= PLAIN_WORDS:
             return False
         numbered = self.before[-1:] == ("#",) and max(map(len, self.before)) <= 3  # A25_, AK_09_
@@ -54,9 +54,9 @@ class _Reading(NamedTuple):
 def match_names(names: Sequence[str]) -> dict[str, str]:
     """Unit -> the shape key that is spelt like it: `mouthSmileLeft`, `MouthSmile_L`, `A38_Mouth_Smile_Left` ...
 
-    Of several the one spelt closest to Apple's wins. What stands before and after the names (`BS_node.jawOpen`,
-    `CTRL_expressions_jawOpen`, `AK_25_JawOpen`) is looked through where most of the rig's keys share it, numbers apart;
-    but not what makes another shape of it (`jawOpen_corrective`, `mouthFunnel_L`).
+    Of several, the one spelt closest to Apple's wins. Prefixes and suffixes (`BS_node.jawOpen`,
+    `CTRL_expressions_jawOpen`, `AK_25_JawOpen`) are ignored if most of the rig's keys share them, numbers apart, but
+    not those that make it another shape (`jawOpen_corrective`, `mouthFunnel_L`).
 
     Args:
         names: shape keys, in their order.
@@ -103,7 +103,7 @@ SPELLINGS = _spellings()
 
 @lru_cache(maxsize=8192)
 def _read(name: str) -> _Reading | None:
-    """The one unit that a name names, or None."""
+    """The one blendshape that a name means, or None."""
     if name in ARKIT_UNITS:
         return _Reading(name, 0, (), (), False)
     bare = DUPLICATE.sub("", name)

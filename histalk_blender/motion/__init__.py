@@ -1,4 +1,4 @@
-"""Motion in time, how style changes it, and what other programs take it as."""
+"""Motion in time: style and layers, retargeting, fitting to ARKit, point caches and files for other programs."""
 
 from .motion import Motion
 from .style import Style

@@ -1,4 +1,4 @@
-"""ARKit weights as files for other programs: our own tables, and the recordings of Epic's Live Link Face."""
+"""ARKit weights as files for other programs: plain tables, and recordings as of Epic's Live Link Face."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..files import atomic_write
 from ..head.arkit import ARKIT_UNITS
 
 LAYOUTS = ("histalk", "livelink")
-# As the app's own recordings have them: Apple's order, the right before the left where it is no side of the face.
+# In the order of the app's own recordings: Apple's, but right before left for jaw and mouth.
 LIVE_LINK_UNITS = (
     "eyeBlinkLeft",
     "eyeLookDownLeft",
@@ -69,7 +69,7 @@ LIVE_LINK_UNITS = (
     "noseSneerRight",
     "tongueOut",
 )
-# Of the head and the eyes, which speech does not turn.
+# Rotations of head and eyes, which speech does not change: zero.
 ANGLES = tuple(f"{what}{axis}" for what in ("Head", "LeftEye", "RightEye") for axis in ("Yaw", "Pitch", "Roll"))
 
 
@@ -77,7 +77,7 @@ def write_units(path: Path, weights: np.ndarray, fps: float, layout: str = "hist
     """Write weights [T, 52] under a temporary name until the file is whole.
 
     Args:
-        path: .csv, or .json in our own layout.
+        path: .csv, or .json in the layout "histalk".
         weights: in ARKIT_UNITS' order; the first frame is where the sound begins.
         fps: frames a second.
         layout: "histalk": frame, seconds and the units in ARKIT_UNITS' order; "livelink": as Epic's Live Link Face
@@ -89,7 +89,7 @@ def write_units(path: Path, weights: np.ndarray, fps: float, layout: str = "hist
     path = Path(path)
     is_csv = path.suffix.lower() == ".csv"
     if layout not in LAYOUTS:
-        raise HiSTalkError(f"'{layout}' is no layout of ARKit weights: choose {' or '.join(LAYOUTS)}.")
+        raise HiSTalkError(f"'{layout}' is not a layout of ARKit weights: choose {' or '.join(LAYOUTS)}.")
     if layout == "livelink" and not is_csv:
         raise HiSTalkError(f"'{path}' must end in .csv, as Live Link Face's files do.")
     file = io.StringIO(newline="")
@@ -112,9 +112,9 @@ def write_units(path: Path, weights: np.ndarray, fps: float, layout: str = "hist
 def _write_live_link(file: io.StringIO, weights: np.ndarray, fps: float) -> None:
     names = [unit[0].upper() + unit[1:] for unit in LIVE_LINK_UNITS] + list(ANGLES)
     file.write(",".join(["Timecode", "BlendshapeCount", *names]) + "\n")
-    resting = ["0.0"] * len(ANGLES)
+    angles = ["0.0"] * len(ANGLES)
     for i, row in enumerate(weights[:, [ARKIT_UNITS.index(unit) for unit in LIVE_LINK_UNITS]].tolist()):
-        file.write(",".join([timecode(i, fps), str(len(names)), *(f"{value:.6f}" for value in row), *resting]) + "\n")
+        file.write(",".join([timecode(i, fps), str(len(names)), *(f"{value:.6f}" for value in row), *angles]) + "\n")
 
 
 def timecode(frame: int, fps: float) -> str:

@@ -1,4 +1,4 @@
-"""Dense motion as weights of the 52 ARKit units, for heads of any topology and for other programs."""
+"""Dense motion as weights of the 52 ARKit blendshapes, for heads of any topology and for other programs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .motion import Motion
 
 __all__ = ["fit_units", "match_names", "write_units"]
 
-RIDGE = 1e-3  # of the mean unit's size: where two units look alike, neither runs away
-ROUNDS, MORE_ROUNDS = 300, 1000  # the latter where the lips count more, for which steps must be shorter
-BLOCK, MARGIN = 1024, 64  # frames fitted at once, and how many more on each side: further off no frame is felt
-LIPS = 100.0  # how much more than the rest of the face the gap between closed lips counts
-PARTED = 2e-3  # metres more than at rest between lips that no longer count as closed
-QUIET = 0.01  # a unit that stays below this in a whole take is not moved
+RIDGE = 1e-3  # of the mean blendshape's size: bounds the weights of two that look alike
+ROUNDS, MORE_ROUNDS = 300, 1000  # the latter if the lips count more, as steps must be shorter then
+BLOCK, MARGIN = 1024, 64  # frames fitted at once, and how many more on each side: frames further off have no effect
+LIPS = 100.0  # weight of the gap between closed lips, against the rest of the face
+PARTED = 2e-3  # metres more than at rest, from which lips no longer count as closed
+QUIET = 0.01  # a blendshape whose weight stays below this in the whole clip gets no curve
 
 
 def fit_units(
@@ -26,18 +26,18 @@ def fit_units(
     """Weights whose face is nearest to the motion, smooth in time.
 
     Bounded least squares over all frames at once, by accelerated projected gradients: of the vertices only the
-    products of units and shapes are needed. Where some units are not there or may not move freely, the others make up
-    for them as far as they can, and above all close the lips where the motion closes them.
+    products of blendshapes and shapes are needed. If some blendshapes are missing or limited, the others compensate as
+    far as they can, and above all close the lips where the motion closes them.
 
     Args:
         motion: of the bundled head.
-        head: whose units are fitted.
-        smoothness: what a change between frames costs, against the mean unit's size.
-        limits: [52, 2] least and greatest weight of each unit, equal for one that is not there; None = all are there
-            and go from 0 to 1.
+        head: whose blendshapes are fitted.
+        smoothness: cost of a change between frames, against the mean blendshape's size.
+        limits: [52, 2] least and greatest weight of each blendshape, equal for a missing one; None = all go from 0
+            to 1.
 
     Returns:
-        weights [T, 52] in ARKIT_UNITS' order, and what they leave over, see `left_over`.
+        weights [T, 52] in ARKIT_UNITS' order, and their residual, see `residual_of`.
 
     Raises:
         HiSTalkError: the motion is not finite.
@@ -58,52 +58,52 @@ def fit_units(
         gaps = lips and (lips[0][free], lips[1][frames], lips[2][frames])
         fitted = _nearest(motion.weights[frames] @ wanted, gram, smoothness, bounds, gaps)
         weights[first:last, free] = fitted[first - begin :][:BLOCK]
-    return weights, left_over(motion, weights, head)
+    return weights, residual_of(motion, weights, head)
 
 
 def playable(
     motion: Motion, head: Head, limits: np.ndarray | None, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a rig plays of a motion: the units that it has, without those that hardly move.
+    """What a rig plays of a motion: the blendshapes that it has, without those that hardly move.
 
     Args:
         motion: of the bundled head.
         limits: see `fit_units`.
-        weights: [T, 52] of all units, where they are known.
+        weights: [T, 52] of all blendshapes, if they are known.
 
     Returns:
-        weights [T, 52], 0 for units that need no curve; one at least is left; and what they leave over,
-        see `left_over`.
+        weights [T, 52], 0 for blendshapes that need no curve, never all of them; and their residual, see
+        `residual_of`.
     """
     if weights is None or limits is not None:
         weights, _ = fit_units(motion, head, limits=limits)
     most = weights.max(0, initial=0.0)
     weights = np.where(most >= min(QUIET, most.max()), weights, np.float32(0))
-    return weights, left_over(motion, weights, head)
+    return weights, residual_of(motion, weights, head)
 
 
-def left_over(motion: Motion, weights: np.ndarray, head: Head) -> np.ndarray:
-    """How far the units' face is from the motion: [T] metres, root mean square over what ARKit's units move at all.
+def residual_of(motion: Motion, weights: np.ndarray, head: Head) -> np.ndarray:
+    """How far the blendshapes' face is from the motion: [T] metres, root mean square over the vertices that any moves.
 
     Args:
         motion: of the bundled head.
-        weights: [T, 52] of the units.
+        weights: [T, 52] of the blendshapes.
     """
     units = head.unit_deltas()
-    moved = np.repeat(np.abs(load_head().unit_deltas()).max((0, 2)) > 1e-5, 3)  # whatever a rig makes of them
+    moved = np.repeat(np.abs(load_head().unit_deltas()).max((0, 2)) > 1e-5, 3)  # whatever the rig's own do
     parts = np.concatenate([motion.flat, units.reshape(len(units), -1)])[:, moved].astype(np.float64)
     squares = parts @ parts.T * 3 / moved.sum()
-    over = np.zeros(len(motion))
+    squared = np.zeros(len(motion))
     for first in range(0, len(motion), BLOCK):
         left = np.concatenate([motion.weights[first : first + BLOCK], -weights[first : first + BLOCK]], 1)
-        over[first : first + BLOCK] = np.einsum("ti,ti->t", left @ squares, left)
-    return np.sqrt(np.maximum(over, 0))
+        squared[first : first + BLOCK] = np.einsum("ti,ti->t", left @ squares, left)
+    return np.sqrt(np.maximum(squared, 0))
 
 
 def _lips(motion: Motion, head: Head, size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The inner lips' gaps by units [52, 9] and in the motion [T, 9], and how much they count [T, 1] in each frame.
+    """The inner lips' gaps by blendshapes [52, 9] and in the motion [T, 9], and their weight [T, 1] in each frame.
 
-    A gap is scaled so that jawOpen matters in gaps as much as in the whole face.
+    Gaps are scaled so that jawOpen is as large in them as in the whole face.
     """
     upper, lower = np.array(INNER_LIP_PAIRS).T
 
@@ -133,7 +133,7 @@ def _nearest(
     """Weights [n, k] within bounds that make w·gram·w/2 - wanted·w smallest, changes between frames included.
 
     Args:
-        lips: of these units and frames, see `_lips`.
+        lips: of these blendshapes and frames, see `_lips`.
     """
     steepest = gram
     if lips is not None:

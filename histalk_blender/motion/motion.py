@@ -1,4 +1,4 @@
-"""Motion as a few shapes and their weights in time: made by the network, changed by style, written by a bake."""
+"""Motion as a few shapes and their weights in time: predicted by the network, changed by layers, written by a bake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK = 256  # frames expanded at once
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """T frames of V vertices as sums of K shapes: an hour is a few megabytes, and every change in time is a small one.
+    """T frames of V vertices as sums of K shapes: an hour is a few megabytes, and changes in time are cheap.
 
     weights: [T, K] float32. shapes: [K, V, 3] float32, metres at weight one. fps: frames a second.
     """
@@ -31,7 +31,7 @@ class Motion:
         return len(self.weights)
 
     def check_finite(self) -> None:
-        """Refuse what would be written or fitted as no motion at all, and told as a success.
+        """Refuse a motion that would otherwise be written or fitted without an error.
 
         Raises:
             HiSTalkError: a weight or a shape is NaN or infinite.

@@ -19,13 +19,13 @@ Step = Callable[[float], None]
 
 
 def write_pc2(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda share: None) -> Path:
-    """Write a PC2 cache under a temporary name, whole and on the disk; the caller gives it to `commit_file`.
+    """Write a PC2 cache under a temporary name, synced to disk; the caller passes it to `commit_file`.
 
     Args:
-        path: the cache's file in the end.
+        path: the cache's final name.
         shown: [V, 3] positions that the motion is added to, metres.
         motion: of these vertices; one sample each of its frames.
-        step: called with the share done; what it raises ends the work, and leaves no file.
+        step: called with the share done; what it raises stops the work, and no file is left.
 
     Returns:
         The temporary name, beside `path`.
@@ -49,14 +49,14 @@ def write_mdd(path: Path, shown: np.ndarray, motion: Motion, step: Step = lambda
 
 
 def _positions(shown: np.ndarray, motion: Motion, kind: str, step: Step) -> Iterator[memoryview]:
-    """All frames' positions, some at a time, and in two pieces of memory by turns: new ones would cost as much as writing."""
+    """All frames' positions, some at a time, in two buffers by turns: new memory would cost as much as writing."""
     motion.check_finite()
     shown, basis = np.ascontiguousarray(shown, np.float32).ravel(), motion.flat
-    rooms = np.empty((2, min(FRAMES, len(motion)), len(shown)), np.float32)
+    buffers = np.empty((2, min(FRAMES, len(motion)), len(shown)), np.float32)
     for first in range(0, len(motion), FRAMES):
         step(first / len(motion))
         weights = motion.weights[first : first + FRAMES]
-        frames = np.matmul(weights, basis, out=rooms[first // FRAMES % 2, : len(weights)])
+        frames = np.matmul(weights, basis, out=buffers[first // FRAMES % 2, : len(weights)])
         frames += shown
         if np.dtype(kind) != np.float32:
             frames.byteswap(inplace=True)
@@ -68,7 +68,7 @@ def _write(path: Path, header: bytes, body: Iterator[memoryview]) -> Path:
     try:
         with create_file(part) as file, ThreadPoolExecutor(1) as beside:
             writing = beside.submit(file.write, header)
-            for frames in body:  # made while those before them are written
+            for frames in body:  # computed while the previous ones are written
                 writing.result()
                 writing = beside.submit(file.write, frames)
             writing.result()

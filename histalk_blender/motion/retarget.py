@@ -1,4 +1,4 @@
-"""Predicted motion on somebody's own head: on its vertices, or as the weights that its ARKit rig plays."""
+"""Predicted motion on a user's head: on its vertices, or as the weights that its ARKit rig plays."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def to_vertices(
 
     Args:
         motion: of the bundled head.
-        outputs: topology's name -> [K, V', 3] metres, the motion's shapes on it; where it has none, they are retargeted.
+        outputs: topology's name -> [K, V', 3] metres, the motion's shapes on it; others are retargeted.
         arkit_weights: gives the blendshapes' weights [T, 52] in the motion; called only where the style scales them.
         topology: the head's.
         rest: [V', 3] its neutral positions.
-        style: how it speaks.
+        style: of the animator.
 
     Raises:
         HiSTalkError: the vertices are not that topology's, or not in its order.
@@ -50,9 +50,9 @@ def to_arkit(
     Args:
         motion: of the bundled head.
         arkit_weights: [T, 52] the blendshapes' weights in it.
-        style: how it speaks.
+        style: of the animator.
         limits: [52, 2] of the rig's weights, see `arkit_fit.fit_units`; None = it has all, from 0 to 1.
-        own: the bundled head with the rig's blendshapes where they are others; the limits are then given.
+        own: the bundled head with the rig's own blendshapes, if they differ; the limits are then given.
 
     Returns:
         The weights as a motion without vertices, and its residual [T]: metres between it and the styled motion.

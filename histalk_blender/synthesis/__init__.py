@@ -1,4 +1,4 @@
-"""Audio + model + head -> motion: whole clips, one or many at a time, or a stream as it comes."""
+"""Audio + model + head -> motion: whole clips, one or many at a time, or a stream as it arrives."""
 
 from .clips import WEIGHTS, Cancelled, synthesize, synthesize_many
 from .performance import Performance, save_motion

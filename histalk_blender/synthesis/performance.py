@@ -21,12 +21,12 @@ from ..motion.style import Style
 
 @dataclass(frozen=True, eq=False)
 class Performance:
-    """The motion of one clip; T frames, V vertices, metres. What each level did is None where it was not asked for."""
+    """The motion of one clip; T frames, V vertices, metres. Levels and gates are None if they were not asked for."""
 
     motion: Motion  # of the head that was asked for
     outputs: dict[
         str, np.ndarray
-    ]  # topology's name -> [K, V', 3]: the same weights on every topology of the checkpoint
+    ]  # topology's name -> [K, V', 3]: the motion's shapes on each topology of the checkpoint
     neutral_vertices: np.ndarray  # [V, 3]
     neutral_landmarks: np.ndarray  # [68, 3]
     landmark_shapes: np.ndarray  # [K, 68, 3]: the motion's shapes at the landmarks
@@ -34,7 +34,7 @@ class Performance:
     sparse_displacements: np.ndarray | None = None  # [T, 68, 3]: S_pt
     level_displacements: np.ndarray | None = None  # [4, T, 68, 3]: frame, phoneme, word, utterance, gated
     gates: np.ndarray | None = None  # [4, T, 68] in (0, 1)
-    remarks: tuple[str, ...] = ()  # what the user should know of how it was made
+    remarks: tuple[str, ...] = ()  # what the user should know of how it was computed
 
     @property
     def fps(self) -> float:
@@ -58,12 +58,12 @@ class Performance:
 
     @property
     def residual(self) -> np.ndarray:
-        """[T] metres between the blendshapes' face and it, see `arkit_fit.left_over`."""
+        """[T] metres between the blendshapes' face and it, see `arkit_fit.residual_of`."""
         return self._fitted[1]
 
     @cached_property
     def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Worked out when a style or a bake first asks for it: it takes longer than the network."""
+        """Computed when it is first needed: it takes longer than the network."""
         return fit_units(self.motion, load_head())
 
     def retarget(self, topology: Topology, rest: np.ndarray, style: Style) -> Motion:
@@ -94,7 +94,7 @@ class Performance:
 def save_motion(path: Path, motion: Motion, more: dict[str, object]) -> None:
     """Write a motion's displacements, its rate and further arrays to one .npz, the frames one chunk at a time.
 
-    The file has its name when it is whole, and the same bytes for the same motion.
+    The same motion gives the same bytes.
 
     Raises:
         HiSTalkError: the folder is missing or may not be written, or the motion is not finite.

@@ -1,4 +1,4 @@
-"""Speech as it comes, motion soon after: for a live preview."""
+"""Speech as it arrives, motion soon after: for a live preview."""
 
 from __future__ import annotations
 

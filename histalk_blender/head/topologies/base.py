@@ -1,4 +1,4 @@
-"""What is known of every head whose vertices come in one certain order."""
+"""The class that every topology extends, and how a head is sized and turned."""
 
 from __future__ import annotations
 

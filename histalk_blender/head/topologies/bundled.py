@@ -1,4 +1,4 @@
-"""The bundled head, as somebody may have sculpted, scaled or turned it."""
+"""The bundled head, which a user may have sculpted, scaled or turned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BundledTopology(Topology):
         return displacements
 
     def pose(self, rest: np.ndarray) -> Pose:
-        """As `Topology.pose`; a face that was only sculpted is as large as before, and turned nowhere."""
+        """As `Topology.pose`; a face that was only sculpted counts as neither scaled nor turned."""
         pose = super().pose(rest)
         turn = np.arccos(np.clip((np.trace(pose.rotation) - 1) / 2, -1, 1))
         as_added = abs(pose.scale - 1) < SAME_SIZE and turn < SAME_TURN
