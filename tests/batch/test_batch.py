@@ -1,4 +1,4 @@
-"""A night's dialogue: all of it is made, whatever goes wrong, and nothing is made twice."""
+"""`histalk batch`: all clips are made, whatever goes wrong, and none is made twice."""
 
 import csv
 import hashlib
@@ -25,7 +25,7 @@ from histalk_blender.runtime import processes
 
 
 def clips(folder, count, seconds=0.8):
-    """So many different stretches of real speech."""
+    """Recordings of different pieces of real speech."""
     folder.mkdir(exist_ok=True)
     sound, rate = sf.read(SPEECH)
     size = int(seconds * rate)
@@ -60,7 +60,7 @@ def rows(folder):
 
 
 def plant(folder):
-    """Ten rows that cannot be done, and a piece of what is said of each."""
+    """Ten faulty rows, and a piece of the error of each."""
     good, rate = sf.read(SPEECH)
     (folder / "text.wav").write_text("no sound")
     (folder / "empty.wav").write_bytes(b"")
@@ -85,7 +85,7 @@ def plant(folder):
     }
 
 
-def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
+def test_faulty_clips_are_reported_and_stop_no_others(tmp_path, capfd):
     folder, out = clips(tmp_path / "in", 6), tmp_path / "out"
     faults = plant(folder)
     good = [path.name for path in sorted(folder.glob("line *.wav"))]
@@ -113,11 +113,11 @@ def test_faults_stop_no_other_clip_and_stand_in_the_report(tmp_path, capfd):
         assert (out / "report" / f"line 005.{kind}").stat().st_size > 1000
     page = (out / "report.html").read_text()
     assert "line 005" in page and "is silent" in page
-    goes_on(capfd, folder, out)
+    resumes(capfd, folder, out)
 
 
-def goes_on(capfd, folder, out):
-    """The same command again does nothing; a mended or changed clip alone is done again."""
+def resumes(capfd, folder, out):
+    """The same command again does nothing; only a fixed or changed clip is made again."""
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.pc2")}
     arguments = (folder / "jobs.csv", "--out", out, "--outputs", "pc2,npz")
     assert batch(capfd, *arguments)[0] == 1
@@ -136,7 +136,7 @@ def finished(folder):
     return sum(not path.name.startswith(".") for path in folder.rglob("*.npz"))
 
 
-def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path):
+def test_a_run_killed_ten_times_ends_with_the_same_bytes(tmp_path):
     folder = clips(tmp_path / "in", 24)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     command = ["batch", folder, "--outputs", "pc2,npz", "--out"]
@@ -172,7 +172,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path):
     assert len(made(out)) == 10
 
 
-def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path, capfd):
+def test_one_row_makes_every_output_and_a_shot_is_baked_on(tmp_path, capfd):
     folder, out = clips(tmp_path / "in", 2), tmp_path / "out"
     everything = "blend pc2 mdd abc usd glb fbx livelink npz"
     (folder / "jobs.csv").write_text(
@@ -201,7 +201,7 @@ def test_every_kind_of_output_comes_of_one_row_and_on_a_head_in_a_blend(tmp_path
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
-def test_workers_that_cannot_live_end_the_run(tmp_path, capfd, monkeypatch):
+def test_the_run_ends_if_workers_only_die(tmp_path, capfd, monkeypatch):
     script = tmp_path / "worker.py"
     script.write_text(
         "import os; from histalk_blender.batch import worker_process\n"
@@ -215,7 +215,7 @@ def test_workers_that_cannot_live_end_the_run(tmp_path, capfd, monkeypatch):
     assert [row["state"] for row in rows(tmp_path / "out").values()] == ["waiting"] * 3
 
 
-def test_two_runs_on_one_folder_do_not_meet(tmp_path, capfd):
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path, capfd):
     folder, out = clips(tmp_path / "in", 1), tmp_path / "out"
     out.mkdir()
     with FileLock(out / "histalk.sqlite.lock"):
@@ -223,7 +223,7 @@ def test_two_runs_on_one_folder_do_not_meet(tmp_path, capfd):
     assert code == 2 and "Another run uses" in complained and not list(out.rglob("*.pc2"))
 
 
-def test_a_dry_run_tells_all_and_touches_nothing(tmp_path, capfd):
+def test_a_dry_run_lists_everything_and_writes_nothing(tmp_path, capfd):
     folder = clips(tmp_path / "in", 2)
     (folder / "text.wav").write_text("no sound")
     (folder / "jobs.csv").write_text("audio,start\nline 000.wav,x\ngone.wav,\ntext.wav,\nline 001.wav,5\n")
@@ -246,7 +246,7 @@ def test_a_dry_run_tells_all_and_touches_nothing(tmp_path, capfd):
         (["--out", "{out}", "--merge"], "no ledgers"),
     ],
 )
-def test_what_cannot_be_run_ends_with_one_sentence_and_code_2(tmp_path, capfd, arguments, said):
+def test_refused_commands_print_one_sentence_and_exit_with_2(tmp_path, capfd, arguments, said):
     folder = clips(tmp_path / "in", 1)
     places = {"{in}": str(folder), "{out}": str(tmp_path / "out")}
     for place, real in places.items():
@@ -255,7 +255,7 @@ def test_what_cannot_be_run_ends_with_one_sentence_and_code_2(tmp_path, capfd, a
     assert code == 2 and complained.count("\n") == 1 and said in complained and "Traceback" not in complained
 
 
-def test_a_full_or_read_only_disk_stops_the_run_and_loses_nothing(tmp_path):
+def test_a_full_or_read_only_disk_stops_the_run_without_loss(tmp_path):
     folder, out = clips(tmp_path / "in", 12), tmp_path / "out"
     out.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", out], capture_output=True).returncode:

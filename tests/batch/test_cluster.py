@@ -1,4 +1,4 @@
-"""Ray spreads the clips over real worker processes; one that is killed takes nothing with it."""
+"""`histalk batch --ray`: clips are spread over real worker processes, and one that is killed loses none."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_batch import batch, clips, made
 
-# Before Ray is imported; and no worker shall wait for whatever else runs here.
+# Before Ray is imported; workers get the same priority as everything else here.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -51,7 +51,7 @@ def test_all_clips_are_made_though_a_worker_is_killed(cluster, tmp_path, capfd):
     assert len(killed) == 2 and len(made(out)) == 12
 
 
-def test_a_full_disk_ends_it_with_the_sentence(cluster, tmp_path, capfd):
+def test_a_full_disk_ends_the_run_with_one_sentence(cluster, tmp_path, capfd):
     folder, out = clips(tmp_path / "in", 8), tmp_path / "out"
     out.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", out], capture_output=True).returncode:
@@ -64,6 +64,6 @@ def test_a_full_disk_ends_it_with_the_sentence(cluster, tmp_path, capfd):
     assert code == 2 and "make room" in told[-1] and "Traceback" not in complained
 
 
-def test_a_cluster_that_is_not_there_is_named(tmp_path, capfd):
+def test_a_missing_cluster_is_named_in_the_error(tmp_path, capfd):
     code, _, complained = batch(capfd, clips(tmp_path / "in", 1), "--out", tmp_path / "out", "--ray", "127.0.0.1:1")
     assert code == 2 and "127.0.0.1:1" in complained

@@ -68,7 +68,7 @@ def option(arguments, name):
 
 
 @pytest.mark.parametrize(("clips", "size"), [(120, 50), (100, 50), (1, 50), (7, 1), (3, 3)])
-def test_chunks_cover_every_clip_once_in_order_and_the_report_waits_for_all(clips, size):
+def test_chunks_cover_each_clip_once_and_the_report_waits_for_all(clips, size):
     *chunks, report = compiled(clips=clips, chunk_size=size)["tasks"]
     rows = [option(task["commands"][0]["parameters"]["args"], "--rows") for task in chunks]
     spans = [tuple(map(int, span.split("-"))) for span in rows]
@@ -80,7 +80,7 @@ def test_chunks_cover_every_clip_once_in_order_and_the_report_waits_for_all(clip
     assert ledgers == [f"/mnt/show/out 1/ledgers/{span}.sqlite" for span in rows]
 
 
-def test_commands_are_those_of_the_command_line_and_a_path_with_spaces_is_one_argument():
+def test_commands_are_those_of_the_command_line_and_paths_may_have_spaces():
     *chunks, report = compiled()["tasks"]
     for task in (*chunks, report):
         (command,) = task["commands"]
@@ -107,7 +107,7 @@ def test_commands_are_those_of_the_command_line_and_a_path_with_spaces_is_one_ar
     ]
 
 
-def test_the_command_line_takes_what_tasks_call_it_with():
+def test_the_command_line_accepts_the_tasks_arguments():
     assert tuple(run("OUTPUTS")) == output_names() and set(run("BAKES")) - {"automatic"} == {
         kind.name for kind in KINDS
     }

@@ -44,7 +44,7 @@ def silent(model, head):
 
 
 def decoded(png: bytes) -> np.ndarray:
-    """[H, W, 3] of a PNG of 8 bits and three colours, by the standard's own words."""
+    """[H, W, 3] of a PNG with 8 bits and three channels, decoded as the standard says."""
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     chunks, at = {}, 8
     while at < len(png):
@@ -81,13 +81,13 @@ def test_a_thumbnail_is_of_the_widest_frame(performance):
     assert portraits.thumbnail(frames(performance, np.array([widest]))) == portraits.thumbnail(performance)
 
 
-def test_an_image_comes_back_from_its_png():
+def test_png_round_trip():
     image = np.random.default_rng(0).integers(0, 256, (9, 13, 3)).astype(np.uint8)
     image[4:] = np.arange(39).reshape(13, 3)
     assert (decoded(portraits._png(image)) == image).all()
 
 
-def test_the_nearer_triangle_is_seen_and_no_back():
+def test_the_nearest_front_face_is_visible():
     corners = np.array([[[0, 0], [0, 20], [20, 0]], [[0, 0], [0, 20], [20, 0]], [[0, 0], [20, 0], [0, 20]]], float)
     depth = np.array([0.1, 0.3, 0.9])[:, None, None] + np.zeros((3, 3, 1))
     pixels, owners, shares = portraits._visible(np.concatenate([corners, depth], 2), 32)
@@ -103,7 +103,7 @@ def curve(svg: str, kind: str) -> np.ndarray:
     """[N, 2] the points of a path, in pixels."""
     (path,) = re.findall(rf'class="{kind}" d="M([^"VHz]+)', svg)
     numbers = np.array(re.findall(r"-?\d+", path), float).reshape(-1, 2)
-    return np.cumsum(numbers, 0) / plots.FINE
+    return np.cumsum(numbers, 0) / plots.UNITS
 
 
 def test_a_plot_shows_gates_shares_and_lips(performance):
@@ -114,15 +114,15 @@ def test_a_plot_shows_gates_shares_and_lips(performance):
     top = float(re.search(r"weight 0–([\d.]+)", svg)[1])
     for i in range(4):
         x, y = curve(svg, f"l c{i}").T
-        high, low = plots.WEIGHTS_AT
+        high, low = plots.GATES_Y
         assert x[0] == plots.LEFT and x[-1] == plots.RIGHT and (np.diff(x) >= 0).all()
         assert top * (low - y[1:-1].mean()) / (low - high) == pytest.approx(performance.gates[i].mean(), abs=0.01)
     sizes = np.linalg.norm(performance.level_displacements, axis=3).mean(2)
-    high, low = plots.SHARES_AT
+    high, low = plots.SHARES_Y
     tops = [(low - curve(svg, f"a c{i}")[1:-1, 1].mean()) / (low - high) for i in range(4)]
     assert np.diff([0, *tops]) == pytest.approx((sizes / sizes.sum(0)).mean(1), abs=0.02) and tops[3] == 1
     opening = 1000 * lip_opening(performance.landmark_positions)
-    high, low = plots.LIPS_DRAWN_AT
+    high, low = plots.LIPS_Y
     widest = float(re.search(r"lips 0–(\d+) mm", svg)[1])
     assert widest * (low - curve(svg, "o")[:, 1].min()) / (low - high) == pytest.approx(opening.max(), abs=0.5)
 
@@ -198,7 +198,7 @@ def table(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-def test_every_clip_is_there_the_failed_first(tmp_path):
+def test_all_clips_are_listed_with_failed_ones_first(tmp_path):
     states = ["done", "failed", "waiting", "done", "running", "failed", "done"]
     rows = [clip(i, state) for i, state in enumerate(states)]
     paths = write_report(rows[::-1], tmp_path, "pictures")
@@ -215,7 +215,7 @@ def test_every_clip_is_there_the_failed_first(tmp_path):
     assert [path.read_bytes() for path in paths] == before
 
 
-def test_what_users_write_stays_text(tmp_path):
+def test_names_from_users_are_escaped(tmp_path):
     rows = [
         clip(0, name=WICKED, audio=WICKED, remarks=[WICKED, "second"], settings={WICKED: WICKED}),
         clip(1, "failed", name='"><img src=x onerror=alert(1)>', error="<b>bold</b>"),
@@ -230,13 +230,13 @@ def test_what_users_write_stays_text(tmp_path):
     assert [unquote(link) for link in links] == [f"./{WICKED}.npz"] and not set(links[0]) & set("<>\"'?#& ")
 
 
-def test_links_stay_in_the_folder_s_scheme(tmp_path):
+def test_links_stay_below_the_folder(tmp_path):
     outputs = [{"path": path, "bytes": 1, "sha256": ""} for path in ("javascript:alert(1)", "//host/x")]
     page = Page(write_report([clip(0, outputs=outputs)], tmp_path, "pictures")[0])
     assert [a["href"] for a in page.all("a") if "#" not in a["href"]] == ["./javascript%3Aalert%281%29", ".///host/x"]
 
 
-def test_pictures_are_linked_where_they_are(tmp_path, performance):
+def test_only_existing_pictures_are_linked(tmp_path, performance):
     name = "a b/ö#1%"
     (tmp_path / "pictures" / "a b").mkdir(parents=True)
     (tmp_path / "pictures" / f"{name}.png").write_bytes(portraits.thumbnail(performance))
@@ -253,7 +253,7 @@ def test_no_cell_is_a_formula(tmp_path, start):
     assert [cells[key] for key in ("name", "error", "remarks", "audio")] == ["'" + start] * 4
 
 
-def test_what_cannot_be_encoded_does_no_harm(tmp_path):
+def test_names_that_cannot_be_encoded_are_replaced(tmp_path):
     rows = [clip(0, "failed", name="lone\ud800", error="bad\udcff name"), clip(1, name="bad\udcff", outputs=[])]
     page = Page(write_report(rows, tmp_path, "pictures")[0])
     assert page.names == ["lone?", "bad?"]
@@ -264,7 +264,7 @@ def test_an_empty_batch_has_a_report(tmp_path):
     assert "hours of speech0.00" in Page(page).text and table(cells) == []
 
 
-def test_ten_thousand_clips_take_no_two_seconds(tmp_path):
+def test_ten_thousand_clips_take_less_than_two_seconds(tmp_path):
     rows = [clip(i, "failed" if i % 50 == 0 else "done") for i in range(10_000)]
     before = time.process_time()
     page, cells = write_report(rows, tmp_path, "pictures")
@@ -272,7 +272,7 @@ def test_ten_thousand_clips_take_no_two_seconds(tmp_path):
     assert len(table(cells)) == 10_000 and page.stat().st_size < 10_000_000
 
 
-def test_an_older_report_survives_what_cannot_be_written(tmp_path):
+def test_an_older_report_survives_a_failed_write(tmp_path):
     with pytest.raises(HiSTalkError, match="report.html.*cannot be written"):
         write_report([], tmp_path / "missing", "pictures")
     (tmp_path / "report.html").mkdir()

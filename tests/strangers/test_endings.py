@@ -1,4 +1,4 @@
-"""Real processes, ended in every way: the exit code is the documented one, and nobody is left behind."""
+"""Processes end with the documented exit codes, however they are stopped, and leave no children."""
 
 import os
 import signal
@@ -96,7 +96,7 @@ def test_a_signal_ends_a_batch_with_its_code(clips, tmp_path, moment, number, co
     assert "Traceback" not in complained and not list(out.rglob("*.part*"))
 
 
-def test_ctrl_c_while_a_film_is_drawn_ends_it(clips, tmp_path):
+def test_ctrl_c_ends_a_render(clips, tmp_path):
     film = ("bake", clips / "line 0.wav", "--out", tmp_path / "a.blend", "--preview", tmp_path / "a.mp4")
     done = ended("drawing a film", int(signal.SIGINT), *film, code=STRUCK)
     assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
@@ -104,7 +104,7 @@ def test_ctrl_c_while_a_film_is_drawn_ends_it(clips, tmp_path):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_workers_end_with_the_one_who_started_them(clips, tmp_path, number, code):
+def test_workers_end_with_their_parent(clips, tmp_path, number, code):
     out = tmp_path / "out"
     process = Forked(tmp_path, "batch", clips, "--out", out, "--workers", "2", "--device", "cpu")
     wait_until(lambda: len(list(out.rglob("*.pc2"))) >= 1)
@@ -129,7 +129,7 @@ exit_process(0)
 """
 
 
-def test_a_shot_with_python_drivers_ends_and_runs_none_of_them(clips, tmp_path):
+def test_a_shots_python_drivers_are_not_run(clips, tmp_path):
     shot, ran = tmp_path / "shot.blend", tmp_path / "ran"
     assert ended(shot, ran, code=DRIVEN).returncode == 0 and shot.exists()
     ran.unlink(missing_ok=True)
@@ -138,7 +138,7 @@ def test_a_shot_with_python_drivers_ends_and_runs_none_of_them(clips, tmp_path):
     assert done.returncode == 0 and (tmp_path / "out/line 0.blend").exists() and not ran.exists(), done.stderr
 
 
-def test_a_reader_that_leaves_and_closed_outputs_change_nothing(clips, tmp_path):
+def test_closed_pipes_and_streams_change_nothing(clips, tmp_path):
     out = tmp_path / "out"
     batch = f"{sys.executable} -c '{RUN}' batch '{clips}' --out '{out}' --rows 1"
     piped = ["bash", "-c", f"{batch} | true; exit ${{PIPESTATUS[0]}}"]
@@ -150,7 +150,7 @@ def test_a_reader_that_leaves_and_closed_outputs_change_nothing(clips, tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("histalk: ") and "Traceback" not in done.stderr
 
 
-def test_what_is_refused_ends_with_2_and_help_with_0(tmp_path):
+def test_refused_commands_exit_with_2_and_help_with_0(tmp_path):
     assert ended("batch", "--out", tmp_path).returncode == 2
     assert ended("bake").returncode == 2
     helped = ended("--help")
@@ -175,6 +175,6 @@ print([thread.name for thread in threading.enumerate()], flush=True)
 """
 
 
-def test_blender_quits_well_while_a_bake_is_inside_pytorch(clips):
+def test_blender_exits_cleanly_during_a_bake(clips):
     done = ended(clips / "long.wav", code=QUIT, timeout=60)
     assert done.returncode == 0 and "'MainThread'" in done.stdout, done.stderr

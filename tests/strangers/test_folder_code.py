@@ -55,7 +55,7 @@ def ran(folder):
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="no torch for this Python here")
-def test_the_batch_workers_of_a_folder_of_sounds_run_nothing_of_it(folder):
+def test_workers_run_no_code_from_the_folder_of_recordings(folder):
     samples, rate = sf.read(SPEECH)
     for i in range(2):
         sf.write(folder / f"line {i}.wav", samples[i * rate : (i + 1) * rate], rate)
@@ -68,7 +68,7 @@ def test_the_batch_workers_of_a_folder_of_sounds_run_nothing_of_it(folder):
     assert ran(folder) == "" and len(list((folder.parent / "out").glob("*.pc2"))) == 2
 
 
-def test_a_child_finds_its_parents_modules_and_none_of_the_folders(folder, tmp_path, monkeypatch):
+def test_a_child_imports_from_its_parents_paths_and_not_from_the_folder(folder, tmp_path, monkeypatch):
     ours = tmp_path / "ours"
     ours.mkdir()
     (ours / "of_a_path_entry.py").write_text("")
@@ -82,7 +82,7 @@ def test_a_child_finds_its_parents_modules_and_none_of_the_folders(folder, tmp_p
     assert done.returncode == 0 and ran(folder) == "", done.stderr
 
 
-def test_a_film_asks_whether_this_machine_draws_without_the_folder(folder):
+def test_the_render_check_runs_no_code_from_the_folder(folder):
     from histalk_blender.bake import film
 
     film.workbench_renders.cache_clear()
@@ -91,7 +91,7 @@ def test_a_film_asks_whether_this_machine_draws_without_the_folder(folder):
     assert ran(folder) == ""
 
 
-def test_programs_are_not_looked_for_in_the_folder(folder, monkeypatch):
+def test_programs_are_not_searched_in_the_folder(folder, monkeypatch):
     found = processes.find_tool("sh")
     assert found and os.path.isabs(found) and processes.find_tool("nvidia-smi") != str(folder / "nvidia-smi")
     monkeypatch.setenv("PATH", os.pathsep.join(["", "."]))

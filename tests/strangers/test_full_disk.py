@@ -1,4 +1,4 @@
-"""A full disk stops a batch with "make room", whatever was being written, and leaves nothing half done."""
+"""A full disk stops a batch with "make room", whatever was being written, and leaves no partial files."""
 
 import subprocess
 from dataclasses import replace
@@ -49,7 +49,7 @@ def disk(tmp_path):
         ("npz", "basis", "1m"),
     ],
 )
-def test_a_full_disk_is_no_fault_of_the_clip(stored_performance, disk, kind, bake, size):
+def test_a_full_disk_aborts_the_batch_and_not_the_clip(stored_performance, disk, kind, bake, size):
     performance = replace(stored_performance, motion=stored_performance.motion.between(0, 40))
     place, job = disk(size), Job(row=1, name="line", audio=SPEECH, bake=bake, outputs=(kind,))
     with pytest.raises(worker.BatchAborted, match="make room"):
@@ -71,7 +71,7 @@ def test_a_bake_that_cannot_be_saved_leaves_no_cache(disk, monkeypatch, stored_p
     assert (place / "out.pc2").read_bytes() == b"of an earlier .blend" and len(list(place.iterdir())) == 2
 
 
-def test_what_a_failing_block_did_to_a_file_is_undone(tmp_path):
+def test_restore_on_error_undoes_changes(tmp_path):
     path = tmp_path / "a.pc2"
     for before in (None, b"old"):
         for after in (b"new", None):

@@ -1,4 +1,4 @@
-"""A ledger that was damaged, forged or left on a read-only disk: a sentence, never a traceback, and no file is lost."""
+"""A ledger that is damaged, forged or on a read-only disk: one sentence, never a traceback, and no file is lost."""
 
 import json
 import os
@@ -97,7 +97,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_ledger_is_named_and_left_as_it_is(ledger_path, jobs, capfd, damage):
+def test_a_damaged_ledger_is_reported_and_left_unchanged(ledger_path, jobs, capfd, damage):
     ledger_path.write_bytes(DAMAGES[damage](ledger_path.read_bytes()))
     before = ledger_path.read_bytes()
     code, _, said = batch(capfd, "--out", ledger_path.parent, "--status")
@@ -118,14 +118,14 @@ def test_a_damaged_ledger_is_named_and_left_as_it_is(ledger_path, jobs, capfd, d
         ("DROP TABLE jobs", "'jobs'"),
     ],
 )
-def test_a_ledger_of_another_version_is_told(ledger_path, jobs, capfd, statement, said):
+def test_a_ledger_of_another_version_is_refused(ledger_path, jobs, capfd, statement, said):
     changed(ledger_path, statement)
     for arguments in (["--out", ledger_path.parent, "--status"], [jobs[0].audio.parent, "--out", ledger_path.parent]):
         code, _, complained = batch(capfd, *arguments)
         assert code == 2 and said in complained and complained.count("\n") == 1, complained
 
 
-def test_a_database_of_something_else_gets_no_tables_of_ours(tmp_path, capfd):
+def test_a_database_of_another_program_is_left_unchanged(tmp_path, capfd):
     ledger_path = tmp_path / "places.sqlite"
     changed(ledger_path, "CREATE TABLE bookmarks (url TEXT)")
     before = ledger_path.read_bytes()
@@ -176,7 +176,7 @@ STRANGE = [
 ]
 
 
-def test_strange_values_in_a_row_are_that_row_s_alone(ledger_path, jobs):
+def test_wrong_values_affect_their_own_row_only(ledger_path, jobs):
     whole = ledger_path.read_bytes()
     for strange in [*STRANGE, f"settings = '{'[' * 100_000}'", f"outputs = '{'[' * 100_000}'"]:
         ledger_path.write_bytes(whole)
@@ -192,7 +192,7 @@ def test_strange_values_in_a_row_are_that_row_s_alone(ledger_path, jobs):
         todo(ledger_path, jobs)
 
 
-def test_only_the_job_s_own_files_in_the_folder_count_as_done(ledger_path, jobs):
+def test_only_a_clips_own_files_below_the_folder_count_as_done(ledger_path, jobs):
     out = ledger_path.parent
     (out.parent / "other.pc2").write_bytes(b"1234")
     (out / "elsewhere").symlink_to(out.parent)
@@ -226,7 +226,7 @@ def test_only_the_job_s_own_files_in_the_folder_count_as_done(ledger_path, jobs)
 
 
 @pytest.mark.parametrize("side", ["", "-journal", "-wal", ".lock"])
-def test_a_link_in_a_ledger_s_place_leads_nowhere(tmp_path, jobs, capfd, side):
+def test_a_link_in_place_of_a_ledger_is_not_followed(tmp_path, jobs, capfd, side):
     victim, out = tmp_path / "precious.sqlite", tmp_path / "out"
     changed(victim, "CREATE TABLE mine (a)")
     before = victim.read_bytes()
@@ -239,7 +239,7 @@ def test_a_link_in_a_ledger_s_place_leads_nowhere(tmp_path, jobs, capfd, side):
 
 
 @pytest.mark.parametrize("place", ["report", "ledgers"])
-def test_the_batch_s_own_folders_do_not_lead_out_of_it(tmp_path, jobs, capfd, place):
+def test_the_batchs_own_folders_must_not_be_links(tmp_path, jobs, capfd, place):
     victim, out = tmp_path / "home", tmp_path / "out"
     victim.mkdir()
     out.mkdir()
@@ -252,7 +252,7 @@ def test_the_batch_s_own_folders_do_not_lead_out_of_it(tmp_path, jobs, capfd, pl
         assert code == 2 and "by a link" in said and not list(victim.iterdir())
 
 
-def test_a_pipe_in_a_ledger_s_place_is_not_waited_for(tmp_path, jobs, capfd):
+def test_a_pipe_in_place_of_a_ledger_is_refused(tmp_path, jobs, capfd):
     (tmp_path / "out").mkdir()
     os.mkfifo(tmp_path / "out" / "histalk.sqlite")
     for arguments in ([tmp_path, "--out", tmp_path / "out"], ["--out", tmp_path / "out", "--status"]):
@@ -260,7 +260,7 @@ def test_a_pipe_in_a_ledger_s_place_is_not_waited_for(tmp_path, jobs, capfd):
         assert code == 2 and "is no file" in said
 
 
-def test_what_a_torn_run_left_is_worked_in_and_looking_changes_nothing(ledger_path, jobs):
+def test_a_journal_of_an_interrupted_run_is_read_without_changing_the_ledger(ledger_path, jobs):
     wal = sqlite3.connect(ledger_path)
     wal.execute("PRAGMA journal_mode = WAL")
     wal.execute("UPDATE jobs SET state = 'failed' WHERE name = 'line 5'")
@@ -277,7 +277,7 @@ def test_what_a_torn_run_left_is_worked_in_and_looking_changes_nothing(ledger_pa
     assert after["histalk.sqlite"] == before["histalk.sqlite"]
 
 
-def test_the_state_of_a_batch_on_a_read_only_disk_can_be_asked_for(ledger_path, capfd, tmp_path):
+def test_status_works_on_a_read_only_disk(ledger_path, capfd, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
@@ -292,7 +292,7 @@ def test_the_state_of_a_batch_on_a_read_only_disk_can_be_asked_for(ledger_path, 
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_a_farm_s_damaged_ledger_is_named_and_the_others_are_reported(ledger_path, capfd):
+def test_merge_reports_a_damaged_ledger_and_merges_the_others(ledger_path, capfd):
     farm = ledger_path.parent / "ledgers"
     farm.mkdir()
     whole = ledger_path.read_bytes()

@@ -66,7 +66,7 @@ def writers(head, motion, obj):
     }
 
 
-def test_no_temporary_name_is_one_that_a_link_can_wait_at(tmp_path, head, short, speaking):
+def test_temporary_names_cannot_be_predicted(tmp_path, head, short, speaking):
     victim = tmp_path / "precious.txt"
     victim.write_text("mine")
     out = tmp_path / "out"
@@ -80,7 +80,7 @@ def test_no_temporary_name_is_one_that_a_link_can_wait_at(tmp_path, head, short,
         assert path.stat().st_size > 20 and victim.read_text() == "mine", name
 
 
-def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path, head, short, speaking):
+def test_a_link_in_place_of_a_file_is_replaced_and_not_followed(tmp_path, head, short, speaking):
     victim = tmp_path / "precious.txt"
     victim.write_text("mine")
     out = tmp_path / "out"
@@ -93,7 +93,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path, he
         assert victim.read_text() == "mine" and not path.is_symlink() and path.stat().st_size > 20, name
 
 
-def test_whatever_goes_wrong_leaves_nothing_and_names_the_file(tmp_path, head, short, speaking):
+def test_failed_writes_leave_nothing_and_name_the_file(tmp_path, head, short, speaking):
     for name, write in writers(head, short, speaking).items():
         out = tmp_path / name.replace(".", "-")
         (out / name).mkdir(parents=True)  # a folder of that name cannot become a file
@@ -109,7 +109,7 @@ def test_whatever_goes_wrong_leaves_nothing_and_names_the_file(tmp_path, head, s
         assert left == [name] or name.startswith("report") and not left, name
 
 
-def test_what_a_dead_process_left_goes_with_the_next_run_and_a_living_one_s_stays(tmp_path):
+def test_leftovers_of_dead_processes_are_deleted_and_those_of_live_ones_kept(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from histalk_blender import files\n"
         "place = files.temp_path(Path(sys.argv[1], 'a.blend')); files.create_file(place).write(b'1')\n"
