@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..errors import HiSTalkError
-from ..network.model import HiSTalkComponents
+from ..network.model import HiSTalk, HiSTalkComponents
 
 WAIT = timedelta(hours=12)  # for the first process, which reads the corpus first and pretrains for all
 
@@ -52,11 +53,11 @@ class ProcessGroup:
         if self.is_main:
             self.broadcast(0.0)
 
-    def prepare(self, model: nn.Module) -> nn.Module:
+    def prepare(self, model: HiSTalk) -> HiSTalk:
         """The model with batch statistics of all rows; PyTorch has that for CUDA alone, elsewhere each has its own."""
         if self.size == 1 or not self.device.startswith("cuda"):
             return model
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return cast(HiSTalk, nn.SyncBatchNorm.convert_sync_batchnorm(model))
 
     def broadcast_model(self, model: nn.Module, seed: int) -> None:
         """Give all processes the first one's weights, and each a dropout of its own."""

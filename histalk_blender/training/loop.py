@@ -70,7 +70,7 @@ class _Trainer:
         model = options.build(self.config, pretrained_acoustic=bool(self.config.acoustic_source))
         self.model = processes.prepare(model.to(options.device))
         # The basis spans all that the teacher can show; moving it would only cost time.
-        basis = self.model.outputs[self.config.topologies[0][0]].basis.requires_grad_(False)
+        basis = self.model.get_parameter(f"outputs.{self.config.topologies[0][0]}.basis").requires_grad_(False)
         groups = _parameter_groups(self.model, options)
         self.optimiser = torch.optim.AdamW(groups, options.learning_rate, (0.9, 0.98), weight_decay=0.01)
         if options.resume and options.state.exists():
@@ -134,7 +134,7 @@ class _Trainer:
             out = self.model.components(processes.shard(wave)).float()
         out = processes.gather(out, len(wave))
         parts = compute_losses(LossInputs(out, controls, phones, self.space, sure), self.source.without)
-        total = sum(parts.values())
+        total = torch.stack(list(parts.values())).sum()
         self.optimiser.zero_grad()
         total.backward()
         processes.sum_gradients(self.model)

@@ -92,7 +92,7 @@ def opening(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:
     """[..., 68, 3] metres -> [...] mean distance over the inner-lip pairs, metres."""
     points = landmark_displacements + neutral
     gaps = [points[..., a, :] - points[..., b, :] for a, b in INNER_LIP_PAIRS]
-    return sum((gap.square().sum(-1) + 1e-10).sqrt() for gap in gaps) / len(gaps)
+    return torch.stack([(gap.square().sum(-1) + 1e-10).sqrt() for gap in gaps]).mean(0)
 
 
 def lowering(landmark_displacements: Tensor, neutral: Tensor) -> Tensor:

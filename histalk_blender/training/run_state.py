@@ -74,7 +74,7 @@ def save_run(model: HiSTalk, optimiser: torch.optim.Optimizer, options: TrainOpt
 def _set_retargeted_outputs(model: HiSTalk) -> None:
     """Output layers of all other topologies: the bundled head's, retargeted."""
     own = load_head().topology
-    basis = model.outputs[own].basis.detach().float().cpu().numpy()
+    basis = model.get_parameter(f"outputs.{own}.basis").detach().float().cpu().numpy()
     for topology in TOPOLOGIES:
         if topology.name != own:
             model.set_output(topology.name, torch.from_numpy(topology.retarget(basis)).float())

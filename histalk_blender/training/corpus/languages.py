@@ -201,7 +201,7 @@ def speak(code: str, real_folder: Path | None = None) -> Iterator[Utterance]:
         real_folder: the folder of real speech, for languages that have a folder in it.
     """
     language, aligned, aligner = LANGUAGES[code], [], Aligner()
-    for name, text, samples in _real(real_folder, language.folder) if language.folder else _prompts(code):
+    for name, text, samples in _real(real_folder or Path(), language.folder) if language.folder else _prompts(code):
         words = words_of(text, code)
         if not words or len(samples) < SAMPLE_RATE // 4:
             continue

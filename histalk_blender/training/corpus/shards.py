@@ -72,7 +72,7 @@ def write_shard(folder: Path, name: str, utterances: Iterable[Utterance]) -> flo
     """
     sounds, lines, offset = [], [], 0
     for u in utterances:
-        row = {"id": u.id, "source": u.source, "speaker": u.speaker, "split": u.split}
+        row: dict = {"id": u.id, "source": u.source, "speaker": u.speaker, "split": u.split}
         row |= {"offset": offset, "samples": len(u.samples)}
         row["phones"] = [(phone, round(start, 4), round(end, 4)) for phone, start, end in u.phones]
         if u.unsure:

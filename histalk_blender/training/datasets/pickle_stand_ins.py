@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def build(target: object, state: object, budget: Budget) -> object:
     return target.made
 
 
-def _array(shape: object, dtype: object, order: str, data: object, budget: Budget) -> np.ndarray:
+def _array(shape: object, dtype: object, order: Literal["C", "F"], data: object, budget: Budget) -> np.ndarray:
     if not isinstance(dtype, Dtype):
         raise Refused("an array of what are no numbers")
     raw = _bytes(data, budget)
@@ -155,7 +156,7 @@ def _reconstruct(args: tuple, _: Budget) -> Blank:
     return Blank()
 
 
-def _scalar(args: tuple, budget: Budget) -> np.generic:
+def _scalar(args: tuple, budget: Budget) -> Any:
     if len(args) != 2:
         raise Refused("a number without its bytes")
     return _array((), args[0], "C", args[1], budget)[()]

@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ...errors import HiSTalkError
 from ...files import open_regular
@@ -93,7 +94,7 @@ class _Machine:
         self.at += count
         return found
 
-    def number(self, form: str) -> int | float:
+    def number(self, form: str) -> Any:
         """One number as `struct` packs it."""
         return struct.unpack(form, self.read(struct.calcsize(form)))[0]
 
@@ -126,7 +127,7 @@ class _Machine:
             found.append(value)
         raise Damaged("a mark is missing")
 
-    def top(self, kind: type) -> object:
+    def top(self, kind: type) -> Any:
         """What lies on top, which must be of a kind."""
         if not self.stack or type(self.stack[-1]) is not kind:
             raise Damaged(f"there is no {kind.__name__} to add to")

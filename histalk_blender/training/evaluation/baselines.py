@@ -9,6 +9,7 @@ from ...audio import SAMPLE_RATE
 from ...errors import HiSTalkError
 from ...head.arkit import ARKIT_UNITS
 from ..datasets import DataSet, Recording
+from ..datasets.corpus import Corpus
 from ..examples.principal_shapes import PrincipalShapes
 from ..pretraining.mel import log_mel
 from ..teacher.coarticulation import loudness
@@ -34,10 +35,10 @@ class Baselines:
             raise HiSTalkError(
                 f"'{data.root}' has no training split to fit baselines on: leave them out, --no-baselines."
             )
-        self.taught = recordings[0].arkit_weights is not None
-        if self.taught:
+        self.taught = isinstance(data, Corpus)
+        if isinstance(data, Corpus):
             recordings, self.pose, self.jaw = recordings[::12], data.head.pose, [ARKIT_UNITS.index("jawOpen")]
-            controls = [recording.arkit_weights() for recording in recordings]
+            controls = [recording.arkit_weights() for recording in recordings if recording.arkit_weights]
         else:
             recordings, self.jaw = recordings[::4], slice(None)
             shapes = PrincipalShapes.of(recordings, np.ones(data.topology.vertices, np.float32), SHAPES, seed=0)
@@ -45,7 +46,7 @@ class Baselines:
         self.mean = np.concatenate(controls).mean(0)
         sounds = [recording.samples() for recording in recordings]
         features = [mel_features(sound, len(control), self.fps) for sound, control in zip(sounds, controls)]
-        gram = sum(f.T.astype(np.float64) @ f for f in features)
+        gram = sum((f.T.astype(np.float64) @ f for f in features), np.zeros(()))
         gram += np.eye(len(gram)) * 1e-3 * np.trace(gram) / len(gram)
         self.linear = np.linalg.solve(gram, sum(f.T @ control for f, control in zip(features, controls)))
         loud = np.concatenate([self._loud(sound, len(control)) for sound, control in zip(sounds, controls)])

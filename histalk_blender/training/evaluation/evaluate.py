@@ -39,7 +39,7 @@ def network(model: HiSTalk, topology: Topology, device: str = "cpu") -> Predict:
         HiSTalkError: it has no output for the topology.
     """
     check_outputs(model, topology.name, topology.vertices)
-    shapes = model.outputs[topology.name].basis.detach().float().cpu().numpy()
+    shapes = model.get_parameter(f"outputs.{topology.name}.basis").detach().float().cpu().numpy()
     # Outputs beside the bundled head's were retargeted from it, so they are of that head's size.
     known = topology_named(topology.name) if load_head().topology in model.outputs else None
 

@@ -28,12 +28,13 @@ def table(found: Evaluation) -> str:
         lines += ["", f"{group} ({clips} of {whole} clips)" if whole else f"{group} ({clips} clips)"]
         lines += [f"| | {' | '.join(heading for _, heading, _, _ in shown)} |", "|---" * (len(shown) + 1) + "|"]
         for who, score in scores.items():
-            cells = [
-                "–" if score.row[key] is None else f"{factor * score.row[key]:.{decimals}f}"
-                for key, _, factor, decimals in shown
-            ]
+            cells = [_cell(score.row[key], factor, decimals) for key, _, factor, decimals in shown]
             lines.append(f"| {who} | {' | '.join(cells)} |")
     return "\n".join(lines + _worst(phone_errors(found).get("strangers", {})))
+
+
+def _cell(value: float | None, factor: float, decimals: int) -> str:
+    return "–" if value is None else f"{factor * value:.{decimals}f}"
 
 
 def phone_errors(found: Evaluation) -> dict[str, dict[str, dict[str, float]]]:

@@ -65,8 +65,7 @@ class _Sums:
         self.frames += len(truth)
         self.errors += np.linalg.norm(truth - predicted, axis=-1).sum(0, dtype=np.float64)
         self._add_regions(recording, truth, predicted)
-        if self.topology.landmarks:
-            self._add_lips(recording, truth, predicted)
+        self._add_lips(recording, truth, predicted)
 
     def _add_regions(self, recording: Recording, truth: np.ndarray, predicted: np.ndarray) -> None:
         T, lips, upper = len(truth), self.topology.lips, self.topology.upper_face
@@ -80,18 +79,21 @@ class _Sums:
             self.jitters += [T * metrics.jitter(motion[:, self.moving]) for motion in (truth, predicted)]
 
     def _add_lips(self, recording: Recording, truth: np.ndarray, predicted: np.ndarray) -> None:
-        T, fps, rest = len(truth), self.topology.fps, self.topology.landmarks(recording.neutral)
-        marks = [self.topology.landmarks(recording.neutral + motion) for motion in (truth, predicted)]
+        landmarks = self.topology.landmarks
+        if landmarks is None:
+            return
+        T, fps, rest = len(truth), self.topology.fps, landmarks(recording.neutral)
+        marks = [landmarks(recording.neutral + motion) for motion in (truth, predicted)]
         both = np.stack([lip_opening(points) - lip_opening(rest) for points in marks])
         self.openings.append(both)
-        self.late += metrics.misalignment(*both, fps)
+        self.late += metrics.misalignment(both[0], both[1], fps)
         self.tracks += [(recording, both)][: TRACKS - len(self.tracks)]
         if recording.phones:
             self.shut += metrics.closures(both[1], recording.phones, fps)
             self.bitten += metrics.bites(metrics.lower_lip_drop(marks[1], rest), recording.phones, fps)
             quiet = metrics.quiet_frames(recording.phones, T, fps) & metrics.hushed(recording.samples(), T, fps)
             self.silence += metrics.silence(marks[1], rest, quiet)
-            self.phones += metrics.phone_errors(*both, recording.phones, fps)
+            self.phones += metrics.phone_errors(both[0], both[1], recording.phones, fps)
 
     def row(self) -> dict[str, float | None]:
         """The means, under the names of `report.DEFINITIONS`; those of a length end with its unit."""

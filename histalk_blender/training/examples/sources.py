@@ -30,17 +30,27 @@ FACE = 0.2  # metres, about, from a face's chin to its hair: what a data set wit
 class Source(Protocol):
     """Clips to train on, and the space that their motion and the losses live in."""
 
-    notes: dict[str, str]  # what the checkpoint's metadata says of where it comes from
-    without: Collection[str]  # names of `LOSSES` that these data cannot teach
+    @property
+    def notes(self) -> dict[str, str]:
+        """What the checkpoint's metadata says of where it comes from."""
+        ...
+
+    @property
+    def without(self) -> Collection[str]:
+        """Names of `LOSSES` that these data cannot teach."""
+        ...
 
     def config(self, preset_name: str, acoustic: str) -> HiSTalkConfig:
         """The preset for the data's topology and frame rate."""
+        ...
 
     def first_basis(self, size: int, seed: int) -> Tensor:
         """The output layer's start [size, V, 3]."""
+        ...
 
     def targets(self, basis: Tensor) -> tuple[MotionSpace, list[Clip]]:
         """The space on the output layer's basis, and the clips whose `controls` it turns into components."""
+        ...
 
 
 class CorpusSource:

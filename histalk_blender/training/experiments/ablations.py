@@ -91,7 +91,7 @@ def _on_features(plan: ExperimentPlan) -> tuple[Make, dict]:
     def make(folder: Path, variant: str, seed: int) -> dict:
         changes, build = VARIANTS[variant]
         model = shared.build(build, changes, seed)
-        scores = shared.train(model, seed, plan.options.steps, f"{variant} {seed}")
+        scores: dict = shared.train(model, seed, plan.options.steps, f"{variant} {seed}")
         scores |= {"weights": _size(model), "groups": shared.scores(model)}
         if variant == FULL:
             places = _spread(range(len(shared.tested)))
@@ -107,14 +107,16 @@ def _whole_trainings(plan: ExperimentPlan) -> tuple[Make, dict]:
 
     def make(folder: Path, variant: str, seed: int) -> dict:
         changes, build = VARIANTS[variant]
-        options = replace(plan.options, out=folder, seed=seed, build=build, changes=tuple(changes.items()))
+        options = replace(
+            plan.options, out=folder, seed=seed, build=build, changes=(*plan.options.changes, *changes.items())
+        )
         began = time.process_time()
         train(options)
         seconds = time.process_time() - began
         model = trained(options)
         found = evaluate(data, model, max_per_group=plan.max_per_group, baselines=False, device=options.device)
         rows = {group: scores["network"].row for group, scores in found.groups.items()}
-        scores = {"seconds": seconds, "weights": _size(model), "groups": rows}
+        scores: dict = {"seconds": seconds, "weights": _size(model), "groups": rows}
         if variant == FULL:
             sounds = [normalise_loudness(recording.samples()) for recording in _spread(data.recordings("test"))]
             waves = (torch.from_numpy(sound)[None].to(options.device) for sound in sounds)

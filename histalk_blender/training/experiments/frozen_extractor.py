@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from ...motion.motion import Motion
@@ -47,6 +48,7 @@ class FrozenExtractorRuns:
         Raises:
             HiSTalkError: weights or corpus are missing, or there is no room.
         """
+        assert plan.acoustic_from, "runs share the extractor of a checkpoint"
         self.device, self.data = plan.options.device, Corpus(plan.corpus)
         extractor = FrozenExtractor(plan.acoustic_from, plan.out / "features", self.device)
         self.clips = self.data.clips("train")
@@ -66,8 +68,8 @@ class FrozenExtractorRuns:
         """A design with random weights, without an extractor and with the shared output layer."""
         torch.manual_seed(seed)
         model = build(replace(self.config, **changes))
-        model.acoustic = None
-        basis = model.outputs[self.data.topology.name].basis.requires_grad_(False)
+        model.acoustic = nn.Identity()  # features are computed already
+        basis = model.get_parameter(f"outputs.{self.data.topology.name}.basis").requires_grad_(False)
         basis.data.copy_(self.basis)
         return model.to(self.device)
 
@@ -94,7 +96,7 @@ class FrozenExtractorRuns:
             features = AcousticFeatures(batch.acoustic, batch.tokens, batch.frames, batch.controls.shape[1])
             out = model.from_features(features)
             parts = compute_losses(LossInputs(out, batch.controls, batch.phones, self.space, batch.sure))
-            total = sum(parts.values())
+            total = torch.stack(list(parts.values())).sum()
             optimiser.zero_grad()
             total.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -110,9 +112,9 @@ class FrozenExtractorRuns:
         """Of a test recording, by its place in `tested`: what `HiSTalk.components` computes from its sound."""
         acoustic = torch.from_numpy(self.test_features[place].astype(np.float32))[None].to(self.device)
         T = self.config.frames(len(self.tested[place].samples))
-        valid = (torch.tensor([size], device=self.device) for size in (acoustic.shape[1], T))
+        tokens, frames = (torch.tensor([size], device=self.device) for size in (acoustic.shape[1], T))
         with torch.inference_mode():
-            return model.from_features(AcousticFeatures(acoustic, *valid, T))
+            return model.from_features(AcousticFeatures(acoustic, tokens, frames, T))
 
     def scores(self, model: HiSTalk) -> dict[str, dict[str, float | None]]:
         """Each group's row of `scoring.score`, and the share of 40 ms tokens whose phone is right.

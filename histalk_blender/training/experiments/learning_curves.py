@@ -6,7 +6,7 @@ from more people, not what the extractor does: they are flatter than curves of w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +34,7 @@ SCORES = {
 }
 
 
-def by_speakers(clips: list[Clip], seed: int) -> dict[int, np.ndarray]:
+def by_speakers(clips: list[Clip], seed: int) -> dict[float, np.ndarray]:
     """Number of real speakers -> places of their clips; whoever is in a smaller set is in all larger ones.
 
     Each set holds `SPOKEN` hours, or what there is, as evenly of its speakers as they allow: more speakers are not
@@ -47,14 +47,14 @@ def by_speakers(clips: list[Clip], seed: int) -> dict[int, np.ndarray]:
         said.setdefault((clips[place].source, clips[place].speaker), []).append(int(place))
     length = {who: sum(clips[i].seconds for i in places) for who, places in said.items()}
     turn = {who: random.exponential() / length[who] for who in sorted(said)}
-    order = sorted(said, key=turn.get)
-    first = next((who for who in order if length[who] >= 3600 * SPOKEN), max(order, key=length.get))
+    order = sorted(said, key=lambda who: turn[who])
+    first = next((who for who in order if length[who] >= 3600 * SPOKEN), max(order, key=lambda who: length[who]))
     order = [first, *(who for who in order if who != first)]
-    sets = {}
+    sets: dict[float, np.ndarray] = {}
     for count in sorted({min(count, len(order)) for count in (*SPEAKERS, len(order))}):
         chosen, left = [], 3600 * SPOKEN
         # Speakers with little speech give all of it, the others fill up.
-        for rank, who in enumerate(sorted(order[:count], key=length.get)):
+        for rank, who in enumerate(sorted(order[:count], key=lambda who: length[who])):
             part = _until(clips, said[who], left / (count - rank))
             left -= sum(clips[i].seconds for i in part)
             chosen += part
@@ -84,7 +84,7 @@ def by_mixture(clips: list[Clip]) -> dict[float, np.ndarray]:
     return {share: share * parts[0] + (1 - share) * parts[1] for share in MIXTURE}
 
 
-def _even(clips: list[Clip], subsets: dict[float, np.ndarray]) -> dict[float, np.ndarray]:
+def _even(clips: list[Clip], subsets: Mapping[float, np.ndarray]) -> dict[float, np.ndarray]:
     """Places chosen of the clips -> how often each is drawn [clips], by length alone."""
     out = {size: np.zeros(len(clips)) for size in subsets}
     for size, chosen in subsets.items():

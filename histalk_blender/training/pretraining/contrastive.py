@@ -65,14 +65,14 @@ def contrastive_pretrain(
     sizes |= {"hidden_size": config.acoustic_width, "num_attention_heads": config.acoustic_heads}
     task = Wav2Vec2ForPreTraining(Wav2Vec2Config(**sizes, num_hidden_layers=1, **QUANTISER))
     task.wav2vec2 = MaskedWav2Vec2(extractor.wav2vec2, config.acoustic_width)
-    task.to(device).train()
+    nn.Module.to(task, device).train()
 
     def loss_of(wave: Tensor, spent: float) -> tuple[Tensor, Tensor]:
         wave = nn.functional.pad(wave.to(device), (padding, padding))
         shape = len(wave), (wave.shape[1] - config.receptive_field) // config.hop + 1
         masked = _compute_mask_indices(shape, MASKED, SPAN)
         others = _sample_negative_indices(shape, NEGATIVES, masked)
-        task.set_gumbel_temperature(TEMPERATURES[0] + (TEMPERATURES[1] - TEMPERATURES[0]) * spent)
+        task.set_gumbel_temperature(TEMPERATURES[0] + (TEMPERATURES[1] - TEMPERATURES[0]) * spent)  # pyright: ignore
         masked, others = (torch.from_numpy(part).to(device) for part in (masked, others))
         out = task(wave, mask_time_indices=masked, sampled_negative_indices=others)
         return out.loss / masked.sum(), out.contrastive_loss / masked.sum() / math.log(1 + NEGATIVES)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from ...network.wav2vec2 import AcousticExtractor
+from ...network.whisper import WhisperExtractor
 from .pretrain import pretrain
 
 
 def distill(
-    extractor: nn.Module,
-    teacher: nn.Module,
+    extractor: AcousticExtractor | WhisperExtractor,
+    teacher: AcousticExtractor | WhisperExtractor,
     waves: Iterable[Tensor],
     minutes: float,
     lr: float,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
 from ...errors import HiSTalkError
 from ...network import PRESETS, HiSTalk, load_checkpoint
+from ...network.wav2vec2 import AcousticExtractor
+from ...network.whisper import WhisperExtractor
 from ..options import TrainOptions
 from .contrastive import contrastive_pretrain
 from .distillation import distill
 from .mel import mel_pretrain
 from .whisper import read_encoder, transfer_from_whisper
+
+Extractor = AcousticExtractor | WhisperExtractor
 
 
 def check_start(options: TrainOptions) -> None:
@@ -44,19 +49,19 @@ def start_extractor(model: HiSTalk, options: TrainOptions, waves: Iterable[Tenso
     Args:
         waves: [B, N] rows of sound at the extractor's rate.
     """
-    config, extractor = model.config, model.acoustic
+    extractor = cast(Extractor, model.acoustic)
     minutes, lr, clock = options.pretrain_minutes, options.learning_rate, options.clock
-    if config.acoustic == "whisper" and options.acoustic:
+    if isinstance(extractor, WhisperExtractor) and options.acoustic:
         error = transfer_from_whisper(extractor, Path(options.acoustic), waves, minutes, clock)
         print(f"Whisper's features: error {error:.2f} of their variance", flush=True)
     elif options.acoustic_from:
-        teacher = load_checkpoint(options.acoustic_from).acoustic
-        if config.acoustic == teacher.config.acoustic == "whisper":
+        teacher = cast(Extractor, load_checkpoint(options.acoustic_from).acoustic)
+        if isinstance(extractor, WhisperExtractor) and isinstance(teacher, WhisperExtractor):
             extractor.load_state_dict(teacher.state_dict())
             return
         error = distill(extractor, teacher, waves, minutes, lr, clock)
         print(f"Features of '{options.acoustic_from}': error {error:.2f} of their variance", flush=True)
-    elif config.acoustic_source or config.acoustic != "wav2vec2" or not minutes:
+    elif not isinstance(extractor, AcousticExtractor) or model.config.acoustic_source or not minutes:
         return
     elif options.contrastive:
         error = contrastive_pretrain(extractor, waves, minutes, lr, clock)

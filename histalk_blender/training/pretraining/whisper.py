@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +36,10 @@ def read_encoder(source: Path) -> dict[str, Tensor]:
     try:
         if not Path(source).is_dir():
             raise OSError("there is no such folder")
-        model, report = WhisperModel.from_pretrained(
+        loaded: Any = WhisperModel.from_pretrained(
             source, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
+        model, report = loaded
         if any(name.startswith("encoder.") for name in report["missing_keys"]):  # they would be random
             raise ValueError("it lacks some of the encoder's weights")
         weights = model.encoder.state_dict()
@@ -167,7 +169,7 @@ def _position_means(extractor: WhisperExtractor, original: WhisperOriginal, wave
     return [x - x.mean(0) for x in means]
 
 
-def _logits(layer: nn.Module, hidden: Tensor) -> Tensor:
+def _logits(layer: Any, hidden: Tensor) -> Tensor:
     attention, hidden = layer.self_attn, layer.self_attn_layer_norm(hidden)
     query, key = (
         projection(hidden).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)

@@ -93,15 +93,15 @@ def arkit_track(phones: Sequence, seconds: float, samples: np.ndarray | None = N
     times = np.arange(max(1, round(seconds * fps))) / fps
     segments = _segments(phones, seconds)
     articulators = _articulators(segments, times, seconds, 1 / fps)
-    loud = None if samples is None else loudness(samples, times)
-    if loud is not None:
+    brows = np.zeros(len(times))
+    if samples is not None:
+        loud = loudness(samples, times)
         articulators[:, 0] *= 0.55 + 0.5 * loud
+        brows = brow_rise(pitch_accents(phones, samples, loud, fps), times)
     closed = hold(times, closure_spans(phones))
     out = _blendshapes(_narrowed(articulators, segments, times), closed, hold(times, bite_spans(phones)) * (1 - closed))
-    if loud is not None:
-        brows = brow_rise(pitch_accents(phones, samples, loud, fps), times)
-        out[:, INDEX["browInnerUp"]] = brows
-        out[:, [INDEX["browOuterUpLeft"], INDEX["browOuterUpRight"]]] = OUTER_SHARE * brows[:, None]
+    out[:, INDEX["browInnerUp"]] = brows
+    out[:, [INDEX["browOuterUpLeft"], INDEX["browOuterUpRight"]]] = OUTER_SHARE * brows[:, None]
     return _limited(np.clip(out, 0, 1), MAX_SPEED / fps, closed).astype(np.float32)
 
 
