@@ -61,10 +61,10 @@ def contrastive_pretrain(
     config, device = extractor.config, next(extractor.parameters()).device
     padding = config.receptive_centre
     # Only the objective's own layers are used of this; the network is ours.
-    sizes = {"conv_dim": config.conv_dim, "conv_kernel": config.conv_kernel, "conv_stride": config.conv_stride}
-    sizes |= {"hidden_size": config.acoustic_width, "num_attention_heads": config.acoustic_heads}
-    task = Wav2Vec2ForPreTraining(Wav2Vec2Config(**sizes, num_hidden_layers=1, **QUANTISER))
-    task.wav2vec2 = MaskedWav2Vec2(extractor.wav2vec2, config.acoustic_width)
+    sizes: dict = {"conv_dim": config.conv_dim, "conv_kernel": config.conv_kernel, "conv_stride": config.conv_stride}
+    sizes |= QUANTISER | {"hidden_size": config.acoustic_width, "num_attention_heads": config.acoustic_heads}
+    task = Wav2Vec2ForPreTraining(Wav2Vec2Config(**sizes, num_hidden_layers=1))
+    task.wav2vec2 = MaskedWav2Vec2(extractor.wav2vec2, config.acoustic_width)  # pyright: ignore
     nn.Module.to(task, device).train()
 
     def loss_of(wave: Tensor, spent: float) -> tuple[Tensor, Tensor]:

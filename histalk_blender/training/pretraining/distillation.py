@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from ...network.wav2vec2 import AcousticExtractor
+from ...network.wav2vec2 import Wav2Vec2Extractor
 from ...network.whisper import WhisperExtractor
 from .pretrain import pretrain
 
 
 def distill(
-    extractor: AcousticExtractor | WhisperExtractor,
-    teacher: AcousticExtractor | WhisperExtractor,
+    extractor: Wav2Vec2Extractor | WhisperExtractor,
+    teacher: Wav2Vec2Extractor | WhisperExtractor,
     waves: Iterable[Tensor],
     minutes: float,
     lr: float,

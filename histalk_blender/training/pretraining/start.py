@@ -10,15 +10,13 @@ from torch import Tensor
 
 from ...errors import HiSTalkError
 from ...network import PRESETS, HiSTalk, load_checkpoint
-from ...network.wav2vec2 import AcousticExtractor
+from ...network.wav2vec2 import Wav2Vec2Extractor
 from ...network.whisper import WhisperExtractor
 from ..options import TrainOptions
-from .contrastive import contrastive_pretrain
 from .distillation import distill
 from .mel import mel_pretrain
-from .whisper import read_encoder, transfer_from_whisper
 
-Extractor = AcousticExtractor | WhisperExtractor
+Extractor = Wav2Vec2Extractor | WhisperExtractor
 
 
 def check_start(options: TrainOptions) -> None:
@@ -38,6 +36,8 @@ def check_start(options: TrainOptions) -> None:
             f"The preset `{options.preset}` starts from pre-trained weights: name their folder with --acoustic."
         )
     if config.acoustic == "whisper" and options.acoustic:
+        from .whisper import read_encoder  # transformers' import takes seconds, as below
+
         read_encoder(Path(options.acoustic))
     for weights in filter(None, (options.init, options.acoustic_from)):
         load_checkpoint(weights)
@@ -52,6 +52,8 @@ def start_extractor(model: HiSTalk, options: TrainOptions, waves: Iterable[Tenso
     extractor = cast(Extractor, model.acoustic)
     minutes, lr, clock = options.pretrain_minutes, options.learning_rate, options.clock
     if isinstance(extractor, WhisperExtractor) and options.acoustic:
+        from .whisper import transfer_from_whisper
+
         error = transfer_from_whisper(extractor, Path(options.acoustic), waves, minutes, clock)
         print(f"Whisper's features: error {error:.2f} of their variance", flush=True)
     elif options.acoustic_from:
@@ -61,9 +63,11 @@ def start_extractor(model: HiSTalk, options: TrainOptions, waves: Iterable[Tenso
             return
         error = distill(extractor, teacher, waves, minutes, lr, clock)
         print(f"Features of '{options.acoustic_from}': error {error:.2f} of their variance", flush=True)
-    elif not isinstance(extractor, AcousticExtractor) or model.config.acoustic_source or not minutes:
+    elif not isinstance(extractor, Wav2Vec2Extractor) or model.config.acoustic_source or not minutes:
         return
     elif options.contrastive:
+        from .contrastive import contrastive_pretrain
+
         error = contrastive_pretrain(extractor, waves, minutes, lr, clock)
         print(f"Masked tokens: error {error:.2f} of guessing", flush=True)
     else:
