@@ -15,7 +15,7 @@ from table import Row, best
 from histalk_blender.audio import SAMPLE_RATE
 from histalk_blender.audio.clip import read_audio
 from histalk_blender.bake import bake
-from histalk_blender.bake.make import basis_of
+from histalk_blender.bake.basis import basis_of
 from histalk_blender.bake.scene import add_head
 from histalk_blender.head.head import load_head
 from histalk_blender.motion.arkit_fit import fit_units

@@ -86,7 +86,7 @@ def bake(warm: bool) -> dict[str, float]:
         if warm:
             get_session().preloader.start(None, obj.histalk.device).join()
         began = time.perf_counter()
-        job = get_session().start_bake(orders.order_for(bpy.context, obj))
+        job = get_session().start_bake(orders.build_request(bpy.context, obj))
         while not job.ended:
             job.advance()
             time.sleep(0.002)

@@ -47,7 +47,7 @@ def child(kind: str, seconds: int) -> None:
         settings = obj.histalk
         settings.audio, settings.file, settings.kind, settings.cache_folder = "FILE", str(path), kind, folder
         bpy.context.scene.render.fps = 30
-        job = get_session().start_bake(orders.order_for(bpy.context, obj))
+        job = get_session().start_bake(orders.build_request(bpy.context, obj))
         longest = dict.fromkeys(("loading", "Listening", "Sculpting", "Baking"), 0.0)
         last = time.perf_counter()
         while not job.ended:

@@ -76,11 +76,11 @@ class Stage:
 
     def begin(self, **settings):
         """Press Bake as in a window, and get the job that a timer would drive."""
-        from histalk_blender.addon.bake_request import order_for
+        from histalk_blender.addon.bake_request import build_request
 
         for name, value in settings.items():
             setattr(bpy.context.object.histalk, name, value)
-        return get_session().start_bake(order_for(bpy.context, bpy.context.object))
+        return get_session().start_bake(build_request(bpy.context, bpy.context.object))
 
     def drive(self, job, until=("done", "failed", "cancelled")):
         import time

@@ -75,21 +75,21 @@ def test_it_is_recognised_by_its_order_and_size(toy, rest, head):
 
 
 @pytest.mark.parametrize("kind", ["basis", "cache", "keys"])
-def test_the_panel_bakes_on_it(blender, toy, rest, head, spoken, kind, tmp_path):  # noqa: F811
+def test_the_panel_bakes_on_it(blender, toy, rest, head, spoken, kind, tmp_path):
     obj = blender.add_mesh("Toy", rest)
     blender.add_strip(frame=1)
     blender.bake(kind=kind, cache_folder=str(tmp_path))
     assert seen(blender, obj, rest, head, toy, spoken.at_fps(24), 61) < 2e-4
 
 
-def test_the_panel_names_it_where_none_fits(blender, toy):  # noqa: F811
+def test_the_panel_names_it_where_none_fits(blender, toy):
     blender.add_mesh("Dust", np.random.default_rng(0).normal(size=(99, 3)))
     blender.add_strip()
     assert f"a {toy.label} {toy.vertices}" in blender.why_grey()
 
 
 @pytest.fixture
-def shot(blender, rest, tmp_path):  # noqa: F811
+def shot(blender, rest, tmp_path):
     """A .blend with such a head, at 30 frames a second."""
     pytest.importorskip("torch", reason="no torch for this Python here")
     blender.add_mesh("Toy", rest)
@@ -100,7 +100,7 @@ def shot(blender, rest, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("named", [["--object", "Toy"], []])
-def test_the_command_line_bakes_on_it(blender, shot, named, toy, rest, head, spoken, tmp_path):  # noqa: F811
+def test_the_command_line_bakes_on_it(blender, shot, named, toy, rest, head, spoken, tmp_path):
     out = tmp_path / "out.blend"
     arguments = ["bake", SPEECH, "--out", out, "--shot", shot, *named]
     said = CliRunner().invoke(main, [str(word) for word in arguments])
@@ -109,7 +109,7 @@ def test_the_command_line_bakes_on_it(blender, shot, named, toy, rest, head, spo
     assert seen(blender, bpy.data.objects["Toy"], rest, head, toy, spoken, 61) < 2e-4
 
 
-def test_a_batch_bakes_on_it(blender, shot, toy, rest, head, spoken, tmp_path):  # noqa: F811
+def test_a_batch_bakes_on_it(blender, shot, toy, rest, head, spoken, tmp_path):
     manifest = tmp_path / "jobs.csv"
     manifest.write_text(f'audio,name,shot,object,outputs\n{SPEECH},line,{shot},Toy,"blend,npz"\n')
     said = CliRunner().invoke(main, ["batch", str(manifest), "--out", str(tmp_path / "out")])

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import bpy
 
-from ..bake import BakeReport, Plan, apply, compute_bake
-from ..bake.bakes import report
-from ..bake.plan import check_object
+from ..bake.data import BakePlan, BakeReport
+from ..bake.pipeline import apply, compute, report
+from ..bake.targets import check_object
 from ..errors import HiSTalkError, sentence_of
-from ..head.topologies import Topology
-from ..motion.style import Style
 from ..synthesis import Cancelled, Performance
 from ..synthesis.engine import perform_clip
 from .strips import Recording
@@ -29,18 +27,19 @@ KEPT_PERFORMANCES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
-    """What an animator asked for, as it stood when the button was pressed."""
+class BakeRequest:
+    """What an animator asked for, as it was when the button was pressed.
 
-    uid: int  # session_uid of the object, which survives renaming and undo
-    topology: Topology | None  # None when only ARKit keys count
-    plan: Plan  # its start frame is that of the sound
+    uid: session_uid of the object, which survives renaming and undo.
+    performance: when that of the sound is known already.
+    """
+
+    uid: int
+    plan: BakePlan
     recording: Recording
     weights: Path | None
     device: str
-    style: Style
-    frames: tuple[int, int] | None = None  # first and last scene frame to bake
-    performance: Performance | None = None  # when it has been heard already
+    performance: Performance | None = None
 
 
 class BakeJob:
@@ -50,12 +49,12 @@ class BakeJob:
     "failed" and "cancelled".
 
     Args:
-        order: what to bake.
+        request: what to bake.
         performances: those of earlier jobs; that of this one is added.
     """
 
-    def __init__(self, order: Order, performances: OrderedDict[tuple, Performance]):
-        self.order = order
+    def __init__(self, request: BakeRequest, performances: OrderedDict[tuple, Performance]):
+        self.request = request
         self.state = "running"
         self.stage, self.share = "Decoding", 0.0
         self.error = ""
@@ -65,7 +64,7 @@ class BakeJob:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
         self._began = self._stage_began = time.monotonic()
-        self._made = self._slices = None
+        self._data = self._slices = None
         self._performances = performances
 
     def start(self) -> None:
@@ -136,7 +135,7 @@ class BakeJob:
                 self.fail(values[0])  # not raised: a SystemExit of the worker's would end Blender
                 return
             else:
-                self.performance, self._made = values
+                self.performance, self._data = values
                 self.state = "ready"
                 return
         if not alive and self._thread.ident is not None:
@@ -148,12 +147,12 @@ class BakeJob:
             self.stage, self.share = "Waiting for Object Mode", 1.0
             return
         self.stage, self.share, self.state = "Baking", 0.0, "applying"
-        self._slices = apply(obj, self._made)
+        self._slices = apply(obj, self._data)
 
     def _apply_slice(self) -> None:
         until = time.monotonic() + SLICE
         if self._slices is None:  # all is there: the look at it has a tick of its own
-            self.report = report(self._target(), self._made)
+            self.report = report(self._target(), self._data)
             self.state = "done"
             return
         while True:
@@ -174,9 +173,9 @@ class BakeJob:
         Raises:
             HiSTalkError: there is none.
         """
-        obj = find_object(self.order.uid)
+        obj = find_object(self.request.uid)
         if obj is None:
-            raise HiSTalkError(f"'{self.order.plan.name}' was deleted during the bake, so nothing was baked.")
+            raise HiSTalkError(f"'{self.request.plan.name}' was deleted during the bake, so nothing was baked.")
         return obj
 
     def _end(self, state: str, error: str = "") -> None:
@@ -198,8 +197,8 @@ class BakeJob:
             slices.close()
 
     def _discard(self) -> None:
-        if self._made is not None:
-            self._made.discard()
+        if self._data is not None:
+            self._data.discard()
 
     def _say(self, stage: str, share: float) -> None:
         if self._stop.is_set():
@@ -207,22 +206,14 @@ class BakeJob:
         self._said.put(("stage", stage, share))
 
     def _work(self) -> None:
-        order = self.order
+        request = self.request
         try:
-            performance = order.performance or self._perform()
+            performance = request.performance or self._perform()
             self._say("Sculpting", 0.0)
-            made = compute_bake(
-                order.plan,
-                performance,
-                order.topology,
-                order.style,
-                rest=True,
-                frames=order.frames,
-                step=lambda share: self._say("Sculpting", share),
-            )
-            self._said.put(("made", performance, made))
+            data = compute(request.plan, performance, lambda share: self._say("Sculpting", share))
+            self._said.put(("computed", performance, data))
             if self._stop.is_set():  # asked last: whoever stopped it may have looked before there was anything
-                made.discard()
+                data.discard()
         except Cancelled:
             pass  # cancel() has said so already
         except BaseException as error:  # a worker's error would vanish with it, and the job never end
@@ -231,10 +222,10 @@ class BakeJob:
     def _perform(self) -> Performance:
         from ..audio.clip import open_clip  # its wheels are not needed to register
 
-        order, recording = self.order, self.order.recording
+        request, recording = self.request, self.request.recording
         performances = self._performances
         try:
-            weights = order.weights and (order.weights, order.weights.stat().st_mtime_ns)
+            weights = request.weights and (request.weights, request.weights.stat().st_mtime_ns)
             key = (*_fingerprint(recording), weights)
             if key not in performances:
                 sound = open_clip(
@@ -242,7 +233,7 @@ class BakeJob:
                 )
                 with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
                     performances[key] = perform_clip(
-                        sound, order.weights, order.device, lambda share: self._say("Listening", share)
+                        sound, request.weights, request.device, lambda share: self._say("Listening", share)
                     )
             performances.move_to_end(key)
             while len(performances) > KEPT_PERFORMANCES:

@@ -1,4 +1,4 @@
-"""From an animator's settings to an order, or to the sentence that says why there can be none."""
+"""From an animator's settings to a request for a bake, or to the sentence that says why there can be none."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import bpy
 
-from ..bake.arkit_rig import read_rig
-from ..bake.edits import check_edits
-from ..bake.plan import cache_place, check_object, plan_bake, rest_positions, scene_fps
-from ..bake.savable import check_savable
+from ..bake.geometry import scene_fps
+from ..bake.kinds import kind_options
+from ..bake.ownership import check_edits
+from ..bake.pipeline import check, check_target
+from ..bake.settings import BakeSettings
 from ..errors import HiSTalkError
-from ..head.topologies import Topology, recognise, topologies_with, vertex_counts
-from .bake_job import Order
+from .bake_job import BakeRequest
 from .strips import Recording, inaudible_reason, proposed_strip, record_strip, record_timeline, sound_strips
 
 
@@ -29,85 +29,59 @@ def chosen_strip(context, settings):
     return next((strip for strip in sound_strips(scene) if strip.name == settings.strip), None)
 
 
-def recognised(obj) -> Topology | None:
-    """The topology of a mesh, or None; where no topology has as many vertices, they are not read.
+def bake_settings(settings, start_frame: float = 1, discard_edits: bool = False) -> BakeSettings:
+    """An animator's settings as the pipeline takes them.
 
-    Raises:
-        HiSTalkError: the number of vertices is right and their order is not.
+    Args:
+        settings: an object's `histalk`.
+        start_frame: scene frame at which the sound begins.
+        discard_edits: replace the earlier bake though it was changed by hand.
     """
-    return recognise(rest_positions(obj)) if topologies_with(len(obj.data.vertices)) else None
+    return BakeSettings(
+        kind=settings.kind,
+        options={option.name: getattr(settings, option.name) for option in kind_options()},
+        style=settings.style(),
+        start_frame=start_frame,
+        frames=(settings.first, settings.last) if settings.use_range else None,
+        ease=True,
+        cache=Path(bpy.path.abspath(settings.cache_folder)) if settings.cache_folder else None,
+        mapping=settings.mapping(),
+        discard_edits=discard_edits,
+    )
 
 
-def topology_of(obj, kind: str) -> Topology | None:
-    """What the mesh was recognised as; None where only its ARKit keys count.
-
-    Raises:
-        HiSTalkError: the bake asks for another mesh.
-    """
-    if kind == "arkit":
-        return None
-    topology = recognised(obj)
-    if not topology:
-        raise HiSTalkError(
-            f"'{obj.name}' has {len(obj.data.vertices)} vertices, {vertex_counts()}: choose one of those, or bake as "
-            "ARKit curves."
-        )
-    return topology
-
-
-def why_no_order(context, obj) -> str:
+def blocking_reason(context, obj) -> str:
     """What keeps this object from being baked on, or ""; cheap enough for every redraw."""
     try:
-        check_object(obj)
         settings = obj.histalk
-        check_savable(obj, settings.kind)
-        topology_of(obj, settings.kind)
-        if settings.kind == "arkit":
-            read_rig(obj, settings.mapping())
-        if settings.kind == "cache":
-            cache_place(_folder(settings))
+        check_target(obj, bake_settings(settings))
         if settings.weights and not Path(bpy.path.abspath(settings.weights)).is_file():
             raise HiSTalkError(f"No weights at '{settings.weights}': choose another file, or leave it empty.")
         if settings.use_range and settings.last < settings.first:
-            raise HiSTalkError("The frame range ends before it begins: mend it.")
+            raise HiSTalkError("The frame range ends before it begins: fix it.")
         return _why_no_sound(context, settings)
     except HiSTalkError as error:
         return str(error)
 
 
-def order_for(context, obj, discard_edits: bool = False) -> Order:
+def build_request(context, obj, discard_edits: bool = False) -> BakeRequest:
     """All that a bake needs to know, read once; mixes the timeline down where Blender alone can.
 
     Args:
-        discard_edits: see `plan_bake`.
+        discard_edits: see `BakeSettings`.
 
     Raises:
         HiSTalkError: something must be fixed first, or the earlier bake was changed by hand.
     """
-    reason = why_no_order(context, obj)
+    reason = blocking_reason(context, obj)
     if reason:
         raise HiSTalkError(reason)
     check_edits(obj, discard_edits)
     settings = obj.histalk
     recording = _recording(context, settings)
-    plan = plan_bake(
-        obj,
-        kind=settings.kind,
-        start_frame=recording.first_frame,
-        cache=_folder(settings),
-        tolerance_mm=settings.tolerance,
-        mapping=settings.mapping(),
-        scene=context.scene,
-        discard_edits=discard_edits,
-    )
+    plan = check(obj, bake_settings(settings, recording.first_frame, discard_edits), context.scene)
     weights = Path(bpy.path.abspath(settings.weights)) if settings.weights else None
-    frames = (settings.first, settings.last) if settings.use_range else None
-    topology = topology_of(obj, settings.kind)
-    return Order(obj.session_uid, topology, plan, recording, weights, settings.device, settings.style(), frames)
-
-
-def _folder(settings) -> Path | None:
-    return Path(bpy.path.abspath(settings.cache_folder)) if settings.cache_folder else None
+    return BakeRequest(obj.session_uid, plan, recording, weights, settings.device)
 
 
 def _why_no_sound(context, settings) -> str:

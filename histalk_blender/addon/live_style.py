@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ..bake import plan_bake
-from ..bake.edits import changed_by_hand, edits_sentence, in_nla
-from ..bake.ownership import has_bake
+from ..bake.key_storage import in_nla
+from ..bake.ownership import changed_by_hand, edits_sentence, has_bake
+from ..bake.pipeline import check
 from ..errors import HiSTalkError, sentence_of
 from .bake_job import BakeJob, find_object
 from .ui import Timer, redraw
@@ -61,7 +61,7 @@ class LiveStyle:
             self._pending = None
             if self._running:
                 self._job.fail(error)
-                self._session.finish_bake(find_object(self._job.order.uid))
+                self._session.finish_bake(find_object(self._job.request.uid))
             else:
                 traceback.print_exception(error)
             redraw()
@@ -80,13 +80,13 @@ class LiveStyle:
         elif self._running:
             self._job.advance()
             if self._job.ended:
-                self._session.finish_bake(find_object(self._job.order.uid))
+                self._session.finish_bake(find_object(self._job.request.uid))
         redraw()
         return 0.03 if self._running else None
 
     def _start(self, obj) -> BakeJob | None:
-        order = self._session.requests.get(obj.session_uid)
-        if order is None:
+        request = self._session.requests.get(obj.session_uid)
+        if request is None:
             return None
         changed = changed_by_hand(obj) or ("it was pushed down to the NLA" if in_nla(obj) else "")
         if changed:
@@ -95,17 +95,10 @@ class LiveStyle:
             )
             return None
         try:
-            plan = plan_bake(
-                obj,
-                kind=order.plan.kind,
-                start_frame=order.plan.start_frame,
-                cache=order.plan.cache,
-                tolerance_mm=order.plan.tolerance_mm,
-                mapping=order.plan.rig.mapping,
-            )
+            plan = check(obj, replace(request.plan.settings, style=obj.histalk.style(), discard_edits=False))
         except Exception as error:
             if not isinstance(error, HiSTalkError):
                 traceback.print_exception(error)
             obj.histalk.warnings = sentence_of(error)
             return None
-        return self._session.start_bake(replace(order, plan=plan, style=obj.histalk.style()))
+        return self._session.start_bake(replace(request, plan=plan))

@@ -10,15 +10,15 @@ from bpy.props import BoolProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..bake import add_head, remove_bake
-from ..bake.arkit_rig import listed
-from ..bake.edits import changed_by_hand, edits_sentence
+from ..bake.kinds import ArkitCurves
 from ..bake.mapping import read_mapping, write_mapping
-from ..bake.ownership import has_bake
-from ..bake.plan import check_object
+from ..bake.ownership import changed_by_hand, edits_sentence, has_bake
+from ..bake.targets import check_object
+from ..bake.wording import listed
 from ..errors import HiSTalkError
 from ..head.head import load_head
 from .bake_job import find_object
-from .bake_request import order_for, why_no_order
+from .bake_request import blocking_reason, build_request
 from .session import get_session
 from .ui import DisabledReasonMixin, redraw
 
@@ -78,7 +78,7 @@ class HISTALK_OT_add_head(DisabledReasonMixin, bpy.types.Operator):
         obj = add_head(load_head(), self.units)
         obj.location = context.scene.cursor.location
         if self.units:
-            obj.histalk.kind = "arkit"
+            obj.histalk.kind = ArkitCurves.name
         return {"FINISHED"}
 
 
@@ -99,7 +99,7 @@ class HISTALK_OT_bake(DisabledReasonMixin, bpy.types.Operator):
             return "A bake is running: wait for it, or cancel it."
         return (
             _why_no_head(context.object)
-            or why_no_order(context, context.object)
+            or blocking_reason(context, context.object)
             or get_session().environment.blocking_reason(context)
         )
 
@@ -161,9 +161,9 @@ class HISTALK_OT_bake(DisabledReasonMixin, bpy.types.Operator):
     def _begin(self, context) -> bool:
         self._timer = self._job = None
         try:
-            order = order_for(context, context.object, self.discard_edits)
+            request = build_request(context, context.object, self.discard_edits)
             get_session().environment.activate(context)
-            self._job = get_session().start_bake(order)
+            self._job = get_session().start_bake(request)
             return True
         except Exception as error:
             self.report_error(error)
@@ -176,7 +176,7 @@ class HISTALK_OT_bake(DisabledReasonMixin, bpy.types.Operator):
                 self._job.fail(error)
             if get_session().job is not self._job:  # cancelled, another file was opened, or the extension switched off
                 return {"CANCELLED"}
-            obj = find_object(self._job.order.uid)
+            obj = find_object(self._job.request.uid)
             sentence = get_session().finish_bake(obj)
             redraw()
             if self._job.state != "done":

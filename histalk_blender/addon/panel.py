@@ -6,8 +6,10 @@ from itertools import groupby
 
 import bpy
 
-from ..bake.arkit_rig import collapsed, key_names
-from ..bake.checks import what_drifts, why_nothing_moves
+from ..bake.arkit_rig import key_names
+from ..bake.checks import time_stretch_warnings, visibility_warnings
+from ..bake.geometry import recognised
+from ..bake.kinds import kind_named
 from ..bake.ownership import has_bake
 from ..bake.targets import why_no_mesh
 from ..errors import HiSTalkError
@@ -15,7 +17,7 @@ from ..head.arkit import ARKIT_UNITS
 from ..head.arkit_names import match_names
 from ..motion.style import Style
 from ..settings import settings_of
-from .bake_request import chosen_strip, recognised, sound_scene
+from .bake_request import chosen_strip, sound_scene
 from .operators import HISTALK_OT_bake
 from .session import get_session
 from .ui import CATEGORY, draw_sentence
@@ -133,45 +135,13 @@ class _Output(_Settings):
         layout.use_property_split, layout.use_property_decorate = True, False
         column = layout.column()
         column.prop(settings, "kind", text="Type")
-        if settings.kind == "basis":
-            column.prop(settings, "tolerance")
-        if settings.kind == "cache":
-            column.prop(settings, "cache_folder")
-            if not settings.cache_folder and bpy.data.filepath:
-                column.label(text="Beside the .blend, relative", icon="FILE_TICK")
         heading = column.column(heading="Frame Range")
         heading.prop(settings, "use_range", text="")
         if settings.use_range:
             pair = column.column(align=True)
             pair.prop(settings, "first")
             pair.prop(settings, "last")
-        if settings.kind == "arkit":
-            self._draw_mapping(layout, context, settings)
-
-    def _draw_mapping(self, layout, context, settings) -> None:
-        """Which key shows which unit, and which units speech leaves alone."""
-        row = layout.row(align=True)
-        row.operator("histalk.map_units", icon="SHAPEKEY_DATA")
-        row.operator("histalk.load_map", text="", icon="FILEBROWSER")
-        row.operator("histalk.save_map", text="", icon="FILE_TICK")
-        row.operator("histalk.clear_map", text="", icon="X")
-        keys = context.object.data.shape_keys
-        if not keys:
-            return
-        found = match_names(key_names(context.object))
-        missing = [unit for unit in ARKIT_UNITS if unit not in found and unit not in settings.mapping()]
-        if missing:
-            draw_sentence(layout, context, f"Missing: {collapsed(missing)}", "INFO")
-        column = layout.column(align=True)
-        for item in settings.unit_keys:
-            row = column.row(align=True)
-            row.prop(item, "use", text="")
-            row = row.row(align=True)
-            row.active = item.use
-            row.alert = bool(item.key) and item.key not in keys.key_blocks
-            row.prop_search(item, "key", keys, "key_blocks", text=item.name)
-            if not item.key:
-                row.label(text="", icon="CHECKMARK" if item.name in found else "REMOVE")
+        kind_named(settings.kind).draw(layout, settings, lambda rows, text: draw_sentence(rows, context, text, "INFO"))
 
 
 class _Device(_Settings):
@@ -213,7 +183,7 @@ class _Bake(_Settings):
             row = layout.row(align=True)
             row.progress(factor=job.share, type="BAR", text=text)
             row.operator("histalk.cancel_bake", text="", icon="CANCEL")
-            layout.label(text=f"'{job.order.plan.name}' for {_clock(job.seconds)}", icon="TIME")
+            layout.label(text=f"'{job.request.plan.name}' for {_clock(job.seconds)}", icon="TIME")
         else:
             button = layout.row()
             button.scale_y = 1.5
@@ -223,7 +193,7 @@ class _Bake(_Settings):
                 draw_sentence(layout, context, reason, "ERROR")
             if reason and reason == session.environment.blocking_reason(context):
                 layout.operator("histalk.open_preferences", icon="PREFERENCES")
-        for warning in what_drifts(context.scene):
+        for warning in time_stretch_warnings(context.scene):
             draw_sentence(layout, context, warning, "ERROR")
         if session.failed_job is not None and session.failed_job.error:
             draw_sentence(layout, context, session.failed_job.error, "CANCEL")
@@ -231,7 +201,7 @@ class _Bake(_Settings):
             box = layout.box().column()
             if settings.report:
                 draw_sentence(box, context, settings.report, "CHECKMARK")
-            for warning in [*filter(None, settings.warnings.split("\n")), *why_nothing_moves(context.object)]:
+            for warning in [*filter(None, settings.warnings.split("\n")), *visibility_warnings(context.object)]:
                 draw_sentence(box, context, warning, "ERROR")
             box.operator("histalk.remove_bake", icon="TRASH")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import bpy
 
 from ..bake.arkit_rig import key_names
+from ..bake.geometry import recognised
 from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
 from ..synthesis.engine import warm_up
-from .bake_request import recognised
 from .environment import Environment, preferences
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import bpy
 
-from ..bake.checks import what_drifts, why_nothing_moves
+from ..bake.checks import time_stretch_warnings, visibility_warnings
 from ..errors import HiSTalkError
 from ..synthesis import Performance, engine
-from .bake_job import BakeJob, Order
+from .bake_job import BakeJob, BakeRequest
 from .devices import GpuQuery
 from .environment import Environment
 from .live_style import LiveStyle
@@ -34,7 +34,7 @@ class Session:
     def __init__(self) -> None:
         self.job: BakeJob | None = None
         self.failed_job: BakeJob | None = None
-        self.requests: dict[int, Order] = {}
+        self.requests: dict[int, BakeRequest] = {}
         self.performances: OrderedDict[tuple, Performance] = OrderedDict()
         self.environment = Environment()
         self.preloader = Preloader(self.environment)
@@ -59,7 +59,7 @@ class Session:
             redraw()
         return WATCH_INTERVAL
 
-    def start_bake(self, request: Order) -> BakeJob:
+    def start_bake(self, request: BakeRequest) -> BakeJob:
         """Start a job, as the one that runs."""
         self.failed_job = None
         job = BakeJob(request, self.performances)
@@ -91,16 +91,14 @@ class Session:
 
     def _store(self, obj, job: BakeJob) -> str:
         if obj is None:
-            raise HiSTalkError(f"'{job.order.plan.name}' was deleted during the bake, so nothing was baked.")
-        made = {"cache": "a mesh cache", "arkit": f"curves on {job.report.curves} of {job.report.keys} ARKit keys"}
-        what = made.get(job.report.kind, f"{job.report.keys} shape keys")
+            raise HiSTalkError(f"'{job.request.plan.name}' was deleted during the bake, so nothing was baked.")
         error = job.report.accuracy and f", {job.report.accuracy}"
-        obj.histalk.report = f"{job.report.frames} frames as {what}{error}, in {job.seconds:.1f} s"
+        obj.histalk.report = f"{job.report.frames} frames as {job.report.content}{error}, in {job.seconds:.1f} s"
         # What hides a bake may be fixed at any time: the panel checks for it at each redraw.
-        passing = [*why_nothing_moves(obj), *what_drifts(bpy.context.scene)]
+        passing = [*visibility_warnings(obj), *time_stretch_warnings(bpy.context.scene)]
         lasting = [warning for warning in job.report.warnings if warning not in passing]
         obj.histalk.warnings = "\n".join([*job.performance.remarks, *lasting])
-        self.requests[job.order.uid] = replace(job.order, performance=job.performance)
+        self.requests[job.request.uid] = replace(job.request, performance=job.performance)
         return obj.histalk.report
 
     def stop_bake(self, wait: float = 0.0) -> None:

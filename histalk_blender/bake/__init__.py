@@ -8,19 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 
 _MODULES = {
-    "BakeReport": "bakes",
-    "Made": "make",
-    "Plan": "make",
+    "BakeReport": "data",
+    "BakeSettings": "settings",
     "add_head": "scene",
-    "apply": "bakes",
-    "bake": "bakes",
+    "bake": "pipeline",
+    "bake_performance": "pipeline",
     "build_scene": "scene",
-    "compute_bake": "make",
+    "check": "pipeline",
     "export": "exporters",
-    "plan_bake": "plan",
-    "remove_bake": "edits",
+    "remove_bake": "ownership",
     "render_preview": "film",
     "save_blend": "scene",
+    "target_geometry": "geometry",
 }
 
 __all__ = list(_MODULES)

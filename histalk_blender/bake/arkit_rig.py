@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..errors import HiSTalkError
 from ..head.arkit import ARKIT_UNITS
 from ..head.arkit_names import match_names
-from ..head.head import load_head
+from ..head.head import Head, load_head
 from ..head.topologies.bundled import BundledTopology
 from .actions import own_bag
-from .make import ArkitRig, Made
-from .ownership import key_path, our_paths
+from .curves import key_path
+from .owned_keys import our_paths
+from .wording import collapsed, listed
 
-NAMED = 16  # names in a warning before it is cut short
+
+@dataclass(frozen=True, eq=False)
+class ArkitRig:
+    """A mesh's ARKit shape keys, see `read_rig`.
+
+    keys: blendshape -> shape key that speech may move.
+    taken: those whose keys the animator animates or drives.
+    left_out: blendshapes that the mapping leaves out.
+    missing: blendshapes without a shape key.
+    limits: [52, 2] of the weights, see `arkit_fit.fit_units`.
+    head: the bundled head with the mesh's own blendshapes, where it is one and they were sculpted anew.
+    """
+
+    keys: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    limits: np.ndarray | None = None
+    head: Head | None = None
+
+    @property
+    def mapping(self) -> dict[str, str | None]:
+        """What leads to the same keys, whatever else changes on the mesh."""
+        return {**self.keys, **self.taken, **dict.fromkeys(self.left_out)}
 
 
 def key_names(obj) -> list[str]:
@@ -129,43 +152,38 @@ def _strip_bags(strips) -> Iterator:
                         yield bag
 
 
-def rig_warnings(obj, made: Made) -> list[str]:
-    """Sentences for what the rig does not play of the motion."""
-    rig, keys, said = made.plan.rig, obj.data.shape_keys.key_blocks, []
+def key_shapes(obj, names: Iterable[str]) -> np.ndarray:
+    """[keys, V, 3] how far each of the animator's keys moves the mesh at one."""
+    keys, shapes, size = obj.data.shape_keys.key_blocks, [], 3 * len(obj.data.vertices)
+    at, base = np.empty(size, np.float32), np.empty(size, np.float32)
+    for name in names:
+        keys[name].data.foreach_get("co", at)
+        keys[name].relative_key.data.foreach_get("co", base)
+        shapes.append((at - base).reshape(-1, 3))
+    return np.array(shapes)
+
+
+def rig_warnings(obj, rig: ArkitRig, played: Mapping[str, float]) -> list[str]:
+    """Sentences for what the rig does not play of the motion.
+
+    Args:
+        obj: the mesh object.
+        rig: its keys.
+        played: shape key that moves -> its greatest value.
+    """
+    keys, found = obj.data.shape_keys.key_blocks, []
     if rig.taken:
-        said.append(
+        found.append(
             f"Left as they are, being animated or driven already: {listed(rig.taken.values())}. Clear their curves or "
             "drivers to let them speak."
         )
     if rig.missing:
         count = len(ARKIT_UNITS) - len(rig.missing)
-        said.append(
+        found.append(
             f"'{obj.name}' has {count} of the {len(ARKIT_UNITS)} ARKit shape keys, which make up for the others "
             f"as far as they can. Missing: {collapsed(rig.missing)}."
         )
-    most = dict(zip(ARKIT_UNITS, made.motion.weights.max(0, initial=0.0), strict=True))
-    short = [name for unit, name in made.played.items() if keys[name].slider_max < min(1, most[unit] + 1e-3)]
+    short = [name for name, most in played.items() if keys[name].slider_max < min(1, most + 1e-3)]
     if short:
-        said.append(f"The sliders of {listed(short, 3)} end below what is spoken: raise their Range Max.")
-    return said
-
-
-def listed(names: Iterable[str], most: int = NAMED) -> str:
-    """Names in quotation marks, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f"'{name}'" for name in names[:most]) + more
-
-
-def collapsed(units: Iterable[str]) -> str:
-    """Units with both sides in one, and whole regions but the mouth: `brow*, eyeBlinkLeft/Right, tongueOut`."""
-    units, said = list(units), []
-    for unit in units:
-        region, left = re.match("[a-z]+", unit)[0], re.sub("Right$", "Left", unit)
-        whole = region != "mouth" and all(one in units for one in ARKIT_UNITS if one.startswith(region))
-        if whole and region not in ("jaw", "tongue"):
-            said.append(f"{region}*")
-        elif left == unit or left not in units:
-            both = left == unit and re.sub("Left$", "Right", unit) in units and unit.endswith("Left")
-            said.append(f"{unit}/Right" if both else unit)
-    return ", ".join(dict.fromkeys(said))
+        found.append(f"The sliders of {listed(short, 3)} end below what is spoken: raise their Range Max.")
+    return found

@@ -18,9 +18,10 @@ from ..head.arkit_names import match_names
 from ..runtime.output import silence_fd
 from .actions import curve_bags
 from .arkit_rig import key_names
-from .checks import why_nothing_moves
+from .checks import visibility_warnings
+from .curves import key_path
 from .fbx import write_fbx
-from .ownership import KEPT, key_path
+from .record import SAVED_VALUES
 from .writing import blender_output
 
 GLTF = "io_scene_gltf2"
@@ -51,7 +52,7 @@ def export(obj, path: Path, first: int, last: int) -> None:
         raise HiSTalkError(f"'{path.name}' would have no frames: the last, {last}, comes before the first, {first}.")
     if not path.parent.is_dir():
         raise HiSTalkError(f"'{path.parent}' is no folder: make it, or choose another place for '{path.name}'.")
-    if reasons := why_nothing_moves(obj):
+    if reasons := visibility_warnings(obj):
         raise HiSTalkError(f"'{path.name}' would not show the bake: {' '.join(reasons)}")
     if WRITERS[suffix] in (_gltf, write_fbx):
         _check_units(obj, path)
@@ -68,7 +69,7 @@ def export(obj, path: Path, first: int, last: int) -> None:
 def _check_units(obj, path: Path) -> None:
     """A glTF or FBX without curves on ARKit keys would be a face that rests."""
     keys = obj.data.shape_keys
-    units = {**match_names(key_names(obj)), **{name: name for name in keys.get(KEPT, {})}} if keys else {}
+    units = {**match_names(key_names(obj)), **{name: name for name in keys.get(SAVED_VALUES, {})}} if keys else {}
     if not units:
         raise HiSTalkError(
             f"'{obj.name}' has no shape keys with ARKit names, which '{path.name}' needs: take the head with its 52 "

@@ -10,7 +10,7 @@ import bpy  # before addon_utils, which it brings
 import numpy as np
 from mathutils import Matrix
 
-from .ownership import key_path
+from .curves import key_path
 
 FBX = "io_scene_fbx"
 

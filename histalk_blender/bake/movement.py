@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import bpy
 import numpy as np
 
-from ..head.arkit import ARKIT_UNITS
-from ..motion.motion import Motion
-from .make import Made
-from .ownership import MADE, our_modifier
+from .cache_modifier import our_modifier
+from .data import BakeData
 
 LOOKED_AT = 64  # vertices, those that the motion moves furthest
 LEAST = 0.25  # share of the motion that must be seen: the animator's own modifiers may take or turn some of it
@@ -20,7 +18,7 @@ STILL = 2e-5  # of the mesh's size: a motion that is smaller rests
 FRAMES = 4096  # whose displacements are compared at once
 
 
-def why_it_rests(obj, made: Made) -> tuple[str, str]:
+def movement_errors(obj, data: BakeData) -> tuple[str, str]:
     """Look at the evaluated mesh at the loudest frame, with the bake and without.
 
     The object alone stands in a scene of its own for as long: a shot's other objects are not evaluated, its frame and
@@ -30,7 +28,7 @@ def why_it_rests(obj, made: Made) -> tuple[str, str]:
     Returns:
         An error, or ""; and a warning, or "", where there was nothing to look at.
     """
-    expected = _loudest(obj, made)
+    expected = _strongest_frame(obj, data)
     if expected is None:
         return "", ""
     frame, chosen, wanted = expected
@@ -44,7 +42,7 @@ def why_it_rests(obj, made: Made) -> tuple[str, str]:
         if not len(seen):
             return "", f"'{obj.name}' shows no vertices at frame {frame}, so it was not looked at whether it moves."
         try:
-            with _silenced(obj, made):
+            with data.plan.kind.storage.muted(obj):
                 layer.update()
                 rest = _positions(obj, layer.depsgraph)
         finally:
@@ -52,7 +50,7 @@ def why_it_rests(obj, made: Made) -> tuple[str, str]:
     if len(seen) != len(rest):  # a modifier that follows the motion with its own vertices
         return "", ""
     moved = seen - rest
-    if len(moved) != len(made.plan.rest):
+    if len(moved) != len(data.plan.rest_positions):
         sizes = np.sort(np.linalg.norm(moved, axis=1))[-len(chosen) :]
         as_it_says = True
     else:
@@ -66,12 +64,10 @@ def why_it_rests(obj, made: Made) -> tuple[str, str]:
     return f"'{obj.name}' does not move as the motion says at frame {frame}, where it moves most.", ""
 
 
-def _loudest(obj, made: Made) -> tuple[int, np.ndarray, np.ndarray] | None:
+def _strongest_frame(obj, data: BakeData) -> tuple[int, np.ndarray, np.ndarray] | None:
     """A whole scene frame, the vertices that move furthest [n], and their displacements there [n, 3]; None = all rests."""
-    plan, motion = made.plan, made.motion
-    if plan.kind == "arkit":
-        units = [ARKIT_UNITS.index(unit) for unit in made.played]
-        motion = Motion(motion.weights[:, units], _key_shapes(obj, made.played.values()), motion.fps)
+    plan, start = data.plan, data.start_frame
+    motion = plan.kind.expected_motion(obj, data)
     if not len(motion) or not len(motion.shapes):
         return None
     reach = np.zeros(motion.shapes.shape[1], np.float32)
@@ -79,28 +75,17 @@ def _loudest(obj, made: Made) -> tuple[int, np.ndarray, np.ndarray] | None:
         reach += most * np.linalg.norm(shape, axis=1)
     chosen = np.sort(np.argsort(-reach)[:LOOKED_AT])
     shapes = motion.shapes[:, chosen].reshape(len(motion.shapes), -1)
-    first = math.ceil(plan.start_frame - 1e-6)
-    frames = np.arange(first, max(first + 1, math.floor(plan.start_frame + len(motion) - 1 + 1e-6) + 1))
-    weights = motion.sampled(frames - plan.start_frame).weights
+    first = math.ceil(start - 1e-6)
+    frames = np.arange(first, max(first + 1, math.floor(start + len(motion) - 1 + 1e-6) + 1))
+    weights = motion.sampled(frames - start).weights
     sizes = np.concatenate(
         [np.linalg.norm(weights[i : i + FRAMES] @ shapes, axis=1) for i in range(0, len(frames), FRAMES)]
     )
     most = int(np.argmax(sizes))
     wanted = (weights[most] @ shapes).reshape(-1, 3)
-    if np.linalg.norm(wanted, axis=1).max() < STILL * float(np.ptp(plan.rest, axis=0).max()):
+    if np.linalg.norm(wanted, axis=1).max() < STILL * float(np.ptp(plan.rest_positions, axis=0).max()):
         return None
     return int(frames[most]), chosen, wanted
-
-
-def _key_shapes(obj, names: Iterable[str]) -> np.ndarray:
-    """[keys, V, 3] how far each of the animator's keys moves the mesh at one."""
-    keys, shapes, size = obj.data.shape_keys.key_blocks, [], 3 * len(obj.data.vertices)
-    at, base = np.empty(size, np.float32), np.empty(size, np.float32)
-    for name in names:
-        keys[name].data.foreach_get("co", at)
-        keys[name].relative_key.data.foreach_get("co", base)
-        shapes.append((at - base).reshape(-1, 3))
-    return np.array(shapes)
 
 
 @contextmanager
@@ -118,30 +103,6 @@ def _alone(obj, frame: int) -> Iterator:
         scene.frame_current, scene.frame_subframe = bpy.context.scene.frame_current, bpy.context.scene.frame_subframe
         scene.view_layers[0].update()
         bpy.data.scenes.remove(scene)
-
-
-@contextmanager
-def _silenced(obj, made: Made) -> Iterator[None]:
-    """The bake switched off, and on again."""
-    if made.plan.kind == "cache":
-        modifier = our_modifier(obj)
-        shown = modifier.show_viewport
-        try:
-            modifier.show_viewport = False
-            yield
-        finally:
-            modifier.show_viewport = shown
-        return
-    blocks = obj.data.shape_keys.key_blocks
-    names = made.played.values() or obj.data.shape_keys[MADE].split("\n")
-    keys = [blocks[name] for name in names if not blocks[name].mute]
-    try:
-        for key in keys:
-            key.mute = True
-        yield
-    finally:
-        for key in keys:
-            key.mute = False
 
 
 def _is_evaluated(obj, depsgraph) -> bool:

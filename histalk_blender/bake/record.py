@@ -9,9 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 
-MADE = "HiSTalk made"  # on the shape keys' data: names of the keys that we made, one a line
-KEPT = "HiSTalk kept"  # on the shape keys' data: name -> value that a key of the animator's had before our curves
-WRITTEN = "HiSTalk written"  # on the shape keys' data: a `Record`'s fingerprints as JSON; older bakes have none
+OWNED_KEYS = "HiSTalk made"  # on the shape keys' data: names of the keys that we made, one a line
+SAVED_VALUES = (
+    "HiSTalk kept"  # on the shape keys' data: name -> value that a key of the animator's had before our curves
+)
+FINGERPRINTS = "HiSTalk written"  # on the shape keys' data: a `Record`'s fingerprints as JSON; older bakes have none
 ANGLES = np.array([0.6180339887, 1.4142135624, 1.7320508076, 2.2360679775])  # no two beat together
 
 
@@ -26,16 +28,16 @@ class Record:
     basis: bool = True  # whether the first key, that of the rest, is ours too
 
 
-def names_in(keys) -> list[str]:
+def recorded_names(keys) -> list[str]:
     """The keys that a bake made or moved, by their names of then, in its order."""
     if keys is None:
         return []
-    return [*filter(None, keys.get(MADE, "").split("\n")), *keys.get(KEPT, {}).keys()]
+    return [*filter(None, keys.get(OWNED_KEYS, "").split("\n")), *keys.get(SAVED_VALUES, {}).keys()]
 
 
 def read(keys) -> Record:
     """The record of the bake on these shape keys; empty where there is none, or one of an older version."""
-    return _parsed(keys.get(WRITTEN, "")) if keys is not None else Record()
+    return _parsed(keys.get(FINGERPRINTS, "")) if keys is not None else Record()
 
 
 @lru_cache(maxsize=16)
@@ -48,12 +50,12 @@ def _parsed(text: str) -> Record:
 
 def write(keys, record: Record) -> None:
     """Keep it."""
-    keys[WRITTEN] = json.dumps(vars(record), separators=(",", ":"))
+    keys[FINGERPRINTS] = json.dumps(vars(record), separators=(",", ":"))
 
 
 def erase(keys) -> None:
     """Forget the bake."""
-    for name in (MADE, KEPT, WRITTEN):
+    for name in (OWNED_KEYS, SAVED_VALUES, FINGERPRINTS):
         if name in keys:
             del keys[name]
 

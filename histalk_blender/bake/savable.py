@@ -7,40 +7,37 @@ from pathlib import Path
 from ..errors import HiSTalkError
 
 
-def check_savable(obj, kind: str) -> None:
-    """Refuse a bake whose shape keys or curves Blender would not save, or would play at another time.
+def check_keys_savable(obj, what: str) -> None:
+    """Refuse shape keys or curves on them that Blender would not save, or would play at another time.
 
     A library override keeps new modifiers, so a mesh cache; the keys of a linked or overridden mesh are the library's.
 
     Args:
-        obj: a mesh object that is not linked itself, see `check_object`.
-        kind: "cache", "keys", "basis" or "arkit".
+        obj: a mesh object that is not linked itself, see `targets.check_object`.
+        what: the bake adds to it, for the message.
 
     Raises:
         HiSTalkError: it cannot be saved, with the kind of bake that can.
     """
-    if kind == "cache":
-        return
     mesh, keys = obj.data, obj.data.shape_keys
     source = _source(mesh) or _source(keys)
     if source:
-        what = "curves on its shape keys" if kind == "arkit" else "new shape keys"
         raise HiSTalkError(
-            f"The mesh of '{obj.name}' comes from '{source}', so {what} would be lost when this file is opened again: bake "
-            "as a mesh cache, or make the mesh local."
+            f"The mesh of '{obj.name}' comes from '{source}', so {what} would be lost when this file is opened again: "
+            "bake as a mesh cache, or make the mesh local."
         )
     animation = keys.animation_data if keys else None
     if animation is None:
         return
     if animation.use_tweak_mode:
         raise HiSTalkError(
-            f"An NLA strip of the shape keys of '{obj.name}' is in tweak mode, where a bake would play at the strip's own "
-            "time: press Tab in the NLA Editor to leave it, then bake, or bake as a mesh cache."
+            f"An NLA strip of the shape keys of '{obj.name}' is in tweak mode, where a bake would play at the strip's "
+            "own time: press Tab in the NLA Editor to leave it, then bake, or bake as a mesh cache."
         )
     if source := _source(animation.action):
         raise HiSTalkError(
-            f"Action '{animation.action.name}' on the shape keys of '{obj.name}' is linked from '{source}' and takes no "
-            "curves: make it local, or bake as a mesh cache."
+            f"Action '{animation.action.name}' on the shape keys of '{obj.name}' is linked from '{source}' and takes "
+            "no curves: make it local, or bake as a mesh cache."
         )
 
 

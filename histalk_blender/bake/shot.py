@@ -6,22 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bpy
-import numpy as np
 
 from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
 from ..head.head import load_head
-from ..head.topologies import Topology, recognise, vertex_counts
 from ..motion.placing import from_sound_on
-from ..motion.style import Style
 from ..runtime.output import silence_fd
 from ..synthesis import Performance
 from . import aud_decoder  # noqa: F401  (it registers itself with audio.conversion)
 from .arkit_rig import key_names
-from .bakes import BakeReport, apply, report
 from .film import render_preview
-from .make import Plan, compute_bake
-from .plan import plan_bake, rest_positions, scene_fps, shown_positions
+from .geometry import recognised
 from .scene import build_scene, save_blend
 from .shot_sound import add_sound
 from .targets import instance_with, instances_of_heads, why_no_mesh
@@ -29,17 +24,14 @@ from .untrusted import simulations_held_on_load
 
 __all__ = [
     "add_sound",
-    "begun_with",
+    "startup_blend",
     "check_camera",
-    "check_head",
     "find_head",
     "frames_of",
     "new_shot",
     "open_shot",
     "render_film",
     "save_shot",
-    "seat",
-    "speak",
 ]
 
 
@@ -72,7 +64,7 @@ def open_shot(blend: Path, name: str):
     return find_head(name, str(blend))
 
 
-def begun_with() -> str:
+def startup_blend() -> str:
     """The .blend that Blender has been started with, or ""; as a module, bpy only keeps what we opened ourselves."""
     return bpy.data.filepath if bpy.app.binary_path else ""
 
@@ -109,27 +101,9 @@ def find_head(name: str, blend: str):
 
 def _can_speak(obj) -> bool:
     try:
-        return bool(recognise(rest_positions(obj))) or bool(match_names(key_names(obj)))
+        return bool(recognised(obj)) or bool(match_names(key_names(obj)))
     except HiSTalkError:
         return False
-
-
-def check_head(obj, **options) -> tuple[Plan, Topology | None]:
-    """What `speak` will do, and the mesh's topology, found before anything is heard.
-
-    Args:
-        options: those of `plan_bake`.
-
-    Raises:
-        HiSTalkError: the object cannot carry the bake, or not for longer than the file is open.
-    """
-    plan = plan_bake(obj, **options)
-    topology = None if plan.kind == "arkit" else recognise(plan.rest)
-    if plan.kind != "arkit" and not topology:
-        raise HiSTalkError(
-            f"'{obj.name}' has {len(plan.rest)} vertices, {vertex_counts()}: choose one of those, or bake as arkit."
-        )
-    return plan, topology
 
 
 def check_camera() -> None:
@@ -143,45 +117,6 @@ def check_camera() -> None:
         raise HiSTalkError(
             f"Scene '{scene.name}' has no camera, so no film can be made: set one in Scene properties, or leave mp4 out."
         )
-
-
-def speak(
-    obj,
-    performance: Performance,
-    *,
-    kind: str,
-    start: float,
-    cache: Path,
-    tolerance_mm: float = 0.1,
-    style: Style = Style(),
-    rest: bool,
-    discard_edits: bool = False,
-) -> BakeReport:
-    """Bake a performance on an object of the open file.
-
-    Args:
-        kind: "cache", "keys", "basis" or "arkit".
-        start: scene frame where the sound begins.
-        cache: the .pc2 of kind "cache".
-        rest: whether the face leaves its rest before the first frame and returns to it after the last, as it must in
-            a shot that is longer than the sound.
-        discard_edits: see `plan_bake`.
-
-    Raises:
-        HiSTalkError: the object cannot carry the bake; the scene is untouched.
-    """
-    plan, topology = check_head(
-        obj, kind=kind, start_frame=start, cache=cache, tolerance_mm=tolerance_mm, discard_edits=discard_edits
-    )
-    made = compute_bake(plan, performance, topology, style, rest=rest)
-    for _ in apply(obj, made):
-        pass
-    return report(obj, made)
-
-
-def seat(obj) -> tuple[np.ndarray, np.ndarray, float]:
-    """Where an object's vertices rest [V, 3] and stand [V, 3], see `Plan`, and the open scene's frames a second."""
-    return rest_positions(obj), shown_positions(obj), scene_fps(bpy.context.scene)
 
 
 def save_shot(path: Path) -> None:

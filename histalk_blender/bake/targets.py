@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 import bpy
 
+from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
 from ..head.topologies import topologies_with
-from .arkit_rig import key_names, listed
+from .arkit_rig import key_names
+from .wording import listed
 
 NAMED = 3  # heads in a sentence
 
@@ -26,6 +28,23 @@ def why_no_mesh(obj) -> str:
     if obj.instance_type == "COLLECTION" and obj.instance_collection:
         return f"{what}: {_shown_by(obj)}."
     return f"{what}: {_select(_moved_by(obj) or _others(obj))}."
+
+
+def check_object(obj) -> None:
+    """Refuse what cannot be baked on.
+
+    Raises:
+        HiSTalkError: no object, no mesh or one without vertices, a linked one, or edit mode.
+    """
+    if reason := why_no_mesh(obj):
+        raise HiSTalkError(reason)
+    if obj.library:
+        raise HiSTalkError(
+            f"'{obj.name}' is linked from another file: make it a library override (Object › Library Override › Make) "
+            "and bake as a mesh cache, or make it local."
+        )
+    if obj.mode == "EDIT":
+        raise HiSTalkError(f"'{obj.name}' is in edit mode: press Tab to leave it, then bake.")
 
 
 def instances_of_heads(objects: Iterable) -> list:

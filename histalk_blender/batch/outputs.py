@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..bake.kinds import kind_named
+from ..bake.settings import BakeSettings
 from ..head.head import load_head
 from ..synthesis import Performance
 from .job import Job
@@ -48,30 +50,34 @@ def write_outputs(job: Job, performance: Performance, folder: Path) -> Written:
 
 def _bake(job: Job, performance: Performance, paths: dict[str, Path], remarks: list[str]) -> ClipResult:
     """Open the job's head and, where an output plays it, bake on it; what the user should know goes to `remarks`."""
-    from ..bake import shot  # Blender's module only where it is needed
+    from ..bake import bake_performance, check, shot, target_geometry  # Blender's module only where it is needed
 
-    cache = paths.get("pc2")
+    settings = _bake_settings(job, paths)
     if job.shot:
         obj = shot.open_shot(job.shot, job.object)
         if job.is_baked:
-            shot.check_head(obj, kind=job.bake, cache=cache, discard_edits=job.discard_edits)
+            check(obj, settings)
         for name in job.outputs:
             output_kind(name).check_scene()
         remarks += filter(None, [shot.add_sound(job.audio, job.start, obj)])
     else:
-        obj = shot.new_shot(performance, job.audio, job.start, job.fps or FPS, job.bake == "arkit", job.style.delay)
-    basis, shown, fps = shot.seat(obj)
+        with_keys = kind_named(job.bake).needs_arkit_keys
+        obj = shot.new_shot(performance, job.audio, job.start, job.fps or FPS, with_keys, job.style.delay)
+    basis, shown, fps = target_geometry(obj)
     if job.is_baked:
-        report = shot.speak(
-            obj,
-            performance,
-            kind=job.bake,
-            start=job.start,
-            cache=cache,
-            tolerance_mm=job.options["tolerance"],
-            style=job.style,
-            rest=job.shot is not None,
-            discard_edits=job.discard_edits,
-        )
-        remarks += report.warnings
+        remarks += bake_performance(obj, performance, settings).warnings
     return ClipResult(job, performance, fps, basis, shown, obj)
+
+
+def _bake_settings(job: Job, paths: dict[str, Path]) -> BakeSettings:
+    return BakeSettings(
+        kind=job.bake,
+        options=job.options,
+        style=job.style,
+        start_frame=job.start,
+        frames=job.frames,
+        ease=job.shot is not None,
+        cache=paths.get(job.baked_output),
+        mapping=job.mapping,
+        discard_edits=job.discard_edits,
+    )

@@ -9,8 +9,8 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender.addon import bake_job as jobs
-from histalk_blender.addon import bake_request as orders
 from histalk_blender.addon import operators
+from histalk_blender.bake import geometry
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.topologies.flame import FlameTopology
 
@@ -166,7 +166,7 @@ def test_a_key_a_frame_has_its_limit(blender, monkeypatch):
     blender.add_strip(frame=1)
     obj = blender.add_head()
     obj.histalk.kind = "keys"
-    monkeypatch.setattr(importlib.import_module("histalk_blender.bake.make"), "MOST_KEYS", 100)
+    monkeypatch.setattr(importlib.import_module("histalk_blender.bake.kinds.shape_keys"), "MOST_KEYS", 100)
     with pytest.raises(RuntimeError, match="bake as basis keys or a mesh cache, or choose a frame range of 100"):
         bpy.ops.histalk.bake()
     blender.bake(use_range=True, first=1, last=50)
@@ -175,8 +175,8 @@ def test_a_key_a_frame_has_its_limit(blender, monkeypatch):
 
 def test_a_large_mesh_is_not_read_to_be_refused(blender, monkeypatch):
     obj = blender.add_mesh("Crowd", np.zeros((20_000, 3)))
-    monkeypatch.setattr(orders, "rest_positions", None)
-    assert "20000 vertices" in blender.why_grey() and orders.recognised(obj) is None
+    monkeypatch.setattr(geometry, "rest_positions", None)
+    assert "20000 vertices" in blender.why_grey() and geometry.recognised(obj) is None
 
 
 def test_a_grey_button_says_why(blender, head, tmp_path):

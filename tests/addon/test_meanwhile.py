@@ -161,7 +161,7 @@ def test_the_sound_file_disappears(blender, tmp_path):
     path = Path(shutil.copy(SPEECH, tmp_path / "line.flac"))
     obj = blender.add_head()
     obj.histalk.audio, obj.histalk.file = "FILE", str(path)
-    job = jobs.BakeJob(orders.order_for(bpy.context, obj), OrderedDict())
+    job = jobs.BakeJob(orders.build_request(bpy.context, obj), OrderedDict())
     path.unlink()
     job.start()
     assert blender.drive(job) == "failed" and f"No audio file at '{path}'" in job.error
@@ -226,7 +226,7 @@ addon.register(); atexit.register(addon.unregister)
 bpy.ops.histalk.add_head()
 settings = bpy.context.object.histalk
 settings.audio, settings.file = "FILE", {str(SPEECH)!r}
-get_session().start_bake(orders.order_for(bpy.context, bpy.context.object))
+get_session().start_bake(orders.build_request(bpy.context, bpy.context.object))
 print("quitting", flush=True)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from histalk_blender.bake import bake, remove_bake
-from histalk_blender.bake.ownership import curve_bags
+from histalk_blender.bake.actions import curve_bags
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.motion.arkit_fit import fit_units
@@ -37,7 +37,8 @@ def test_keys_play_the_fitted_units(creature, head, motion):
     report = bake(creature, motion, kind="arkit", start_frame=11)
     units, _ = fit_units(motion, head)
     assert (report.keys, report.frames, report.warnings) == (52, 40, []) and report.max_error_mm < 0.5
-    assert report.curves == (units.max(0) >= 0.01).sum() > 20
+    moving = (units.max(0) >= 0.01).sum()
+    assert moving > 20 and report.content == f"curves on {moving} of 52 ARKit keys"
     for i in (0, 17, 39):
         bpy.context.scene.frame_set(11 + i)
         keys = creature.data.shape_keys.key_blocks

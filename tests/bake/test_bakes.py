@@ -8,8 +8,8 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender.bake import bake, build_scene, remove_bake, save_blend
-from histalk_blender.bake.checks import why_nothing_moves
-from histalk_blender.bake.ownership import curve_bags
+from histalk_blender.bake.actions import curve_bags
+from histalk_blender.bake.checks import visibility_warnings
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
 
@@ -107,7 +107,7 @@ def test_wrong_targets_are_refused_and_the_scene_stays(obj, motion, tmp_path):
         (None, {}, "No object"),
         (bpy.data.objects["Camera"], {}, "not a mesh"),
         (obj, {"motion": motion.on(motion.shapes[:, :100])}, "has .* vertices where"),
-        (obj, {"kind": "magic"}, "no kind of bake"),
+        (obj, {"kind": "magic"}, "not a kind of bake"),
         (obj, {"kind": "cache", "cache": None}, "not saved"),
         (obj, {"kind": "cache", "cache": tmp_path / "none"}, "no folder"),
     ]
@@ -210,10 +210,10 @@ HIDDEN = {
 @pytest.mark.parametrize("says", HIDDEN)
 def test_keys_that_nobody_would_see_say_why(obj, motion, says):
     bake(obj, motion, kind="basis")
-    assert why_nothing_moves(obj) == []
+    assert visibility_warnings(obj) == []
     (bag,) = curve_bags(obj.data.shape_keys.animation_data)
     HIDDEN[says](obj, bag)
-    (reason,) = why_nothing_moves(obj)
+    (reason,) = visibility_warnings(obj)
     assert says in reason
 
 
@@ -222,13 +222,13 @@ def test_a_cache_that_nobody_would_see_says_why(obj, motion, tmp_path):
     (warning,) = bake(obj, motion, kind="cache", cache=tmp_path).warnings
     assert "'Theirs' plays another cache over the bake" in warning
     obj.modifiers.remove(obj.modifiers["Theirs"])
-    assert why_nothing_moves(obj) == []
+    assert visibility_warnings(obj) == []
     obj.modifiers["HiSTalk"].show_viewport = False
     next(tmp_path.iterdir()).unlink()
-    reasons = why_nothing_moves(obj)
+    reasons = visibility_warnings(obj)
     assert len(reasons) == 2 and "switched off" in reasons[0] and "is missing" in reasons[1]
     remove_bake(obj)
-    assert why_nothing_moves(obj) == []
+    assert visibility_warnings(obj) == []
 
 
 def test_a_posed_flame_head_keeps_its_pose_and_its_keys(head, motion, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from histalk_blender.bake.make import basis_of
+from histalk_blender.bake.basis import basis_of
 from histalk_blender.motion.motion import Motion
 
 

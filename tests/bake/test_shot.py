@@ -6,9 +6,9 @@ import pytest
 from assets import SPEECH
 from test_bakes import evaluated
 
-from histalk_blender.bake import add_head
+from histalk_blender.bake import BakeSettings, add_head, bake_performance
 from histalk_blender.bake.scene import save_blend
-from histalk_blender.bake.shot import add_sound, new_shot, open_shot, speak, write
+from histalk_blender.bake.shot import add_sound, new_shot, open_shot, render_film, save_shot
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.motion.style import Style
 
@@ -29,10 +29,14 @@ def shot(tmp_path, head):
 def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored_performance, head, tmp_path, kind):
     obj = open_shot(shot, "")
     style = Style(delay=0.08)
-    report = speak(obj, stored_performance, kind=kind, start=101, cache=tmp_path / "a.pc2", style=style, rest=True)
+    bake_performance(
+        obj,
+        stored_performance,
+        BakeSettings(kind=kind, start_frame=101, cache=tmp_path / "a.pc2", style=style, ease=True),
+    )
     add_sound(SPEECH, 101)
     out = tmp_path / "out.blend"
-    write(obj, {"blend": out}, 101, report.frames)
+    save_shot(out)
     bpy.ops.wm.open_mainfile(filepath=str(out))
     obj = bpy.data.objects["HiSTalk Head"]
     motion = stored_performance.motion.at_fps(25)
@@ -49,7 +53,7 @@ def test_the_only_head_speaks_from_its_frame_on_and_rests_around_it(shot, stored
 
 def test_a_new_shot_is_as_long_as_the_sound(stored_performance, tmp_path):
     obj = new_shot(stored_performance, SPEECH, 11, 24.0, units=True)
-    report = speak(obj, stored_performance, kind="arkit", start=11, cache=tmp_path / "a.pc2", rest=False)
+    report = bake_performance(obj, stored_performance, BakeSettings(kind="arkit", start_frame=11))
     assert report.frames == bpy.context.scene.frame_end - 10 == round(len(stored_performance.motion) * 24 / 30)
 
 
@@ -69,9 +73,9 @@ def test_a_head_that_is_not_there_or_one_of_two_is_asked_for(shot, head, tmp_pat
 
 def test_the_shot_itself_is_not_written_over(shot):
     before = shot.read_bytes()
-    obj = open_shot(shot, "")
+    open_shot(shot, "")
     with pytest.raises(HiSTalkError, match="the shot itself"):
-        write(obj, {"blend": shot}, 1, 5)
+        save_shot(shot)
     assert shot.read_bytes() == before
 
 
@@ -80,7 +84,7 @@ def test_what_is_no_blend_or_no_head_is_refused(shot, stored_performance, tmp_pa
     with pytest.raises(HiSTalkError, match="is it a .blend"):
         open_shot(tmp_path / "text.blend", "")
     cube = open_shot(shot, "Cube")
-    with pytest.raises(HiSTalkError, match="a FLAME head 5023"):
-        speak(cube, stored_performance, kind="basis", start=1, cache=tmp_path / "a.pc2", rest=True)
+    with pytest.raises(HiSTalkError, match="8 vertices, .*a FLAME head 5023.*or bake as ARKit curves"):
+        bake_performance(cube, stored_performance, BakeSettings())
     with pytest.raises(HiSTalkError, match="no camera"):
-        write(cube, {"mp4": tmp_path / "a.mp4"}, 1, 5)
+        render_film(tmp_path / "a.mp4", 1, 5)

@@ -146,7 +146,7 @@ def test_a_discard_that_raises_does_not_hold_the_way(blender, ordered, monkeypat
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(job._made), "discard", refuse)
+        patch.setattr(type(job._data), "discard", refuse)
         assert bpy.ops.histalk.cancel_bake() == {"FINISHED"}
     assert job.state == "cancelled" and "could be taken back" in job.error and get_session().failed_job is job
     free(blender, ordered)
@@ -197,7 +197,7 @@ def test_a_result_that_cannot_be_stored_is_no_success(blender, ordered, monkeypa
         raise AttributeError("'NoneType' object has no attribute 'x'")
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "why_nothing_moves", broken)
+        patch.setattr(session, "visibility_warnings", broken)
         with pytest.raises(RuntimeError, match="AttributeError"):
             bpy.ops.histalk.bake()
     free(blender, ordered)
@@ -224,9 +224,9 @@ def test_a_slider_whose_bake_breaks_off_stops_its_timer_and_tells(blender, order
 
     for where, name in (
         (jobs, "apply"),
-        (live_style, "plan_bake"),
+        (live_style, "check"),
         (live_style, "find_object"),
-        (session, "why_nothing_moves"),
+        (session, "visibility_warnings"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, broken)

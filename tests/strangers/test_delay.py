@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from assets import SPEECH
 
+from histalk_blender.bake import BakeSettings, bake_performance
+from histalk_blender.bake.actions import curve_bags
 from histalk_blender.bake.exporters import export
-from histalk_blender.bake.ownership import curve_bags
-from histalk_blender.bake.shot import frames_of, new_shot, speak
+from histalk_blender.bake.shot import frames_of, new_shot
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.motion.placing import REST, from_sound_on, place
@@ -45,7 +46,7 @@ def test_panel_and_shot_end_at_the_same_frame(blender, stored_performance, monke
     from_panel = blender.vertices(obj, 40)
 
     bpy.ops.histalk.remove_bake()
-    speak(obj, performance, kind=kind, start=1, cache=tmp_path / "a.pc2", style=Style(delay=delay), rest=True)
+    bake_performance(obj, performance, BakeSettings(kind=kind, style=Style(delay=delay), ease=True))
     assert last_key(obj) == pytest.approx(last, abs=1e-3)
     np.testing.assert_allclose(blender.vertices(obj, 40), from_panel, atol=2e-4)
 
@@ -96,7 +97,7 @@ def test_a_batch_s_point_file_and_blend_play_what_the_panel_plays(stored_perform
 def test_alembic_is_as_long_as_the_delayed_motion(stored_performance, tmp_path):
     performance = short(stored_performance, 20)
     obj = new_shot(performance, SPEECH, 1, 30.0, False, 0.2)
-    speak(obj, performance, kind="basis", start=1, cache=tmp_path / "a.pc2", style=Style(delay=0.2), rest=False)
+    bake_performance(obj, performance, BakeSettings(style=Style(delay=0.2)))
     export(obj, tmp_path / "a.abc", 1, frames_of(performance, 30.0, 0.2))
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.scene.render.fps = FPS

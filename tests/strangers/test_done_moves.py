@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from assets import SPEECH
 
-from histalk_blender.bake import add_head, bake, plan_bake, remove_bake
-from histalk_blender.bake.ownership import has_bake, our_modifier
+from histalk_blender.bake import BakeSettings, add_head, bake, check, remove_bake
+from histalk_blender.bake.cache_modifier import our_modifier
+from histalk_blender.bake.ownership import has_bake
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.errors import HiSTalkError
@@ -214,7 +215,7 @@ def test_nla_tweak_mode_is_refused_before_listening_with_how_to_leave_it(scene, 
         pytest.skip("this Blender enters tweak mode through the NLA Editor only")
     for kind in ("basis", "keys"):
         with pytest.raises(HiSTalkError, match="tweak mode.*Tab in the NLA Editor"):
-            plan_bake(obj, kind=kind)
+            check(obj, BakeSettings(kind=kind))
     assert bake(obj, motion, kind="cache", cache=tmp_path).frames
 
 

@@ -167,7 +167,7 @@ addon.register()
 bpy.ops.histalk.add_head()
 settings = bpy.context.object.histalk
 settings.audio, settings.file = "FILE", sys.argv[1]
-get_session().start_bake(orders.order_for(bpy.context, bpy.context.object))
+get_session().start_bake(orders.build_request(bpy.context, bpy.context.object))
 while "torch" not in sys.modules:
     time.sleep(0.01)
 addon.unregister()  # as Blender does at its end

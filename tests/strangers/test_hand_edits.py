@@ -6,8 +6,8 @@ import pytest
 
 from histalk_blender.addon import operators
 from histalk_blender.bake import bake, remove_bake
-from histalk_blender.bake.edits import changed_by_hand
-from histalk_blender.bake.ownership import curve_bags
+from histalk_blender.bake.actions import curve_bags
+from histalk_blender.bake.ownership import changed_by_hand
 from histalk_blender.errors import HiSTalkError
 
 JAW = 'key_blocks["jawOpen"].value'

@@ -437,7 +437,7 @@ def test_no_basis_keys_come_of_motion_that_is_none(spoken):
     pytest.importorskip("bpy")
     from dataclasses import replace
 
-    from histalk_blender.bake.make import basis_of
+    from histalk_blender.bake.basis import basis_of
 
     shapes = spoken.shapes.copy()
     shapes[0, 0, 0] = np.inf

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from assets import SPEECH
 
-from histalk_blender.bake import add_head, bake, remove_bake
+from histalk_blender.bake import BakeSettings, add_head, bake, bake_performance, remove_bake
 from histalk_blender.bake.scene import save_blend
-from histalk_blender.bake.shot import new_shot, open_shot, speak
+from histalk_blender.bake.shot import new_shot, open_shot
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
 
@@ -33,7 +33,9 @@ def test_a_head_with_52_keys_rests_before_and_after_it_speaks_and_when_the_bake_
     scene, stored_performance, head, tmp_path, kind
 ):
     obj = add_head(head, units=True)
-    report = speak(obj, stored_performance, kind=kind, start=20, cache=tmp_path / "a.pc2", rest=True)
+    report = bake_performance(
+        obj, stored_performance, BakeSettings(kind=kind, start_frame=20, cache=tmp_path / "a.pc2", ease=True)
+    )
     after = 20 + report.frames + 10
     for still in (0, after):
         assert np.abs(seen(obj, still) - head.vertices).max() < 1.2e-4
@@ -44,7 +46,7 @@ def test_a_head_with_52_keys_rests_before_and_after_it_speaks_and_when_the_bake_
 
 def test_the_command_line_s_arkit_head_moves_as_its_units_say(stored_performance, head, tmp_path):
     obj = new_shot(stored_performance, SPEECH, 1, 30.0, True)
-    speak(obj, stored_performance, kind="arkit", start=1, cache=tmp_path / "a.pc2", rest=False)
+    bake_performance(obj, stored_performance, BakeSettings(kind="arkit"))
     for i in (0, 20, 50):
         expected = head.vertices + np.tensordot(stored_performance.arkit_weights[i], head.unit_deltas(), 1)
         np.testing.assert_allclose(seen(obj, 1 + i), expected, atol=1e-4)
@@ -70,7 +72,7 @@ def test_our_own_keys_have_the_sliders_that_their_curves_need(scene, spoken, hea
 
 
 def test_a_bake_s_curves_hold_their_ends_and_go_straight(scene, spoken, head):
-    from histalk_blender.bake.ownership import curve_bags
+    from histalk_blender.bake.actions import curve_bags
 
     obj = add_head(head)
     bpy.context.preferences.edit.keyframe_new_interpolation_type = "BOUNCE"

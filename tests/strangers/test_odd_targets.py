@@ -9,12 +9,11 @@ import pytest
 
 from histalk_blender.addon import bake_job as job
 from histalk_blender.addon import panel
-from histalk_blender.bake.make import compute_bake
-from histalk_blender.bake.plan import check_object, plan_bake
-from histalk_blender.bake.shot import open_shot, speak
+from histalk_blender.bake import BakeSettings, bake_performance, check
+from histalk_blender.bake.pipeline import compute
+from histalk_blender.bake.shot import open_shot
+from histalk_blender.bake.targets import check_object
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.topologies import topology_named
-from histalk_blender.motion.style import Style
 
 SIZES = {"in centimetres": 100.0, "a giant of 10 m": 40.0, "a doll": 0.05, "in kilometres": 1e-3, "in micrometres": 1e6}
 
@@ -37,8 +36,8 @@ def test_a_head_of_any_size_takes_as_many_basis_keys(
     blender, head, stored_performance, keys_when_human, topology, size
 ):
     def made(size):
-        plan = plan_bake(head_of(blender, head, topology, size), kind="basis")
-        return compute_bake(plan, stored_performance, topology_named(topology), Style(), rest=False)
+        plan = check(head_of(blender, head, topology, size), BakeSettings(kind="basis"))
+        return compute(plan, stored_performance)
 
     if topology not in keys_when_human:
         keys_when_human[topology] = len(made(1.0).motion.shapes)
@@ -52,7 +51,7 @@ def test_what_is_seen_on_a_large_head_is_off_by_the_scaled_tolerance(
     blender, head, stored_performance, tmp_path, tolerance
 ):
     obj = head_of(blender, head, "histalk", 100.0)
-    report = speak(obj, stored_performance, kind="basis", start=1, cache=tmp_path, tolerance_mm=tolerance, rest=False)
+    report = bake_performance(obj, stored_performance, BakeSettings(options={"tolerance": tolerance}))
     motion = stored_performance.motion.at_fps(24)
     frames = np.argsort(-np.linalg.norm(motion.displacements(), axis=2).max(1))[:8]
     off = max(
@@ -121,7 +120,7 @@ def test_the_way_that_a_collection_instance_is_told_works(blender, stored_perfor
     shown.select_set(True)
     bpy.ops.object.duplicates_make_real()
     obj = next(one for one in bpy.context.scene.objects if one.type == "MESH")
-    assert speak(obj, stored_performance, kind="basis", start=1, cache=tmp_path, rest=False).keys > 4
+    assert bake_performance(obj, stored_performance, BakeSettings()).keys > 4
 
 
 def test_an_instance_of_a_collection_in_the_scene_sends_to_the_head_itself(blender):
@@ -200,7 +199,7 @@ def test_nothing_and_a_mesh_without_vertices_name_the_head(blender):
 
 def test_the_panel_says_it(blender, monkeypatch):
     said = []
-    monkeypatch.setattr(panel, "sentence", lambda layout, context, text, icon="NONE": said.append(text))
+    monkeypatch.setattr(panel, "draw_sentence", lambda layout, context, text, icon="NONE": said.append(text))
     blender.add_head().parent = rig = add("Rig")
     for obj in (rig, None):
         bpy.context.view_layer.objects.active = obj
@@ -210,7 +209,7 @@ def test_the_panel_says_it(blender, monkeypatch):
 
 def test_a_bake_on_a_mesh_that_was_emptied_since_can_be_removed(blender, stored_performance, tmp_path):
     obj = blender.add_head()
-    speak(obj, stored_performance, kind="cache", start=1, cache=tmp_path / "a.pc2", rest=False)
+    bake_performance(obj, stored_performance, BakeSettings(kind="cache", cache=tmp_path / "a.pc2"))
     obj.data.clear_geometry()
     assert "without vertices" in blender.why_grey()
     assert bpy.ops.histalk.remove_bake() == {"FINISHED"} and not obj.modifiers

@@ -6,7 +6,8 @@ import pytest
 from stage import Stage
 
 from histalk_blender.bake import add_head, bake, remove_bake
-from histalk_blender.bake.ownership import curve_bags, has_bake
+from histalk_blender.bake.actions import curve_bags
+from histalk_blender.bake.ownership import has_bake
 from histalk_blender.head.arkit import ARKIT_UNITS
 
 
@@ -346,17 +347,17 @@ def push_down(obj):
 @pytest.mark.parametrize("kind", ["basis", "arkit"])
 def test_a_bake_pushed_down_is_known_exported_and_removed(arkit, motion, kind, tmp_path):
     from histalk_blender.bake import export
-    from histalk_blender.bake.checks import why_nothing_moves
+    from histalk_blender.bake.checks import visibility_warnings
 
     bake(arkit, motion, kind=kind)
     face = seen(arkit, 12)
     push_down(arkit)
     np.testing.assert_allclose(seen(arkit, 12), face, atol=1e-6)
-    assert has_bake(arkit) and why_nothing_moves(arkit) == []
+    assert has_bake(arkit) and visibility_warnings(arkit) == []
     export(arkit, tmp_path / "face.abc", 1, 30)
     tracks = arkit.data.shape_keys.animation_data.nla_tracks
     tracks[0].mute = True
-    (reason,) = why_nothing_moves(arkit)
+    (reason,) = visibility_warnings(arkit)
     assert "does not play" in reason
     tracks[0].mute = False
     remove_bake(arkit)
@@ -383,14 +384,14 @@ def test_only_our_strips_and_curves_leave_the_nla(arkit, motion):
 
 
 def test_time_stretching_and_many_muted_keys_are_one_sentence_each(arkit, motion):
-    from histalk_blender.bake.checks import why_nothing_moves
+    from histalk_blender.bake.checks import visibility_warnings
 
     bpy.context.scene.render.frame_map_new = 200
     (warning,) = bake(arkit, motion, kind="arkit").warnings
     assert "stretches time (100 to 200" in warning
     for key in arkit.data.shape_keys.key_blocks:
         key.mute = True
-    (reason,) = why_nothing_moves(arkit)
+    (reason,) = visibility_warnings(arkit)
     assert "more are muted" in reason
 
 

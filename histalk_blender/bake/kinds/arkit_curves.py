@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...head.arkit import ARKIT_UNITS
 from ...head.arkit_names import match_names
-from .base import BakeKind
+from ...motion.motion import Motion
+from .in_shape_keys import InShapeKeys
 
 
-class ArkitCurves(BakeKind):
-    """An F-curve on each ARKit shape key that moves; the mesh is any that has such keys."""
+class ArkitCurves(InShapeKeys):
+    """An F-curve on each ARKit shape key that moves; the mesh is any that has such keys.
+
+    The plan's target is an `ArkitRig`; the motion's weights [T, 52] are those of ARKit's blendshapes, and it has no
+    vertices.
+    """
 
     name = "arkit"
     label = "ARKit Curves"
@@ -17,10 +24,12 @@ class ArkitCurves(BakeKind):
     needs_topology = False
     needs_arkit_keys = True
     exports_morphs = True
+    adds = "curves on its shape keys"
 
     def draw(self, layout, settings, note) -> None:
         """Which key plays which blendshape, and which of them speech leaves alone."""
-        from ..arkit_rig import collapsed, key_names
+        from ..arkit_rig import key_names
+        from ..wording import collapsed
 
         row = layout.row(align=True)
         row.operator("histalk.map_units", icon="SHAPEKEY_DATA")
@@ -44,3 +53,61 @@ class ArkitCurves(BakeKind):
             row.prop_search(item, "key", keys, "key_blocks", text=item.name)
             if not item.key:
                 row.label(text="", icon="CHECKMARK" if item.name in found else "REMOVE")
+
+    def check_target(self, obj, settings) -> None:
+        from ..arkit_rig import read_rig
+
+        super().check_target(obj, settings)
+        read_rig(obj, settings.mapping)
+
+    def read_target(self, obj, settings):
+        """The rig."""
+        from ..arkit_rig import read_rig, with_own_shapes
+
+        return with_own_shapes(obj, read_rig(obj, settings.mapping))
+
+    def resolve(self, settings, target):
+        return replace(settings, mapping=target.mapping)
+
+    def retarget(self, plan, performance):
+        motion, residual = performance.arkit_motion(plan.settings.style, plan.target.limits, plan.target.head)
+        return motion, float(residual.max()) * 1000
+
+    def apply(self, obj, data):
+        from ..key_writer import write_curves
+
+        return write_curves(obj, data.start_frame, self._values(data))
+
+    def expected_motion(self, obj, data) -> Motion:
+        from ..arkit_rig import key_shapes
+
+        moving = _moving(data)
+        columns = [ARKIT_UNITS.index(unit) for unit in moving]
+        return Motion(data.motion.weights[:, columns], key_shapes(obj, moving.values()), data.motion.fps)
+
+    def warnings(self, obj, data) -> list[str]:
+        from ..arkit_rig import rig_warnings
+
+        most = dict(zip(ARKIT_UNITS, data.motion.weights.max(0, initial=0.0), strict=True))
+        played = {key: most[unit] for unit, key in _moving(data).items()}
+        return [*rig_warnings(obj, data.plan.target, played), *super().warnings(obj, data)]
+
+    def key_count(self, data) -> int:
+        return len(data.plan.target.keys)
+
+    def content(self, data) -> str:
+        return f"curves on {len(_moving(data))} of {self.key_count(data)} ARKit keys"
+
+    def accuracy(self, data) -> str:
+        return f"{data.max_error_mm:.2f} mm root mean square off in the worst frame"
+
+    def _values(self, data) -> dict:
+        """Shape key -> its values, of those that move."""
+        weights = data.motion.weights
+        return {key: weights[:, ARKIT_UNITS.index(unit)] for unit, key in _moving(data).items()}
+
+
+def _moving(data) -> dict[str, str]:
+    """Blendshape -> shape key that gets a curve."""
+    moves = data.motion.weights.any(0)
+    return {unit: key for unit, key in data.plan.target.keys.items() if moves[ARKIT_UNITS.index(unit)]}

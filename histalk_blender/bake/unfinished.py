@@ -1,4 +1,4 @@
-"""A bake in the making is watched, and taken back where it breaks off, whatever was renamed or deleted meanwhile."""
+"""A bake in the making is guarded, and taken back where it breaks off, whatever was renamed or deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import bpy
 
 from ..errors import HiSTalkError
 from .actions import MARK, curve_bags
-from .ownership import WAITING, key_path
+from .curves import PENDING_INDEX, key_path
 
 
-def watched(obj, slices: Generator[float], with_keys: bool) -> Iterator[float]:
+def guarded(obj, slices: Generator[float], with_keys: bool) -> Iterator[float]:
     """The slices of a bake, which end with an error where somebody else touched what they have made so far.
 
     However they end before the last one, nothing of them stays.
@@ -46,7 +46,7 @@ def _waiting(mesh) -> list[str]:
         return []
     there = {key_path(key.name) for key in keys.key_blocks}
     curves = [curve for bag in curve_bags(keys.animation_data) for curve in bag.fcurves]
-    return [curve.data_path for curve in curves if curve.array_index == WAITING and curve.data_path in there]
+    return [curve.data_path for curve in curves if curve.array_index == PENDING_INDEX and curve.data_path in there]
 
 
 def _take_back(slices: Generator[float], uid: int, paths: list[str], with_keys: bool) -> None:
@@ -81,7 +81,7 @@ def _remove_waiting(keys) -> None:
     animation = keys.animation_data
     removed = False
     for bag in curve_bags(animation):
-        for curve in reversed([curve for curve in bag.fcurves if curve.array_index == WAITING]):
+        for curve in reversed([curve for curve in bag.fcurves if curve.array_index == PENDING_INDEX]):
             bag.fcurves.remove(curve)
             removed = True
         for group in [group for group in bag.groups if group.name == MARK and not group.channels]:
