@@ -1,4 +1,4 @@
-"""Bakes of five minutes of speech: writing against the disk, basis keys, and how fast Blender plays what was baked."""
+"""Bakes of five minutes of speech: writing against the disk, computing basis keys, and playback in Blender."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from histalk_blender.synthesis import WEIGHTS, synthesize
 TITLE = "Bakes of 5 minutes of speech"
 SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
 PLAYED = 600  # frames
-RUNS = 9  # of writing, by turns; the middle one counts, as the disk is seldom alone
+RUNS = 9  # of each kind of writing, in turns; the median counts, as other programs use the disk too
 
 
 def rows() -> Iterator[Row]:
-    """Writing, making, applying and playing."""
+    """Writing, computing, applying and playback."""
     head = load_head()
     sound = np.resize(read_audio(SPEECH), 300 * SAMPLE_RATE)
     motion = synthesize(sound, load_checkpoint(WEIGHTS), head, levels=False).motion
@@ -71,7 +71,7 @@ def _writing(folder: Path, motion: Motion, shown: np.ndarray) -> Iterator[Row]:
     for name in ("PC2", "MDD"):
         taken, plainly = np.median(found[name]), np.median(found["plain"])
         absolute = (
-            f"{taken:.2f} s for {size / 1e6:.0f} MB, {plainly:.2f} s for the same bytes out of memory; "
+            f"{taken:.2f} s for {size / 1e6:.0f} MB, {plainly:.2f} s for the same bytes from memory; "
             f"at the disk's best moments {min(found[name]):.2f} and {min(found['plain']):.2f} s"
         )
         yield Row(f"writing {name}", taken / plainly, "x a plain write", "<= 1.5", absolute)

@@ -1,4 +1,4 @@
-"""From the click to the first result in a fresh process, and what of it is imports, weights and first runs."""
+"""From the click to the first result in a fresh process: imports, weights and first runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PARTS = ("importing PyTorch", "importing the network", "reading the weights", "f
 
 
 def rows() -> Iterator[Row]:
-    """Each part's share of the whole, and a bake in Blender with and without getting ready before."""
+    """Each part's share of the whole, and a bake in Blender with and without preloading."""
     parts = min((_child("parts") for _ in range(3)), key=lambda found: sum(found.values()))
     whole = sum(parts[name] for name in PARTS[:4])
     for name in PARTS:
         yield Row(name, parts[name] / whole, "of the first four", "", f"{1000 * parts[name]:.0f} ms")
     cold, warm = (min(_child(name)["bake"] for _ in range(3)) for name in ("cold", "warm"))
-    absolute = f"{cold:.2f} s from the click, {warm:.2f} s where the network was ready"
-    yield Row("a first bake in Blender, basis keys", cold / warm, "x what it takes after getting ready", "", absolute)
+    absolute = f"{cold:.2f} s from the click, {warm:.2f} s preloaded"
+    yield Row("a first bake in Blender, basis keys", cold / warm, "x a preloaded one", "", absolute)
 
 
 def _child(what: str) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/register.py
 
-Blender's own add-ons are loaded first, as at an animator's. Times of the processor, so that other work does not count.
+Blender's own add-ons are loaded first, as they usually are. Processor time, so that other programs do not count.
 """
 
 import importlib.util

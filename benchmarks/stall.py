@@ -1,8 +1,8 @@
-"""How long Blender's main thread is held while a bake runs: the longest gap between two ticks of 5 ms.
+"""How long a bake blocks Blender's main thread: the longest gap between two ticks of 5 ms.
 
     .venv/bin/python benchmarks/stall.py [SECONDS_OF_SPEECH]
 
-One process a kind of bake, so that each loads PyTorch for the first time, in its worker.
+Each kind of bake has a process of its own, so that each loads PyTorch for the first time.
 """
 
 import subprocess
@@ -11,14 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-LONGEST = 99  # seconds at 30 frames a second that the add-on bakes as a key a frame
+LONGEST = 99  # seconds of speech at most with one shape key for each frame
 SPEECH = Path(__file__).parents[1] / "tests/data/speech.flac"
 
 
 def main() -> None:
-    """Print a row a kind."""
+    """Print one row for each kind of bake."""
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    print(f"{seconds} s of speech, {LONGEST} s at most with a key a frame; milliseconds")
+    print(f"{seconds} s of speech, {LONGEST} s at most with one shape key for each frame; milliseconds")
     print(f"{'bake as':8} {'loading':>8} {'listening':>10} {'sculpting':>10} {'baking':>8} {'whole bake, s':>14}")
     for kind in ("cache", "basis", "arkit", "keys"):
         lasting = min(seconds, LONGEST) if kind == "keys" else seconds
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def child(kind: str, seconds: int) -> None:
-    """One bake, watched."""
+    """One bake, timed."""
     import bpy
     import numpy as np
     import soundfile

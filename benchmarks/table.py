@@ -1,4 +1,4 @@
-"""What a benchmark measured, and the one table of all of them."""
+"""A benchmark's rows, and the table of all of them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Row:
-    """One line: the ratio, which another machine would find alike, before what it was made of."""
+    """One line: a ratio, which is similar on other machines, before the figures that it comes from."""
 
     what: str  # e.g. "synthesis, 60 s of speech"
-    ratio: float | None  # None = could not be measured here, and `absolute` says why
+    ratio: float | None  # None = not measured here; `absolute` has the reason
     to: str  # what the ratio is to: "of real time", "x its matrix products"
-    bar: str = ""  # what is asked of the ratio: "<= 0.04"
-    absolute: str = ""  # "0.36 s", or why there is no figure
+    bar: str = ""  # the requirement: "<= 0.04"
+    absolute: str = ""  # "0.36 s", or why it was not measured
 
     @property
     def met(self) -> bool | None:
-        """Whether the bar is met; None where there is none."""
+        """Whether the bar is met; None without a bar or a ratio."""
         if not self.bar or self.ratio is None:
             return None
         sign, bar = self.bar.split()
@@ -29,7 +29,7 @@ class Row:
 
 
 def best(work: Callable[[], object], times: int = 5) -> float:
-    """Seconds of the fastest of several calls, after one that does not count."""
+    """Seconds of the fastest of several calls, after a first one that does not count."""
     work()
     found = []
     for _ in range(times):

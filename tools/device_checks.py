@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -134,13 +134,14 @@ def check_training() -> str:
 
 
 def training_step(model: HiSTalk, optimiser, wave: torch.Tensor, target: torch.Tensor, space: MotionSpace) -> float:
-    """One step of a batch, in bfloat16 on CUDA; the loss before it.
+    """One step of a batch in bfloat16; the loss before it.
 
     Args:
         wave: [B, N] at 16 kHz; target: [B, T, 52] ARKit weights.
         space: where the losses compare motion.
     """
-    with torch.autocast("cuda", torch.bfloat16, enabled=wave.is_cuda):
+    # PyTorch has no mixed precision on the `meta` device.
+    with nullcontext() if wave.is_meta else torch.autocast(wave.device.type, torch.bfloat16):
         out = model.components(wave).float()
     phones = torch.zeros(out.phone_logits.shape[:2], dtype=torch.long, device=wave.device)
     sure = torch.ones(target.shape[:2], device=wave.device)

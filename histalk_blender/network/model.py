@@ -39,7 +39,11 @@ class LandmarkPrediction:
     phone_logits: Tensor  # [B, pairs of tokens, phones]
 
     def edited(self, offsets: Tensor) -> LandmarkPrediction:
-        """The same with landmarks moved by [B, T, 68, 3] metres; each level moves by its gate's share of it."""
+        """The same with landmarks moved by [B, T, 68, 3] metres; each level moves by its gate's share of it.
+
+        How far the dense motion follows depends on the training. The bundled weights rely on the speech features: where
+        the lower lip's landmarks move down by 3 mm in ten frames, the dense lip moves down by 0.03 mm.
+        """
         shares = self.gates / self.gates.sum(1, keepdim=True)
         levels = self.levels + shares[..., None] * offsets[:, None]
         return replace(self, sparse=self.sparse + offsets, levels=levels)
