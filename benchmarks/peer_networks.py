@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-FPS, RATE = 30, 16_000
+from histalk_blender.audio import SAMPLE_RATE
+
+FPS = 30
 VERTICES = 5023
 PERIOD = 30  # frames after which FaceFormer's positions and biases come again
 
@@ -24,9 +26,9 @@ class Wav2Vec2Base(nn.Module):
     def forward(self, sound: Tensor) -> Tensor:
         """[1, N] -> [1, T, 768]."""
         features = self.model(sound).last_hidden_state.transpose(1, 2)
-        return F.interpolate(features, round(sound.shape[1] / RATE * FPS), mode="linear", align_corners=True).transpose(
-            1, 2
-        )
+        return F.interpolate(
+            features, round(sound.shape[1] / SAMPLE_RATE * FPS), mode="linear", align_corners=True
+        ).transpose(1, 2)
 
 
 class FaceFormerDecoder(nn.Module):

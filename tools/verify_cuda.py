@@ -26,12 +26,13 @@ from ceilings import timed  # noqa: E402
 from stages import network_rows  # noqa: E402
 from table import Row, machine, markdown  # noqa: E402
 
+from histalk_blender.audio import SAMPLE_RATE  # noqa: E402
 from histalk_blender.head.head import Head, load_head  # noqa: E402
 from histalk_blender.network import PRESETS, HiSTalk, load_checkpoint, preset, whisper_tiny  # noqa: E402
 from histalk_blender.synthesis import WEIGHTS, Stream, engine, synthesize, synthesize_many  # noqa: E402
 from histalk_blender.training.examples.motion_space import MotionSpace  # noqa: E402
 
-RATE, FPS = 16_000, 30
+FPS = 30
 LIMIT = 0.02  # mm, at the 99.9th percentile over all vertices and frames
 WINDOWS_LIMIT = 0.25  # mm, at most: what shorter windows may change
 LEVEL = 0.1  # of the sound that is made here, near the network's own
@@ -40,13 +41,13 @@ LEVEL = 0.1  # of the sound that is made here, near the network's own
 def speech(seconds: float, seed: int = 0) -> np.ndarray:
     """[N] float32 at 16 kHz: a voice whose pitch, vowels and syllables change, with hiss between them."""
     random = np.random.default_rng(seed)
-    time_s = np.arange(round(seconds * RATE)) / RATE
+    time_s = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
 
     def track(each: float, low: float, high: float) -> np.ndarray:
         points = np.arange(0, seconds + 2 * each, each)
         return np.interp(time_s, points, random.uniform(low, high, len(points)))
 
-    pitch = 2 * np.pi * np.cumsum(track(0.3, 90, 220)) / RATE
+    pitch = 2 * np.pi * np.cumsum(track(0.3, 90, 220)) / SAMPLE_RATE
     formants = [track(0.12, *span) for span in ((300, 800), (900, 2200), (2300, 3000))]
     frequency = track(0.3, 90, 220)
     voice = np.zeros(len(time_s))
@@ -148,7 +149,7 @@ def check_memory(device: str) -> Iterator[tuple[bool, str]]:
     expected = synthesize(sound, load_checkpoint(WEIGHTS), head).displacements
     total = torch.cuda.get_device_properties(device).total_memory
     allocated, reserved = [], []
-    for window, overlap in engine.WINDOWS:
+    for window, overlap in engine.WINDOW_SIZES:
         model = load_checkpoint(WEIGHTS, device)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -178,7 +179,7 @@ def rows(device: str) -> Iterator[Row]:
     seconds = timed(lambda: synthesize(sound, model, head, levels=False, device=device), device)
     yield Row(f"{device}: whole synthesis", seconds / 60, "of real time", "<= 0.04", f"{seconds:.3f} s")
     lengths = np.clip(np.random.default_rng(0).lognormal(1.2, 0.7, 128), 0.6, 20)
-    clips, alone = [speech(20)[: int(length * RATE)] for length in lengths], None
+    clips, alone = [speech(20)[: int(length * SAMPLE_RATE)] for length in lengths], None
     for size in (1, 8, 32, 128):
         seconds = timed(
             lambda size=size: synthesize_many(clips, model, head, levels=False, batch_size=size, device=device), device
@@ -187,8 +188,8 @@ def rows(device: str) -> Iterator[Row]:
         figures = f"{128 / seconds * 60:.0f} clips a minute, {seconds / lengths.sum():.5f} of real time"
         yield Row(f"{device}, up to {size} at once", alone / seconds, "x one at a time", "", figures)
     stream, sound, began = Stream(model, head, device=device), speech(20), time.perf_counter()
-    for first in range(0, len(sound), RATE // 10):
-        stream.feed(sound[first : first + RATE // 10])
+    for first in range(0, len(sound), SAMPLE_RATE // 10):
+        stream.feed(sound[first : first + SAMPLE_RATE // 10])
     seconds = time.perf_counter() - began
     figures = f"{1000 * seconds / 100:.1f} ms a hop"
     yield Row(f"{device}: stream, look-ahead 0.3 s, hop 0.2 s", seconds / 20, "of real time", "<= 0.15", figures)
