@@ -136,6 +136,15 @@ def test_targets_of_make_exist():
     assert "make test" in (ROOT / ".ci/run").read_text() and "make test" in (ROOT / "README.md").read_text()
 
 
+def test_the_layers_are_those_of_the_import_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract.get("containers") == ["histalk_blender"])
+    diagram = re.search(r"```text\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), re.S)[1].splitlines()
+    assert [line.split()[: len(layer.split(" | "))] for line, layer in zip(diagram, layers, strict=True)] == [
+        layer.split(" | ") for layer in layers
+    ]
+
+
 def test_there_is_one_version():
     manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text())
     cited = re.search(r'^version: "?([^"\n]+)', (ROOT / "CITATION.cff").read_text(), re.M)[1]
