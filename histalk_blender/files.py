@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,7 +36,7 @@ _writing: set[str] = set()  # tokens of this process's temporary files
 _cleaned: set[str] = set()  # folders in which this process has deleted leftovers
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading; a pipe would block forever, a device never end.
 
     Raises:

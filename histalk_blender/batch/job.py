@@ -67,7 +67,7 @@ class Job:
     def files(self) -> dict[str, str]:
         """Kind -> the file of it, below the output folder; also the cache that a .blend or an export plays."""
         names = dict.fromkeys([*self.outputs, *filter(None, [self.baked_output])])
-        return {name: self.name + output_kind(name).suffix for name in names}
+        return {name: output_kind(name).file(self.name) for name in names}
 
     def pictures(self) -> tuple[str, str]:
         """The report's two of this clip, below the folder of pictures."""

@@ -81,31 +81,18 @@ class Ledger:
         todo, entries = [], []
         hashes = _Hashes(self._select("SELECT * FROM files"))
         for job in jobs:
-            before, settings = known.get(job.name), json.dumps(job.settings(), sort_keys=True)
+            recorded, settings = known.get(job.name), json.dumps(job.settings(), sort_keys=True)
             inputs = () if job.problems else (job.audio, job.shot)
             hashed = " ".join(hashes(path) for path in inputs if path)
-            now = (settings, hashed, model)
-            same = (
-                before is not None
-                and (hashed, model) == (before["input"], before["model"])
-                and job.has_settings(before["settings"])
-            )
-            if job.problems:
-                state, error = "failed", " ".join(job.problems)
-            elif same and before["state"] == "running" and int_or_zero(before["attempts"]) >= ATTEMPTS:
-                state, error = "failed", f"Blender ended {ATTEMPTS} times while this was made: try it alone."
-            elif same and before["state"] == "done" and _outputs_exist(folder, job, before["outputs"]):
-                state, error = "done", ""
-            elif same and before["state"] == "failed" and not retry:
-                state, error = "failed", str(before["error"])
-            else:
-                state, error = "waiting", ""
+            if recorded is not None and not (
+                (hashed, model) == (recorded["input"], recorded["model"]) and job.has_settings(recorded["settings"])
+            ):
+                recorded = None
+            state, error, attempts = _first_state(job, recorded, retry, folder)
+            if state == "waiting":
                 todo.append(job)
-            attempts = (
-                int_or_zero(before["attempts"]) if same and state == "waiting" and before["state"] == "running" else 0
-            )
             audio, error = printable(job.audio, 4096), printable(error, 2000)
-            entries.append((job.name, job.row, audio, state, error, *now, attempts))
+            entries.append((job.name, job.row, audio, state, error, settings, hashed, model, attempts))
         # An invalid row has no name of its own, only a label, which may be another one in this run.
         rows, names = {job.row for job in jobs}, {job.name for job in jobs}
         stale = [(name,) for name in known if name not in names and row_of_label(name) in rows]
@@ -167,6 +154,29 @@ class Ledger:
             if self.database.in_transaction:
                 self.database.execute("ROLLBACK")
             raise ledger_error(self.path, error) from error
+
+
+def _first_state(job: Job, recorded: sqlite3.Row | None, retry: bool, folder: Path) -> tuple[str, str, int]:
+    """The state, error and attempts with which a job enters a run.
+
+    Args:
+        job: of the manifest.
+        recorded: its row of an earlier run with the same inputs and settings.
+        retry: run failed jobs again.
+        folder: of the outputs.
+    """
+    if job.problems:
+        return "failed", " ".join(job.problems), 0
+    if recorded is None:
+        return "waiting", "", 0
+    state, attempts = recorded["state"], int_or_zero(recorded["attempts"])
+    if state == "running" and attempts >= ATTEMPTS:
+        return "failed", f"Blender ended {ATTEMPTS} times while this was made: try it alone.", 0
+    if state == "done" and _outputs_exist(folder, job, recorded["outputs"]):
+        return "done", "", 0
+    if state == "failed" and not retry:
+        return "failed", str(recorded["error"]), 0
+    return "waiting", "", attempts if state == "running" else 0
 
 
 def _outputs_exist(folder: Path, job: Job, stored: str) -> bool:

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import tempfile
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..errors import HiSTalkError
 from ..runtime.output import printable
@@ -185,7 +186,7 @@ def clean_outputs(stored: object) -> list[dict]:
     return outputs
 
 
-def _parsed(text: object, kind: type):
+def _parsed(text: Any, kind: type):
     try:
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -202,6 +203,6 @@ def int_or_zero(value: object) -> int:
     return value if type(value) is int else 0
 
 
-def _number(value: object, low: float, high: float) -> float | None:
+def _number(value: Any, low: float, high: float) -> float | None:
     valid = type(value) in (int, float) and math.isfinite(value) and low <= value <= high
     return value if valid else None

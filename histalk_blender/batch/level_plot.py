@@ -27,6 +27,7 @@ def level_plot(performance: Performance) -> str:
     From the top: each level's gate, averaged over the landmarks; each level's share of the motion, by the mean length
     of its displacements; the lips' opening, the largest of the frames that a point stands for.
     """
+    assert performance.gates is not None and performance.level_displacements is not None
     gates = performance.gates.mean(2)
     lengths = np.stack([np.linalg.norm(level, axis=2).mean(1) for level in performance.level_displacements])
     opening = 1000 * lip_opening(performance.landmark_positions)

@@ -97,8 +97,9 @@ class Claims:
         self._files |= {path_key(own): "the batch itself" for own in OWN_FOLDERS}
         for path in inputs:
             self._protect(path, "which is one of its inputs")
-        for side in LEDGER_SUFFIXES if ledger is not None else ():
-            self._protect(ledger.with_name(ledger.name + side), "which is its ledger")
+        if ledger is not None:
+            for side in LEDGER_SUFFIXES:
+                self._protect(ledger.with_name(ledger.name + side), "which is its ledger")
 
     def _protect(self, path: Path, what: str) -> None:
         if self._out is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 AHEAD = 2  # items that wait to be used
 POLL = 0.1  # seconds
 
 
-def prefetch(items: Iterable, stop: threading.Event) -> Iterator:
+def prefetch(items: Iterable, stop: threading.Event) -> Generator:
     """Iterate over `items` in a thread, a few items ahead; the thread has ended when this iterator has.
 
     An exception of `items` is raised again here.
@@ -43,7 +43,7 @@ def prefetch(items: Iterable, stop: threading.Event) -> Iterator:
         except BaseException as error:
             put("error", error)
         finally:
-            if hasattr(items, "close"):
+            if isinstance(items, Generator):
                 items.close()
 
     thread = threading.Thread(target=produce, name="HiSTalk batch", daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -82,7 +83,7 @@ class RowReader:
         )
         return replace(job, bake=_kind(job, problems), problems=tuple(problems))
 
-    def _paths(self, texts: dict[str, str], problems: list[str]) -> tuple[Path, Path | None, dict[str, str | None]]:
+    def _paths(self, texts: dict[str, str], problems: list[str]) -> tuple[Path, Path | None, Mapping[str, str | None]]:
         """The sound, the shot and what is in the mapping."""
         audio = self.folder / texts["audio"] if texts.get("audio") else Path()
         shot = self.folder / texts["shot"] if texts.get("shot") else self.defaults.shot

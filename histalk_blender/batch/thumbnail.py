@@ -38,9 +38,10 @@ def thumbnail(performance: Performance) -> bytes:
 def portrait(head: Head, vertices: np.ndarray) -> bytes:
     """A head with its vertices at [V, 3] metres, as a PNG of `SIZE` pixels a side."""
     triangles, materials, colours, gloss, inside = _surfaces(head)
-    right, up, near = np.float32([[np.cos(TURN), np.sin(TURN), 0], [0, 0, 1], [np.sin(TURN), -np.cos(TURN), 0]])
+    axes = [[np.cos(TURN), np.sin(TURN), 0], [0, 0, 1], [np.sin(TURN), -np.cos(TURN), 0]]
+    right, up, near = np.array(axes, np.float32)
     side = SIZE * SAMPLES
-    projected = (vertices.astype(np.float32) - np.float32(CENTRE)) @ np.stack([right, -up, near], 1)
+    projected = (vertices.astype(np.float32) - np.array(CENTRE, np.float32)) @ np.stack([right, -up, near], 1)
     projected[:, :2] = (projected[:, :2] / HALF_WIDTH + 1) * (side / 2)
     pixels, owners, barycentric = _visible(projected[triangles], side)
     corners = triangles[owners]
@@ -48,13 +49,14 @@ def portrait(head: Head, vertices: np.ndarray) -> bytes:
     normals = (normals[corners] * barycentric[:, :, None]).sum(1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
     material = materials[owners]
-    light = np.broadcast_to(np.float32(AMBIENT), normals.shape).copy()
+    light = np.broadcast_to(np.array(AMBIENT, np.float32), normals.shape).copy()
     shine = np.zeros_like(light)
-    for towards, colour in LIGHTS:
-        towards = np.float32(towards) / np.linalg.norm(towards)
+    for direction, colour in LIGHTS:
+        towards = np.array(direction, np.float32) / np.linalg.norm(direction)
         half = (towards + (0, 0, 1)) / np.linalg.norm(towards + (0, 0, 1))
-        light += np.maximum(0, 0.88 * normals @ towards.astype(np.float32) + 0.12)[:, None] * np.float32(colour)
-        shine += np.maximum(0, normals @ half.astype(np.float32))[:, None] ** 32 * np.float32(colour)
+        colour = np.array(colour, np.float32)
+        light += np.maximum(0, 0.88 * normals @ towards.astype(np.float32) + 0.12)[:, None] * colour
+        shine += np.maximum(0, normals @ half.astype(np.float32))[:, None] ** 32 * colour
     depth = np.maximum(0, (vertices[corners, 1] * barycentric).sum(1) - LIPS_AT)
     reached = np.exp(-depth / np.where(inside[material], FADE_INSIDE, FADE_OUTSIDE)).astype(np.float32)[:, None]
     image = np.repeat(np.linspace(*BACKGROUND, side, dtype=np.float32), side)[:, None].repeat(3, 1)
@@ -70,8 +72,9 @@ def _surfaces(head: Head) -> tuple[np.ndarray, ...]:
     triangles = np.concatenate([head.faces[:, :3], head.faces[second][:, [0, 2, 3]]])
     materials = np.concatenate([head.face_materials, head.face_materials[second]])
     names = [name for name, _ in head.materials]
-    colours = np.float32([colour for _, colour in head.materials])
-    return triangles, materials, colours, np.float32([GLOSS.get(n, 0) for n in names]), np.isin(names, INSIDE)
+    colours = np.array([colour for _, colour in head.materials], np.float32)
+    gloss = np.array([GLOSS.get(name, 0) for name in names], np.float32)
+    return triangles, materials, colours, gloss, np.isin(names, INSIDE)
 
 
 def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -143,13 +143,13 @@ def _synthesize(
 def _synthesize_group(config: WorkerConfig, clips: list[_Clip], progress: Callable[[float], None]) -> list[_Clip]:
     if not clips:
         return []
-    start, total = time.perf_counter(), sum(clip.sound.seconds for clip in clips)
-    sounds = [clip.sound for clip in clips]
+    start, sounds = time.perf_counter(), [clip.sound for clip in clips if clip.sound is not None]
+    total = sum(sound.seconds for sound in sounds)
     performances = perform(sounds, config.weights, config.device, batch_size=len(clips), progress=progress)
     spent = time.perf_counter() - start
     return [
-        replace(clip, network_s=spent * clip.sound.seconds / total, performance=performance)
-        for clip, performance in zip(clips, performances)
+        replace(clip, network_s=spent * sound.seconds / total, performance=performance)
+        for clip, sound, performance in zip(clips, sounds, performances)
     ]
 
 
@@ -163,7 +163,7 @@ def _synthesize_alone(config: WorkerConfig, clip: _Clip, progress: Callable[[flo
 def _write(config: WorkerConfig, clip: _Clip) -> Outcome:
     job, error, outputs, remarks = clip.job, clip.error, (), ()
     start = time.perf_counter()
-    if not error:
+    if clip.performance is not None:
         try:
             written = write_outputs(job, clip.performance, config.folder)
             outputs, remarks = written.outputs, written.remarks

@@ -202,7 +202,7 @@ class Installation:
             if self._cancelled:
                 return False
             self._process = start()
-        for line in self._process.stdout:
+        for line in self._process.stdout or ():
             self._read(line.strip())
         return self._process.wait() == 0
 

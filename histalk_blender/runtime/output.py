@@ -35,8 +35,8 @@ def printable(value: object, most: int = 400) -> str:
 def escape_unencodable() -> None:
     """Let standard output and error escape characters that their encoding lacks, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -161,7 +161,7 @@ def restore_signal_handlers() -> None:
         handle_signals()
 
 
-def _set_handler(name: str, handler: object) -> None:
+def _set_handler(name: str, handler: Callable | signal.Handlers) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(getattr(signal, name), handler)
 

@@ -85,6 +85,7 @@ def _load_package(name: str, folder: str) -> None:
         parent.__path__ = []
     init = os.path.join(folder, "__init__.py")
     spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[folder])
+    assert spec and spec.loader
     package = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+PACKAGE = __name__.rsplit(".", 2)[0]  # in an extension: bl_ext.REPOSITORY.ID.histalk_blender
 PACKAGE_FOLDER = Path(__file__).parents[1]
 START_SCRIPT = Path(__file__).with_name("process_start.py")
 NO_WINDOW = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {}
@@ -20,7 +21,7 @@ NO_WINDOW = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" el
 
 def module_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of this package, such as "batch.worker_process", in a new Python."""
-    return [*_python_command(__package__.rpartition(".")[0], _module_paths()), module, *arguments]
+    return [*_python_command(PACKAGE, _module_paths()), module, *arguments]
 
 
 def script_command(script: Path, *arguments: str, paths: Iterable[str | Path] = (), ours: bool = True) -> list[str]:

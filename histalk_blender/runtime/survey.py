@@ -49,7 +49,7 @@ def missing_reason(folder: Path | None = None, installed: bool = False) -> str:
     unfinished = installed and not record(folder)
     paths = (*sys.path, str(folder)) if folder and not unfinished and str(folder) not in sys.path else tuple(sys.path)
     flaw = _survey(paths, _stamp(folder))[0]
-    if flaw and unfinished and has_leftovers(folder):
+    if flaw and unfinished and folder and has_leftovers(folder):
         return f"The last installation of PyTorch was interrupted: {INSTALL} to finish it."
     return f"{flaw}: {INSTALL}, or choose an existing environment there." if flaw else ""
 

@@ -79,18 +79,19 @@ class OutputKind:
     """One file of a clip.
 
     name: in `--outputs` and in a manifest.
+    suffix: of its file; "" = a dot and the name.
     needs_blender: written from the baked head in Blender's open scene, and not from the motion alone.
     arkit_format: name of a file format whose animation can only be ARKit curves; "" for any bake.
     """
 
     name: str
+    suffix = ""
     needs_blender = False
     arkit_format = ""
 
-    @property
-    def suffix(self) -> str:
-        """Of its file."""
-        return f".{self.name}"
+    def file(self, clip: str) -> str:
+        """Its file's name for a clip's name."""
+        return clip + (self.suffix or f".{self.name}")
 
     def check_scene(self) -> None:
         """Refuse the user's open scene before anything is baked in it.
