@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 
 from ..errors import HiSTalkError
-from ..files import key_of
+from ..files import path_key
 from .actions import MARK
 
 LONGEST_NAME = 180  # bytes of the 255 that a file system takes: some are for numbers and temporary names
@@ -29,7 +29,7 @@ def cache_path(obj, place: Path | None) -> Path:
     name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
     taken = {_cache_key(modifier) for other in bpy.data.objects if other != obj for modifier in other.modifiers}
     paths = (place / f"{name}{f'-{count}' if count > 1 else ''}.pc2" for count in itertools.count(1))
-    return next(path for path in paths if key_of(str(path)) not in taken)
+    return next(path for path in paths if path_key(str(path)) not in taken)
 
 
 def cache_place(place: Path | None) -> Path:
@@ -58,4 +58,4 @@ def _cache_key(modifier) -> str:
     if modifier.type != "MESH_CACHE" or not modifier.filepath:
         return ""
     path = Path(bpy.path.abspath(modifier.filepath, library=modifier.id_data.library))
-    return key_of(str(path.parent.resolve() / path.name))
+    return path_key(str(path.parent.resolve() / path.name))

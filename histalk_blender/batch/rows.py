@@ -52,9 +52,9 @@ class RowReader:
                 raise HiSTalkError(row)
             return self._job(number, row)
         except Exception as error:  # foreseen or not, it is this row's alone
-            said = isinstance(error, HiSTalkError) and str(error)
-            said = said or f"It cannot be read ({printable(error, 120)}): fix the row."
-            return replace(self.defaults, row=number, name=row_label(number, ""), problems=(said,))
+            problem = isinstance(error, HiSTalkError) and str(error)
+            problem = problem or f"It cannot be read ({printable(error, 120)}): fix the row."
+            return replace(self.defaults, row=number, name=row_label(number, ""), problems=(problem,))
 
     def _job(self, number: int, row: dict) -> Job:
         problems: list[str] = []
@@ -156,7 +156,7 @@ def _those_of(settings: tuple[Setting, ...], values: dict) -> dict:
 
 
 def _name(number: int, row: dict, texts: dict[str, str], problems: list[str]) -> str:
-    """Of the outputs: what the row says, else the sound's."""
+    """The outputs' name: the row's, else the recording's."""
     name = texts.get("name") or _stem(texts.get("audio") or "")
     try:
         return clean_name(name)
@@ -186,7 +186,7 @@ def _is_text(value: str) -> bool:
 
 
 def _stem(audio: str) -> str:
-    """A sound's own name; one that lies elsewhere gives no folders."""
+    """A recording's path without its suffix; only its name if it lies outside of the manifest's folder."""
     if not audio:
         return ""
     path = PurePosixPath(audio.replace("\\", "/"))

@@ -155,7 +155,7 @@ class WorkerPool:
                     waited += 0.2
                     concurrent.futures.wait([accepted], 0.2)
                 if not accepted.done():
-                    raise HiSTalkError("A worker ended before it connected, or never did: its message stands above.")
+                    raise HiSTalkError("A worker process did not start: its own message is printed above.")
                 self.workers.append(Worker(process, accepted.result(), device))
             except BaseException:
                 process.kill()

@@ -24,7 +24,7 @@ const JOB_TYPE = {
           description: "Some of blend, pc2, mdd, abc, usd, glb, fbx, livelink, npz, mp4, with commas between" },
         { key: "bake", type: "string", default: "automatic",
           choices: ["automatic", "basis", "cache", "keys", "arkit"],
-          description: "How a .blend speaks; automatic: arkit for glb and fbx, else basis" },
+          description: "How motion is stored in a .blend; automatic: arkit for glb and fbx, else basis" },
         { key: "use_blend", type: "bool", default: false,
           description: "Bake on a head of the submitted .blend, at its rate, in place of the bundled head" },
         { key: "object", type: "string", default: "",

@@ -86,14 +86,14 @@ def start_install(pip: Path, requirements: list[str], target: Path, cache: Path,
     command += ["--target", str(target), "--cache-dir", str(cache), "--progress-bar", bar]
     command += ["--only-binary", ":all:", "--no-input", "--no-compile", "--disable-pip-version-check"]
     env = _environment(scratch) | HERE | {"PIP_CONFIG_FILE": os.devnull}
-    return processes.start(processes.script_command(pip, *command, ours=False), cwd=target, env=env, **PIPED)
+    return processes.start(processes.script_command(pip, *command, inherit_paths=False), cwd=target, env=env, **PIPED)
 
 
 def user_settings(pip: Path, scratch: Path) -> list[str]:
     """Options for what the user has set of `SETTINGS`, in pip's configuration files or PIP_ variables."""
     names = {"PIP_" + name.upper().replace("-", "_") for name in SETTINGS} | {"PIP_CONFIG_FILE"}
     env = _environment(scratch) | HERE | {name: os.environ[name] for name in names if os.environ.get(name)}
-    command = processes.script_command(pip, "config", "list", "--log", os.devnull, ours=False)
+    command = processes.script_command(pip, "config", "list", "--log", os.devnull, inherit_paths=False)
     try:
         output = processes.run(
             command, timeout=60, env=env, cwd=scratch, text=True, encoding="utf-8", errors="replace"

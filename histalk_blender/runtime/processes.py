@@ -24,16 +24,18 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [*_python_command(PACKAGE, _module_paths()), module, *arguments]
 
 
-def script_command(script: Path, *arguments: str, paths: Iterable[str | Path] = (), ours: bool = True) -> list[str]:
+def script_command(
+    script: Path, *arguments: str, paths: Iterable[str | Path] = (), inherit_paths: bool = True
+) -> list[str]:
     """The command that runs a script, or a folder's __main__.py, in a new Python.
 
     Args:
         script: its absolute path.
         arguments: of the script.
         paths: where it finds modules besides Python's standard library.
-        ours: whether it also finds modules where this process does, after `paths`.
+        inherit_paths: whether it also finds modules where this process does, after `paths`.
     """
-    return [*_python_command("", [*paths, *(_module_paths() if ours else ())]), str(script), *arguments]
+    return [*_python_command("", [*paths, *(_module_paths() if inherit_paths else ())]), str(script), *arguments]
 
 
 def _python_command(package: str, paths: Iterable[str | Path]) -> list[str]:
