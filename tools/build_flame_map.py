@@ -4,7 +4,7 @@
 
 The argument holds `vertices` [5023, 3], `faces`, `landmark_faces` and `landmark_barycentric` of a neutral FLAME head.
 Nothing of it is kept but what is computed here: points on our own head, weights of its vertices, and vertex indices.
-Afterwards solve for the units on it anew: python tools/train_flame.py --head flame_topology.npz CHECKPOINT.
+Afterwards solve for its blendshapes again: python tools/train_flame.py --head flame_topology.npz CHECKPOINT.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def nearby_weights(
         motion: [M, 52, 3] metres, what is wanted.
         at: [M, 3] where on our head.
         side: [M] which lip, as `lip_side` has it; `our_side` [V] the same of ours.
-        units: [52, V, 3] our head's.
+        units: [52, V, 3] our head's blendshapes.
         ours: vertices that may serve.
 
     Returns:
@@ -315,7 +315,7 @@ def main() -> None:
         moved=np.zeros(0, np.int32),
         units=np.zeros((len(ARKIT_UNITS), 0, 3), np.float16),
     )
-    # How lips close there: the units that closures use, carried over and turned back.
+    # How lips close there: the blendshapes that closures use, transferred and turned back.
     load_flame_map.cache_clear()
     unit = units[[ARKIT_UNITS.index(n) for n in ("jawOpen", "mouthClose")]].sum(0) * 0.4
     moved = flame + load_flame_map().move(unit) @ rotation / scale

@@ -11,6 +11,7 @@ import torch
 from build_flame_map import edges_of
 from deformation_transfer import CLOSURE, FPS, Transfer, between
 
+from histalk_blender.audio import SAMPLE_RATE
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
@@ -20,39 +21,40 @@ from histalk_blender.training.evaluation.metrics import bites, closures, lower_l
 from histalk_blender.training.teacher.coarticulation import arkit_track
 from histalk_blender.training.teacher.lips import CLOSED
 
-RATE = 16_000
 CLIPS, SECONDS = 90, 15  # held-out clips of a source, and the most of each that is used
-EVERY = 30  # frames of speech of which one is looked at for folds
+EVERY = 30  # frames of speech of which one is checked for folds
 ROLLED = ARKIT_UNITS.index("mouthPressLeft")
 PRESSED = 0.25  # its weight from which the teacher shuts the lips for /p b m/; held lips have 0.3
 
 
 @dataclass
 class Speech:
-    """Clips as unit weights: what the teacher says, what the network's components amount to, and phones."""
+    """Clips as ARKit weights, the teacher's and the network's (its components fitted), and their phones."""
 
     taught: list[np.ndarray] = field(default_factory=list)
     spoken: list[np.ndarray] = field(default_factory=list)
     phones: list[list] = field(default_factory=list)
 
 
-def heard(corpus: Path | None, checkpoint: Path) -> Speech:
-    """A sample of the corpus' held-out people; without a corpus, nothing."""
+def held_out_speech(corpus: Path | None, checkpoint: Path) -> Speech:
+    """A sample of the corpus' held-out clips; without a corpus, nothing."""
     speech = Speech()
     if corpus is None:
         return speech
     model, head = load_checkpoint(checkpoint), load_head()
-    to_units = np.linalg.pinv(head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64))
+    to_weights = np.linalg.pinv(head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64))
     torch.set_num_threads(1)
     for table in sorted(corpus.glob("*.jsonl")):
         rows = [row for row in map(json.loads, table.open()) if row["split"] != "train" and row["phones"]]
         sound = np.load(table.with_suffix(".i16.npy"), mmap_mode="r")
         for row in rows[:: max(1, len(rows) // CLIPS)][:CLIPS]:
-            samples = sound[row["offset"] : row["offset"] + min(row["samples"], SECONDS * RATE)] / np.float32(32768)
-            phones = [phone for phone in row["phones"] if phone[1] < len(samples) / RATE]
+            samples = sound[row["offset"] : row["offset"] + min(row["samples"], SECONDS * SAMPLE_RATE)] / np.float32(
+                32768
+            )
+            phones = [phone for phone in row["phones"] if phone[1] < len(samples) / SAMPLE_RATE]
             motion = synthesize(samples, model, head).motion
-            speech.spoken.append(motion.weights @ (motion.shapes.reshape(len(motion.shapes), -1) @ to_units))
-            speech.taught.append(arkit_track(phones, len(samples) / RATE, samples, FPS)[: len(motion)])
+            speech.spoken.append(motion.weights @ (motion.shapes.reshape(len(motion.shapes), -1) @ to_weights))
+            speech.taught.append(arkit_track(phones, len(samples) / SAMPLE_RATE, samples, FPS)[: len(motion)])
             speech.phones.append(phones)
     return speech
 
@@ -180,12 +182,12 @@ def compare(
 
     Args:
         flame: [5023, 3]; triangles: [F, 3]; trained: [52, 5023, 3] metres in our head's size and axes.
-        corpus: whose held-out clips are heard, for a few minutes; None = the rules and single units only.
+        corpus: whose held-out clips are used, a few minutes of them; None = the rules and single blendshapes only.
     """
     transfer = Transfer(flame, triangles, load_head())
     plain = transfer.units()
     ways = {"composed": transfer.composed, "plain transfer": plain, "trained": trained}
-    folds, speech = Folds(transfer), heard(corpus, checkpoint)
+    folds, speech = Folds(transfer), held_out_speech(corpus, checkpoint)
     # All of the consonant, of every ninth pair of vowels.
     tracks = {"rules between vowels": between(("P", "F"))[::9, CLOSURE].reshape(-1, len(ARKIT_UNITS))}
     if speech.taught:

@@ -2,7 +2,7 @@
 
     python tools/compose_flame.py model_weights/histalk-small.safetensors
 
-What a mix of our units is becomes the same mix of those that tools/train_flame.py solved for on a FLAME head. Training
+A mix of our blendshapes becomes the same mix of those that tools/train_flame.py solved for on a FLAME head. Training
 does the same when it saves. This is for when the map changed since; nothing else in the file does.
 """
 

@@ -1,4 +1,4 @@
-"""Deformation transfer (Sumner and Popović 2004) of our head's units onto a FLAME head, with lips held shut.
+"""Deformation transfer (Sumner and Popović 2004) of our head's blendshapes onto a FLAME head, with lips held shut.
 
 Each triangle of FLAME is to be turned and stretched as the triangle of ours that lies there. Their fourth vertices drop
 out: left free, they fit what happens across a triangle exactly, so only its own plane is asked for (Botsch et al. 2006,
@@ -95,17 +95,17 @@ def transferred(
     shut: np.ndarray,
     pressed: np.ndarray,
 ) -> np.ndarray:
-    """Units whose triangles turn and stretch as is asked, by least squares, and at whose closures the lips meet.
+    """Blendshapes whose triangles turn and stretch as asked, by least squares, and at whose closures the lips meet.
 
     Plain transfer asks nothing of lips, and those that meet on one head part or pass each other on another. Moments mix
-    units, so all are solved together; along the principal directions of the moments they come apart again.
+    blendshapes, so all are solved together; along the principal directions of the moments they separate again.
 
     Args:
         rest: [V, 3] metres; triangles: [F, 3]; gradients: [U, F, 3, 3] as of `deformation_gradients`.
         free: vertex indices that may move.
         pairs: [P, V] the difference of two points across the mouth.
-        shut: [S, U] unit weights of moments at which lips touch; S = 0 for plain transfer.
-        pressed: [U, P, 3] metres by which each unit is to move the pairs' points against each other, as far as it
+        shut: [S, U] weights of the blendshapes at moments at which lips touch; S = 0 for plain transfer.
+        pressed: [U, P, 3] metres by which each blendshape is to move the pairs' points against each other, as far as it
             takes part in closures; zero leaves lips shut as they are at rest.
 
     Returns:
@@ -135,7 +135,7 @@ def transferred(
 
 
 class Transfer:
-    """Our head and a FLAME head beside each other, ready to carry units over."""
+    """Our head and a FLAME head beside each other, ready to transfer blendshapes."""
 
     def __init__(self, flame: np.ndarray, triangles: np.ndarray, head: Head):
         """`flame`: [5023, 3] neutral, any unit and axes; `triangles`: [F, 3].
@@ -180,10 +180,10 @@ class Transfer:
         return csr_matrix((values.ravel(), (rows, columns.ravel())), (len(first), len(self.rest)))
 
     def units(self, shut: np.ndarray = np.zeros((0, len(ARKIT_UNITS)))) -> np.ndarray:
-        """The 52 units on the FLAME head.
+        """The 52 blendshapes on the FLAME head.
 
         Args:
-            shut: [S, 52] unit weights of moments at which lips touch; none for plain transfer.
+            shut: [S, 52] ARKit weights of moments at which lips touch; none for plain transfer.
 
         Returns:
             [52, 5023, 3] metres, in our head's size and axes; `Topology.pose` tells how to size and turn them.

@@ -3,7 +3,8 @@
     pip install pillow==12.0.0 && python tools/picture_phones.py phones.png "AA p AA" "IY M UW" "W AY t"
     python tools/picture_phones.py clip.png CORPUS/real-kathleen.jsonl 12 0.5 1.7
 
-The phones in lower case are drawn, front above and three-quarter below, diphthongs at both parts; --face shows it whole.
+The phones in lower case are drawn, front above and three-quarter below, diphthongs at both parts; --face shows the whole
+face.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def spoken(sequence: str) -> tuple[list, float, list[tuple[str, float]]]:
 
 
 def clip_tiles(table: Path, row: int, start: float, end: float) -> tuple[np.ndarray, list[str]]:
-    """Unit weights [T, 52] and labels of a corpus clip's frames between two seconds."""
+    """ARKit weights [T, 52] and labels of a corpus clip's frames between two seconds."""
     clip = [json.loads(line) for line in table.open()][row]
     sound = np.load(table.with_suffix(".i16.npy"), mmap_mode="r")[clip["offset"] : clip["offset"] + clip["samples"]]
     track = arkit_track(clip["phones"], len(sound) / 16_000, sound.astype(np.float32) / 32768, FPS)

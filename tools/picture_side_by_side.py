@@ -1,4 +1,4 @@
-"""Draw the teacher above the network on three held-out sentences: faces, phones and lip openings; on wish a film too.
+"""Draw the teacher above the network on three held-out sentences: faces, phones, lip openings; with --film a film.
 
     pip install pillow==12.0.0
     python tools/picture_side_by_side.py --corpus DIR --weights W --out docs/side_by_side.png [--film /tmp/film.mp4]
@@ -60,7 +60,7 @@ class Sentence:
         """Who speaks."""
         split, source = self.recording.group.split()
         who = source if self.recording.subject == source else f"voice {self.recording.subject} of {source}"
-        return f"{CALLED.get(split, 'Heard in training')}: {who}"
+        return f"{CALLED.get(split, 'Trained on')}: {who}"
 
 
 def sentences(corpus: Path, weights: Path, clips: tuple[str, ...]) -> tuple[Head, list[Sentence]]:
@@ -191,8 +191,8 @@ def film(head: Head, found: list[Sentence], path: Path) -> None:
         sound = Path(folder, "sound.wav")
         lengths = [sentence.openings.shape[1] for sentence in found]
         # A clip's last frame may reach beyond its sound.
-        heard = [np.pad(sentence.recording.samples(), (0, SAMPLE_RATE)) for sentence in found]
-        pieces = [samples[: round(T / FPS * SAMPLE_RATE)] for samples, T in zip(heard, lengths)]
+        sounds = [np.pad(sentence.recording.samples(), (0, SAMPLE_RATE)) for sentence in found]
+        pieces = [samples[: round(T / FPS * SAMPLE_RATE)] for samples, T in zip(sounds, lengths)]
         sf.write(sound, np.concatenate(pieces), SAMPLE_RATE)
         command = [
             "ffmpeg",

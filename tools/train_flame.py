@@ -1,20 +1,20 @@
-"""Train the `flame` output on the teacher's motion carried over to a FLAME head by deformation transfer.
+"""Train the `flame` output on the teacher's motion, transferred to a FLAME head (deformation transfer).
 
     pip install scipy==1.17.1 && python tools/train_flame.py --head flame_topology.npz [CHECKPOINT...]
     python tools/train_flame.py --head flame_topology.npz --compare [--corpus CORPUS] CHECKPOINT
 
-The head holds `vertices` [5023, 3] and `faces` [9976, 3]; nothing of it is kept but how our units move its vertices.
+The head holds `vertices` [5023, 3] and `faces` [9976, 3]; what is kept of it is how our blendshapes move its vertices.
 
-No gradient descent is needed. The output layer is linear, components [T, 64] -> vertices, and so is the teacher, units
-[T, 52] -> vertices; the bundled head's components span all 52 units. So of all layers the one that errs least by
-squares on the teacher's motion mixes the transferred units as the bundled head's layer mixes its own: it errs by
-nothing, on whichever speech and however vertices are weighted. What is learnt are therefore 52 units on FLAME.
+No gradient descent is needed. The output layer is linear, components [T, 64] -> vertices, and so is the teacher, ARKit
+weights [T, 52] -> vertices; the bundled head's components span all 52 blendshapes. So the layer with the least squared
+error on the teacher's motion mixes the transferred blendshapes as the bundled head's layer mixes its own: its error is
+zero, on any speech and with any vertex weights. What is learned are therefore 52 blendshapes on FLAME.
 data/flame.npz keeps them, and training and `compose_flame.py` make the layer from them without a FLAME head. (Fitted to
 the network's own components instead, the layer trades missed closures for false ones and no longer shuts the lips where
 the network is right.)
 
 --compare writes nothing: composed, plain transfer and trained beside each other, driven by the teacher, by the
-checkpoint on the corpus' held-out clips where there is one, and by single units.
+checkpoint on the corpus' held-out clips where there is one, and by single blendshapes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from histalk_blender.training.teacher.phones import BILABIALS
 
 
 def solve(flame: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 52 units on a FLAME head, its lips held shut wherever the teacher shuts ours.
+    """The 52 blendshapes on a FLAME head, its lips held shut wherever the teacher shuts ours.
 
     Args:
         flame: [5023, 3] neutral, any unit and axes; triangles: [F, 3].
@@ -51,14 +51,14 @@ def solve(flame: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def spread(moved: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Units of some vertices [52, N, 3] as those of all of FLAME's [52, 5023, 3]."""
+    """Blendshapes of some vertices [52, N, 3] as those of all of FLAME's [52, 5023, 3]."""
     out = np.zeros((len(units), VERTICES, 3))
     out[:, moved] = units
     return out
 
 
 def write(moved: np.ndarray, units: np.ndarray, path: Path = BUNDLED) -> None:
-    """Put solved units into the map's file."""
+    """Put solved blendshapes into the map's file."""
     with np.load(path, allow_pickle=False) as data:
         parts = {name: data[name] for name in data.files}
     np.savez_compressed(path, **(parts | {"moved": moved.astype(np.int32), "units": units}))
