@@ -16,7 +16,7 @@ import bpy
 from .. import settings as settings_schema
 from ..errors import HiSTalkError
 from ..motion.motion import Motion
-from ..motion.placing import place
+from ..motion.timing import scene_timing
 from ..synthesis import Performance
 from .checks import refresh, time_stretch_warnings, visibility_warnings
 from .data import BakeData, BakePlan, BakeReport
@@ -130,7 +130,9 @@ def compute(
     """
     settings = plan.settings
     motion, error_mm = plan.kind.retarget(plan, performance)
-    motion, start = place(motion, plan.fps, settings.start_frame, settings.style.delay, settings.ease, settings.frames)
+    motion, start = scene_timing(
+        motion, plan.fps, settings.start_frame, settings.style.delay, settings.ease, settings.frames
+    )
     motion.check_finite()
     return plan.kind.compute(BakeData(plan, motion, start, error_mm), step)
 

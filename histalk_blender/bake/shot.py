@@ -10,7 +10,7 @@ import bpy
 from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
 from ..head.head import load_head
-from ..motion.placing import from_sound_on
+from ..motion.timing import from_sound_start
 from ..runtime.output import silence_fd
 from ..synthesis import Performance
 from . import aud_decoder  # noqa: F401  (it registers itself with audio.conversion)
@@ -42,7 +42,7 @@ def new_shot(performance: Performance, audio: Path, start: int, fps: float, unit
 
 def frames_of(performance: Performance, fps: float, delay: float = 0.0) -> int:
     """Scene frames from the sound's first to the last of sound and motion."""
-    return len(from_sound_on(performance.motion, fps, delay))
+    return len(from_sound_start(performance.motion, fps, delay))
 
 
 def open_shot(blend: Path, name: str):

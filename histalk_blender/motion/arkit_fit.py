@@ -61,7 +61,7 @@ def fit_units(
     return weights, residual_of(motion, weights, head)
 
 
-def playable(
+def fit_rig(
     motion: Motion, head: Head, limits: np.ndarray | None, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a rig plays of a motion: the blendshapes that it has, without those that hardly move.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..head.head import Head, load_head
 from ..head.topologies import Topology
-from .arkit_fit import playable
+from .arkit_fit import fit_rig
 from .layers import Face, apply_layers, layered_weights
 from .motion import Motion
 from .style import Style
@@ -59,5 +59,5 @@ def to_arkit(
     """
     head = load_head()
     motion = apply_layers(motion, Face(lambda: arkit_weights, head.unit_deltas), style)
-    weights, residual = playable(motion, own or head, limits, layered_weights(arkit_weights, style, motion.fps))
+    weights, residual = fit_rig(motion, own or head, limits, layered_weights(arkit_weights, style, motion.fps))
     return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps), residual

@@ -11,8 +11,8 @@ from histalk_blender.bake.exporters import export
 from histalk_blender.bake.shot import frames_of, new_shot
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
-from histalk_blender.motion.placing import REST, from_sound_on, place
 from histalk_blender.motion.style import Style
+from histalk_blender.motion.timing import EASE, from_sound_start, scene_timing
 
 FPS = 30  # of the scene, as of the stored motion
 
@@ -53,21 +53,21 @@ def test_panel_and_shot_end_at_the_same_frame(blender, stored_performance, monke
 
 def test_no_frame_of_the_motion_is_lost_however_far_it_is_moved(spoken):
     for delay in (0.2, -0.2, 0.0143, 3.0):
-        placed, start = place(spoken, 24.0, 101, delay, rest=True)
-        bare, bare_start = place(spoken, 24.0, 101, delay)
+        placed, start = scene_timing(spoken, 24.0, 101, delay, ease=True)
+        bare, bare_start = scene_timing(spoken, 24.0, 101, delay)
         assert len(bare) == len(spoken.at_fps(24.0)) and bare_start == pytest.approx(101 + delay * 24)
-        assert start == pytest.approx(bare_start - round(REST * 24)) and len(placed) == len(bare) + 2 * round(REST * 24)
-        np.testing.assert_array_equal(placed.weights[round(REST * 24)], bare.weights[0])
+        assert start == pytest.approx(bare_start - round(EASE * 24)) and len(placed) == len(bare) + 2 * round(EASE * 24)
+        np.testing.assert_array_equal(placed.weights[round(EASE * 24)], bare.weights[0])
 
 
 def test_a_file_s_frame_0_is_the_sound_s_and_its_end_is_whole(spoken):
-    later = from_sound_on(spoken, 30.0, 0.2)
+    later = from_sound_start(spoken, 30.0, 0.2)
     np.testing.assert_allclose(later.weights[6:], spoken.weights, atol=1e-6)
     np.testing.assert_allclose(later.weights[:6], np.tile(spoken.weights[0], (6, 1)), atol=1e-6)
-    between = from_sound_on(spoken, 30.0, 0.05)  # a frame and a half
+    between = from_sound_start(spoken, 30.0, 0.05)  # a frame and a half
     assert len(between) == len(spoken) + 2
     np.testing.assert_allclose(between.weights[-1], spoken.weights[-1], atol=1e-6)
-    sooner = from_sound_on(spoken, 30.0, -0.2)
+    sooner = from_sound_start(spoken, 30.0, -0.2)
     assert len(sooner) == len(spoken)
     np.testing.assert_allclose(sooner.weights[:-6], spoken.weights[6:], atol=1e-6)
     np.testing.assert_allclose(sooner.weights[-6:], np.tile(spoken.weights[-1], (6, 1)), atol=1e-6)

@@ -13,7 +13,7 @@ from ...errors import HiSTalkError
 from ...head.topologies import Topology, recognise, vertex_counts
 from ...motion.layers import layered_weights
 from ...motion.motion import Motion
-from ...motion.placing import from_sound_on
+from ...motion.timing import from_sound_start
 
 if TYPE_CHECKING:
     from ...synthesis import Performance
@@ -40,7 +40,7 @@ class ClipResult:
     @property
     def last_frame(self) -> int:
         """The scene frame at which both sound and motion have ended."""
-        motion = from_sound_on(self.performance.motion, self.fps, self.job.style.delay)
+        motion = from_sound_start(self.performance.motion, self.fps, self.job.style.delay)
         return self.job.start + len(motion) - 1
 
     @property
@@ -65,14 +65,14 @@ class ClipResult:
             HiSTalkError: see `topology`.
         """
         motion = self.performance.retarget(self.topology, self.basis_positions, self.job.style)
-        return from_sound_on(motion, self.fps, self.job.style.delay)
+        return from_sound_start(motion, self.fps, self.job.style.delay)
 
     @cached_property
     def arkit_weights(self) -> np.ndarray:
         """[T, 52] weights of the ARKit blendshapes, frame 0 where the sound begins."""
         motion, style = self.performance.motion, self.job.style
         weights = layered_weights(self.performance.arkit_weights, style, motion.fps)
-        return from_sound_on(replace(motion, weights=weights), self.fps, style.delay).weights
+        return from_sound_start(replace(motion, weights=weights), self.fps, style.delay).weights
 
 
 class OutputKind:

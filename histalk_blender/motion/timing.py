@@ -1,4 +1,4 @@
-"""When a motion plays: rate, delay, the way from rest and back, and the scene frame where it begins; one way for all."""
+"""When a motion plays: frame rate, delay, easing, and the scene frame where it begins."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import numpy as np
 from ..errors import HiSTalkError
 from .motion import Motion
 
-REST = 0.2  # seconds in which a face leaves its rest before the first frame and returns to it after the last
+EASE = 0.2  # seconds in which a face eases from neutral before the first frame, and back after the last
 
 
-def place(
+def scene_timing(
     motion: Motion,
     fps: float,
     start: float,
     delay: float = 0.0,
-    rest: bool = False,
+    ease: bool = False,
     frames: tuple[int, int] | None = None,
 ) -> tuple[Motion, float]:
-    """A motion as it is baked, whole: a delay moves where it begins and cuts nothing.
+    """A motion as it is baked: a delay moves its beginning and cuts nothing.
 
     Args:
         motion: at any rate.
         fps: the scene's frames a second.
         start: scene frame where the sound begins.
         delay: seconds by which the face moves after the sound; negative = before it.
-        rest: whether the face leaves its rest before the first frame and returns to it after the last.
+        ease: whether the face eases from neutral before the first frame, and back after the last.
         frames: first and last scene frame to bake; None = all.
 
     Returns:
         The motion at the scene's rate, and the scene frame of its first frame, which may lie between two frames.
 
     Raises:
-        HiSTalkError: nothing of it lies in those frames.
+        HiSTalkError: no frame of it is in that range.
     """
     motion, begin = motion.at_fps(fps), start + delay * fps
-    if rest:
-        motion, before = resting(motion)
+    if ease:
+        motion, before = add_ease_in_out(motion)
         begin -= before
     if frames:
         first = max(0, round(frames[0] - begin))
@@ -50,11 +50,11 @@ def place(
     return motion, begin
 
 
-def from_sound_on(motion: Motion, fps: float, delay: float = 0.0) -> Motion:
-    """A motion for files that have no start frame of their own: frame 0 is where the sound begins.
+def from_sound_start(motion: Motion, fps: float, delay: float = 0.0) -> Motion:
+    """A motion for files without a start frame: frame 0 is where the sound begins.
 
-    A positive delay holds the first pose before and makes the file longer, a negative one leaves out what lies before
-    the sound and holds the last pose, so that the file lines up with the sound and nothing of the end is cut.
+    A positive delay holds the first pose and makes the file longer. A negative one leaves out what is before the sound
+    and holds the last pose, so the file stays as long as the sound.
     """
     motion = motion.at_fps(fps)
     late = delay * fps
@@ -62,9 +62,9 @@ def from_sound_on(motion: Motion, fps: float, delay: float = 0.0) -> Motion:
     return motion.sampled(np.arange(count) - late) if late else motion
 
 
-def resting(motion: Motion) -> tuple[Motion, int]:
-    """The motion with its way from rest and back, and how many frames it begins earlier for it."""
-    count = max(2, round(REST * motion.fps))
-    ease = 0.5 - 0.5 * np.cos(np.pi * np.arange(count, dtype=np.float32) / count)[:, None]
-    ends = motion.weights[0] * ease, motion.weights[-1] * ease[::-1]
+def add_ease_in_out(motion: Motion) -> tuple[Motion, int]:
+    """The motion with easing from neutral and back, and how many frames earlier it begins."""
+    count = max(2, round(EASE * motion.fps))
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(count, dtype=np.float32) / count)[:, None]
+    ends = motion.weights[0] * rise, motion.weights[-1] * rise[::-1]
     return replace(motion, weights=np.concatenate([ends[0], motion.weights, ends[1]])), count
