@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import HiSTalkError
 from . import SAMPLE_RATE
 from .channels import MIX
-from .loudness import MAX_SAMPLE, is_silence, rms_per_block, speech_gain
+from .loudness import BLOCK, MAX_SAMPLE, is_silence, rms_per_block, speech_gain
 
 if TYPE_CHECKING:
     from .decoding import AudioSegment
@@ -111,7 +111,7 @@ def open_clip(
             length += len(block)
             rest = np.concatenate([rest, block])
             rms.append(rms_per_block(rest))
-            rest = rest[len(rms[-1]) * (SAMPLE_RATE // 40) :]
+            rest = rest[len(rms[-1]) * BLOCK :]
             kept = [*kept, block] if length <= KEPT else []
         if not segment.takes_one_channel():
             return AudioClip(length, np.concatenate(rms), np.concatenate(kept) if kept else None, segment)

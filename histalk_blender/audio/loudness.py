@@ -6,6 +6,7 @@ import numpy as np
 
 from . import SAMPLE_RATE
 
+BLOCK = SAMPLE_RATE // 40  # samples in 25 ms, of which loudness is measured
 SPEECH_DBFS = -23.0  # dBFS of what is not silence; the network was trained at it
 MAX_GAIN_DB = 30.0  # dB; a hiss must not be lifted to speech
 SILENCE_RMS = 10 ** (-60 / 20)  # root mean square below which 25 ms are silence
@@ -42,6 +43,5 @@ def speech_gain(rms: np.ndarray) -> np.float32:
 
 def rms_per_block(samples: np.ndarray) -> np.ndarray:
     """Root mean square of each whole 25 ms of [N] samples."""
-    size = SAMPLE_RATE // 40
-    whole = samples[: len(samples) // size * size].reshape(-1, size)
-    return np.sqrt(np.einsum("ij,ij->i", whole, whole) / size)
+    whole = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    return np.sqrt(np.einsum("ij,ij->i", whole, whole) / BLOCK)

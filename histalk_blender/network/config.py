@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ..audio import SAMPLE_RATE
 from .limits import SWITCH, OneOf, Real, Several, Sized, Text, Whole, broken_rules, within
 
 LEVELS = ("frame", "phoneme", "word", "utterance")
@@ -24,7 +25,7 @@ class HiSTalkConfig:
     The paper gives no widths, layers or gate shapes; each choice has its reason beside it.
     """
 
-    sample_rate: int = within(16_000, Whole(16_000, 16_000))  # samples a second; wav2vec 2.0's rate
+    sample_rate: int = within(SAMPLE_RATE, Whole(SAMPLE_RATE, SAMPLE_RATE))  # samples a second; wav2vec 2.0's rate
     fps: float = within(30.0, Real(1, 240))  # frames a second; VOCASET's rate after halving
     landmarks: int = within(68, Whole(68, 68))  # iBUG scheme, docs/method.md section 4
     landmark_scale: float = within(0.01, Real(1e-6, 1))  # metres; the landmark heads' raw outputs are then near one

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..audio.loudness import MAX_GAIN_DB, SPEECH_DBFS
+from ..audio.loudness import BLOCK, MAX_GAIN_DB, SPEECH_DBFS
 from ..head.head import Head
 from ..motion.motion import Motion
 from .checks import check_outputs, check_sound
@@ -60,7 +60,7 @@ class Stream:
         self._grid = (Fraction(config.hop, self._rate) * Fraction(self.fps).limit_denominator(1001)).numerator
         self._sound, self._first = np.zeros(0, np.float32), 0  # what is kept, and the sample of the stream it starts at
         self._used = 0  # samples that the network has been given
-        self._loudness = _RunningLoudness(self._rate)
+        self._loudness = _RunningLoudness()
         self._finished = False
 
     def feed(self, samples: np.ndarray) -> Motion:
@@ -120,8 +120,7 @@ class Stream:
 class _RunningLoudness:
     """The gain of `normalise_loudness` for all samples so far, nearer to one while they are few."""
 
-    def __init__(self, rate: int):
-        self._size = rate // 40
+    def __init__(self):
         self._next = 0  # sample of the stream
         self._counts, self._energies = np.zeros(61, int), np.zeros(61)  # of 25 ms at 0, -1 ... -60 dBFS and below
 
@@ -129,8 +128,8 @@ class _RunningLoudness:
         """Add samples [n] that start at sample `first` of the stream; some may have been added before."""
         self._next = max(self._next, first)
         sound = sound[self._next - first :]
-        energies = np.square(sound[: len(sound) // self._size * self._size].reshape(-1, self._size)).mean(1)
-        self._next += len(energies) * self._size
+        energies = np.square(sound[: len(sound) // BLOCK * BLOCK].reshape(-1, BLOCK)).mean(1)
+        self._next += len(energies) * BLOCK
         levels = -10 * np.log10(np.maximum(energies, 1e-12))
         places = np.clip(levels.astype(int), 0, 60)
         np.add.at(self._counts, places, 1)

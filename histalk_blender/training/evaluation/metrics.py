@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...audio import SAMPLE_RATE
 from ...head.head import INNER_LIP_PAIRS
 from ..teacher.lips import CLOSED, RAISED
 from ..teacher.phones import ARPABET, BILABIALS, LABIODENTALS
@@ -154,7 +155,7 @@ def quiet_frames(phones: list, T: int, fps: float = 30.0) -> np.ndarray:
     return quiet
 
 
-def hushed(samples: np.ndarray, T: int, fps: float = 30.0, rate: int = 16_000) -> np.ndarray:
+def hushed(samples: np.ndarray, T: int, fps: float = 30.0, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Where a clip's sound is `HUSH` below its loud frames or more: labels may be wrong, a loud stretch is no silence.
 
     Args:

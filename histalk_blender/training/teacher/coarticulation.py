@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...audio import SAMPLE_RATE
 from ...head.arkit import ARKIT_UNITS
 from .lips import bite_spans, closure_spans, hold
 from .phones import DIPHTHONGS
@@ -120,7 +121,7 @@ def _segments(phones: Sequence, seconds: float) -> list[tuple[str, float, float]
     return out or [("SIL", 0.0, seconds)]
 
 
-def loudness(samples: np.ndarray, times: np.ndarray, rate: int = 16_000) -> np.ndarray:
+def loudness(samples: np.ndarray, times: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Loudness at `times` relative to the clip's loud parts, smoothed over 80 ms: [T] in [0, 1.3]."""
     width = int(0.08 * rate)
     power = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])

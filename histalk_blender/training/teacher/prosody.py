@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import soxr
 
+from ...audio import SAMPLE_RATE
 from .phones import DIPHTHONGS
 
 VOWELS = frozenset({"AA", "AE", "AH", "AO", "EH", "ER", "IH", "IY", "UH", "UW", *DIPHTHONGS})
@@ -32,7 +33,7 @@ APART = 0.8  # seconds between two rises at least
 LEAD, RISE, STAY, FALL = 0.13, 0.15, 0.05, 0.24  # seconds; the rise begins LEAD before the pitch peaks
 
 
-def pitch_track(samples: np.ndarray, rate: int = 16_000) -> tuple[np.ndarray, np.ndarray]:
+def pitch_track(samples: np.ndarray, rate: int = SAMPLE_RATE) -> tuple[np.ndarray, np.ndarray]:
     """Pitch by autocorrelation, frame i at i * `HOP` seconds.
 
     The autocorrelation of windowed sound over the window's own (Boersma 1993), sought twice: the second time only
