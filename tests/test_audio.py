@@ -86,17 +86,17 @@ def test_silence_stays_silent():
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_stretch_is_what_the_whole_holds_there(tmp_path, name, packed):
+def test_a_segment_equals_that_part_of_the_whole(tmp_path, name, packed):
     path = tmp_path / name
     sf.write(path, np.cumsum(np.random.default_rng(0).normal(0, 0.01, 132_300)) * 0.1, 44_100)
     source = path.read_bytes() if packed else path
-    whole, stretch = read_audio(source), read_audio(source, start=0.8, duration=1.5)
-    assert len(stretch) == 1.5 * SAMPLE_RATE
+    whole, segment = read_audio(source), read_audio(source, start=0.8, duration=1.5)
+    assert len(segment) == 1.5 * SAMPLE_RATE
     inner = slice(SAMPLE_RATE // 4, -SAMPLE_RATE // 4)  # the resampler rings at the cuts
-    np.testing.assert_allclose(stretch[inner], whole[round(0.8 * SAMPLE_RATE) :][: len(stretch)][inner], atol=1e-3)
+    np.testing.assert_allclose(segment[inner], whole[round(0.8 * SAMPLE_RATE) :][: len(segment)][inner], atol=1e-3)
 
 
-def test_a_stretch_that_reaches_past_the_end_gives_what_there_is(tmp_path):
+def test_a_segment_that_reaches_past_the_end_is_shorter(tmp_path):
     sf.write(tmp_path / "a.wav", tone(SAMPLE_RATE, 2.0), SAMPLE_RATE)
     assert len(read_audio(tmp_path / "a.wav", start=1.5, duration=10)) == SAMPLE_RATE // 2
     with pytest.raises(HiSTalkError, match="a.wav' ends at 2.0 s, before 3.0 s"):
@@ -134,12 +134,12 @@ def cut(path, share=0.5):
 
 @pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.rf64", "a.flac", "a.ogg", "a.mp3"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_file_that_breaks_off_is_refused_but_for_a_stretch_before_that(tmp_path, name, packed):
+def test_a_file_that_breaks_off_is_refused_but_for_a_segment_before_that(tmp_path, name, packed):
     path = cut(tmp_path / name)
     source = path.read_bytes() if packed else path
-    for stretch in ({}, {"start": 0.5}, {"start": 1.0, "duration": 5.0}):
+    for segment in ({}, {"start": 0.5}, {"start": 1.0, "duration": 5.0}):
         with pytest.raises(HiSTalkError, match="before its end.*: copy or export it again") as caught:
-            read_audio(source, **stretch, name="Anna")
+            read_audio(source, **segment, name="Anna")
         assert ("Anna" if packed else name) in str(caught.value)
     if name != "a.flac":  # its decoder loses sync where it reads ahead
         assert len(read_audio(source, start=0.5, duration=0.5)) == SAMPLE_RATE // 2
@@ -206,13 +206,13 @@ def test_an_mp3_that_does_not_say_how_long_it_is_is_read_as_far_as_it_goes(tmp_p
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
-def test_channels_that_cancel_each_other_out_are_heard(tmp_path, rate):
+def test_channels_that_cancel_each_other_are_not_silent(tmp_path, rate):
     wave = tone(rate, 10.0)
     sf.write(tmp_path / "one.wav", wave, rate)
     sf.write(tmp_path / "two.wav", np.hstack([-0.8 * wave, wave]), rate)
     np.testing.assert_allclose(read_audio(tmp_path / "two.wav"), read_audio(tmp_path / "one.wav"), atol=1e-3)
-    stretch = {"start": 7.0, "duration": 2.0}
-    assert not is_silent(read_audio(tmp_path / "two.wav", **stretch))
+    segment = {"start": 7.0, "duration": 2.0}
+    assert not is_silent(read_audio(tmp_path / "two.wav", **segment))
 
 
 def test_channels_that_do_not_cancel_are_mixed(tmp_path):
