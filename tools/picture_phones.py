@@ -3,8 +3,8 @@
     pip install pillow==12.0.0 && python tools/picture_phones.py phones.png "AA p AA" "IY M UW" "W AY t"
     python tools/picture_phones.py clip.png CORPUS/real-kathleen.jsonl 12 0.5 1.7
 
-The phones in lower case are drawn, front above and three-quarter below, diphthongs at both parts; --face shows the whole
-face.
+The phones in lower case are drawn, front above and three-quarter below, diphthongs at both parts; --face shows the
+whole face.
 """
 
 from __future__ import annotations

@@ -99,6 +99,7 @@ def test_an_encoder_that_is_not_finite_is_refused(whisper, tmp_path):
         read_encoder(tmp_path)
 
 
+@pytest.mark.slow
 def test_transfer_brings_whispers_features_nearer(config, whisper, tmp_path):
     whisper.save_pretrained(tmp_path)
     sounds = [torch.cat([noise(320 * 60, seed + i) for i in range(4)]) for seed in range(0, 800, 4)]

@@ -60,6 +60,7 @@ def options(data, out, steps):
     return tiny_options(data.root, out, steps, data=data, batch_seconds=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, topology, vertices, fps", [("vocaset", "flame", 5023, 30), ("biwi", "biwi", 23370, 25)])
 def test_a_run_on_captured_motion_resumes_and_gives_a_checkpoint(request, tmp_path, name, topology, vertices, fps):
     data = open_data_set(name, request.getfixturevalue(f"{name}_files"))

@@ -154,7 +154,7 @@ def test_shards_give_back_what_was_written(corpus, aligned):
     assert len(load_clips(corpus, {"test_known"})) == 1
 
 
-def test_the_build_says_what_is_missing_and_makes_the_rest(tmp_path):
+def test_the_build_names_what_is_missing_and_makes_the_rest(tmp_path):
     (tmp_path / "real").mkdir()
     done = subprocess.run(
         [

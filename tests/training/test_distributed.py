@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import pytest
 import torch
 from tiny import TINY, tiny_options
 
@@ -43,6 +44,7 @@ def weights(path):
     return torch.cat([value.flatten() for value in torch.load(path, weights_only=True)["model"].values()])
 
 
+@pytest.mark.slow
 def test_two_processes_step_as_one(corpus, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

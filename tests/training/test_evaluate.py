@@ -1,4 +1,4 @@
-"""The table says what a predictor did, on every data set, and a checkpoint trained on one is measured on it."""
+"""The table shows what a predictor did on every data set, and a checkpoint trained on one is measured on it."""
 
 import json
 import re
@@ -40,6 +40,7 @@ def test_a_perfect_answer_has_no_error_and_a_shifted_one_what_it_was_shifted_by(
     assert still["opening_correlation"] is None and still["mtm_ms"] is None and still["jitter"] == 0
 
 
+@pytest.mark.slow
 def test_the_corpus_gives_one_table_json_and_pictures(corpus, tmp_path):
     done = histalk("evaluate", "--root", corpus, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
@@ -59,7 +60,7 @@ def test_the_corpus_gives_one_table_json_and_pictures(corpus, tmp_path):
     assert told["masks"]["lips"] and "third difference" in told["definitions"]["jitter"]
 
 
-def test_lips_that_move_while_nobody_speaks_are_told_and_counted(corpus):
+def test_lips_that_move_in_silence_are_measured_and_counted(corpus):
     data = open_data_set("corpus", corpus)
     clips = data.recordings("train")
     frames = len(clips[0].motion())
@@ -107,6 +108,7 @@ def test_the_bundled_weights_are_measured_on_vocaset_at_the_size_of_each_head(vo
     assert done.exit_code == 0 and "LVE 1e-5 m²" in done.output and "| loudness |" in done.output
 
 
+@pytest.mark.slow
 def test_weights_trained_on_biwi_are_measured_on_both_its_halves(biwi_files, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "COMPONENTS", 8)
     data = open_data_set("biwi", biwi_files)
@@ -141,7 +143,7 @@ def test_wrong_input_ends_with_one_sentence_and_code_2(biwi_files, tmp_path, arg
     assert done.exit_code == 2 and says in done.output and done.output.count("\n") == 1, done.output
 
 
-def test_training_says_what_is_missing_too(tmp_path):
+def test_training_names_what_is_missing_too(tmp_path):
     for arguments in (
         (),
         ("--dataset", "vocaset", "--root", tmp_path),

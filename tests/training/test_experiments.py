@@ -34,7 +34,7 @@ def network(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_speaks_and_lacks_what_its_name_says(name):
+def test_a_variant_moves_the_face_and_lacks_what_its_name_names(name):
     wave = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(1)) * 0.1
     model = network(name)
     out = model.components(wave)
@@ -79,6 +79,7 @@ def test_reference_designs_are_of_about_the_same_size():
     assert all(0.75 < size / sizes["full"] < 1.35 for size in sizes.values()), sizes
 
 
+@pytest.mark.slow
 def test_the_command_trains_scores_and_resumes(corpus, tmp_path, monkeypatch):
     plan = ExperimentPlan(corpus, tmp_path / "out", tiny_options(corpus, tmp_path, 1), ("full", "per frame"), seeds=1)
     table, picture = run(plan)
@@ -175,6 +176,7 @@ def test_batches_depend_on_the_seed_alone_and_doubt_their_padding(corpus, weight
             assert (batch.phones[row, -(-tokens // 2) :] == -100).all() and batch.sure[row, :frames].all()
 
 
+@pytest.mark.slow
 def test_designs_on_one_extractor_make_the_table_and_refuse_another_budget(corpus, weights, tmp_path, monkeypatch):
     plan = planned(corpus, tmp_path, weights[0], "full", "per frame")
     text, picture = run(plan)[0].read_text(), tmp_path / "gates.png"
@@ -213,6 +215,7 @@ def test_the_curves_subsets_are_nested_and_of_people(seed):
     assert not np.array_equal(hours[0.2], learning_curves.by_hours(clips, seed + 1)[0.2])
 
 
+@pytest.mark.slow
 def test_curves_complete_and_resume(corpus, weights, tmp_path, monkeypatch):
     plan = planned(corpus, tmp_path, weights[0], "full")
     table, picture = learning_curves.run(plan, ["speakers", "hours"])
@@ -224,7 +227,7 @@ def test_curves_complete_and_resume(corpus, weights, tmp_path, monkeypatch):
         learning_curves.run(plan, ["mixture"])
 
 
-def test_a_mixture_draws_people_as_often_as_it_says():
+def test_a_mixture_draws_people_by_their_share():
     clips = spoken()
     people = np.array([clip.source != "flite" for clip in clips])
     for share, chance in learning_curves.by_mixture(clips).items():

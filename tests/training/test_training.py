@@ -41,6 +41,7 @@ def space(head, clips):
     return motion_space(head, first_basis(head, clips, 64, seed=0))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_and_ends_in_a_checkpoint(corpus, tmp_path):
     train(tiny_options(corpus, tmp_path, 2))
     first = torch.load(tmp_path / "state.pt", weights_only=True)
@@ -58,6 +59,7 @@ def test_an_interrupted_run_resumes_and_ends_in_a_checkpoint(corpus, tmp_path):
         assert load_checkpoint(path)(torch.randn(1, 16_000)).displacements.isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_given_weights(corpus, tmp_path, model):
     kept = tiny_options(corpus, tmp_path, 1, changes=(), learning_rate=0.0, init=WEIGHTS)
     own = load_checkpoint(train(kept)).state_dict()
@@ -86,6 +88,7 @@ PRETRAINING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", PRETRAINING)
 def test_a_waveform_extractor_learns_without_labels(way, clips, monkeypatch):
     share, pretrain = PRETRAINING[way]
@@ -128,7 +131,7 @@ def test_half_precision_trains_too(corpus, tmp_path):
     assert np.isfinite(list(row.values())).all()
 
 
-def test_training_without_a_corpus_says_how_to_make_one(tmp_path):
+def test_training_without_a_corpus_names_the_way_to_make_one(tmp_path):
     with pytest.raises(HiSTalkError, match="corpus.build"):
         train(tiny_options(tmp_path, tmp_path / "out", 1))
 
@@ -177,7 +180,7 @@ def test_formants_move_and_pitch_and_tempo_stay():
 
 
 def perfect(space, controls):
-    """An output that says exactly what the target says."""
+    """An output that equals the target."""
     target = controls @ space.from_controls
     sparse = torch.einsum("btk,klc->btlc", target, space.landmarks)
     logits = torch.zeros(*controls.shape[:1], 5, len(ARPABET))

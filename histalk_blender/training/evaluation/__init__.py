@@ -1,1 +1,1 @@
-"""Figures of a checkpoint on held-out speech."""
+"""Scores of a checkpoint on held-out speech, beside baselines."""

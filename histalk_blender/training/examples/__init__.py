@@ -1,1 +1,1 @@
-"""Training examples: corpora as batches of sound and motion."""
+"""Training examples: recordings as batches of augmented sound and motion."""

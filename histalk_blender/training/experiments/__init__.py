@@ -1,1 +1,1 @@
-"""Comparisons of designs."""
+"""The paper's ablations, two reference designs, and learning curves."""

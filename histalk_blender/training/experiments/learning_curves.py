@@ -35,27 +35,30 @@ SCORES = {
 
 
 def by_speakers(clips: list[Clip], seed: int) -> dict[float, np.ndarray]:
-    """Number of real speakers -> places of their clips; whoever is in a smaller set is in all larger ones.
+    """Number of real speakers -> places of their clips; a smaller set's speakers are in all larger ones.
 
     Each set holds `SPOKEN` hours, or what there is, as evenly of its speakers as they allow: more speakers are not
     more speech. The first speaker is one with that much speech, and those with more tend to come sooner: one long
     speaker and three sentences of others would not be four speakers.
     """
     random = np.random.default_rng(seed)
-    said: dict[tuple[str, str], list[int]] = {}
+    spoken: dict[tuple[str, str], list[int]] = {}
     for place in random.permutation(_real(clips)):
-        said.setdefault((clips[place].source, clips[place].speaker), []).append(int(place))
-    length = {who: sum(clips[i].seconds for i in places) for who, places in said.items()}
-    turn = {who: random.exponential() / length[who] for who in sorted(said)}
-    order = sorted(said, key=lambda who: turn[who])
-    first = next((who for who in order if length[who] >= 3600 * SPOKEN), max(order, key=lambda who: length[who]))
-    order = [first, *(who for who in order if who != first)]
+        spoken.setdefault((clips[place].source, clips[place].speaker), []).append(int(place))
+    length = {speaker: sum(clips[i].seconds for i in places) for speaker, places in spoken.items()}
+    turn = {speaker: random.exponential() / length[speaker] for speaker in sorted(spoken)}
+    order = sorted(spoken, key=lambda speaker: turn[speaker])
+    first = next(
+        (speaker for speaker in order if length[speaker] >= 3600 * SPOKEN),
+        max(order, key=lambda speaker: length[speaker]),
+    )
+    order = [first, *(speaker for speaker in order if speaker != first)]
     sets: dict[float, np.ndarray] = {}
     for count in sorted({min(count, len(order)) for count in (*SPEAKERS, len(order))}):
         chosen, left = [], 3600 * SPOKEN
         # Speakers with little speech give all of it, the others fill up.
-        for rank, who in enumerate(sorted(order[:count], key=lambda who: length[who])):
-            part = _until(clips, said[who], left / (count - rank))
+        for rank, speaker in enumerate(sorted(order[:count], key=lambda speaker: length[speaker])):
+            part = _until(clips, spoken[speaker], left / (count - rank))
             left -= sum(clips[i].seconds for i in part)
             chosen += part
         sets[count] = np.array(chosen)

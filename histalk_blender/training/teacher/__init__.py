@@ -1,1 +1,1 @@
-"""The rules that give training its targets: phones in, motion out."""
+"""The rules that give training its targets: phones and sound in, ARKit weights out."""
