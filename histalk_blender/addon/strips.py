@@ -154,7 +154,7 @@ def _file(sound) -> Path:
     return Path(bpy.path.abspath(sound.filepath, library=sound.library))
 
 
-def _visible_frames(strip) -> tuple[int, int]:
+def _visible_frames(strip) -> tuple[float, float]:
     """The first frame between the handles of a strip and of all metas around it, and the first after them."""
     around = [*_metas(strip), strip]
     return max(_timing(part, "left_handle") for part in around), min(_timing(part, "right_handle") for part in around)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class AudioClip:
         self.called = segment.called if segment else "the sound"  # in messages
         self.silent, self.gain = is_silence(rms), speech_gain(rms)
         self._length, self._samples, self._segment = length, samples, segment
-        self._blocks: Iterator[np.ndarray] | None = None
+        self._blocks: Generator[np.ndarray, None, None] | None = None
         self._held, self._first = np.zeros(0, np.float32), 0  # what was decoded and may be asked for again
 
     @classmethod
@@ -69,6 +69,7 @@ class AudioClip:
         last = min(last, self._length)
         if self._samples is not None:
             return self._samples[first:last] * self.gain
+        assert self._segment is not None  # one of the two is given
         if self._blocks is None or first < self._first:
             self.close()
             self._blocks = self._segment.blocks()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class AudioSegment:
         self._converted: conversion.Converted | None = None
         open_source(source, self.called).close()
 
-    def blocks(self) -> Iterator[np.ndarray]:
+    def blocks(self) -> Generator[np.ndarray, None, None]:
         """[n] float32 at 16 kHz each, of the channel, the channels' mean, or of what `takes_one_channel` chose.
 
         Raises:

@@ -60,7 +60,7 @@ def opened(source: Path | bytes | BinaryIO, called: str) -> Iterator[tuple[Decod
             return
         view = View(raw, contents.pieces, HEADER_BYTES)
         try:
-            file = Decoder(view)
+            file = Decoder(view)  # type: ignore[arg-type]
         except (sf.LibsndfileError, RuntimeError) as error:
             if view.error is not None:
                 raise _unreadable(called, view.error) from error
@@ -86,7 +86,7 @@ def open_source(source: Path | bytes | BinaryIO, called: str) -> BinaryIO:
         raw.seek(0)
         return raw
     try:
-        raw = open_regular(source)
+        raw = open_regular(source)  # type: ignore[arg-type]
     except FileNotFoundError as error:
         raise HiSTalkError(f"No audio file at {called}: check the path.") from error
     except OSError as error:
@@ -145,8 +145,9 @@ def seconds_of(source: Path) -> float:
     """A file's length by its header; 0 if it has none, or cannot be read."""
     try:
         with opened(source, f"'{source}'") as found:
-            known = found is not None and found[0].frames < UNKNOWN
-            return found[0].frames / found[0].samplerate if known else 0.0
+            if found is None or found[0].frames >= UNKNOWN:
+                return 0.0
+            return found[0].frames / found[0].samplerate
     except HiSTalkError:
         return 0.0
 

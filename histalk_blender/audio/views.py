@@ -68,7 +68,7 @@ class View(io.RawIOBase):
                     target[:] = piece[within : within + len(target)]
                     return len(target)
                 self._behind.seek(piece[0] + within)
-                return self._behind.readinto(target)
+                return self._behind.readinto(target)  # type: ignore[attr-defined]
             within -= length
         return 0
 

@@ -45,7 +45,7 @@ def frames_of(performance: Performance, fps: float, delay: float = 0.0) -> int:
     return len(from_sound_start(performance.motion, fps, delay))
 
 
-def open_shot(blend: Path, name: str):
+def open_shot(blend: Path | str, name: str):
     """Open a .blend, without running what it holds, and find the head in it.
 
     Args:

@@ -52,7 +52,7 @@ def _waiting(mesh) -> list[str]:
 def _take_back(slices: Generator[float], uid: int, paths: list[str], with_keys: bool) -> None:
     """Let the slices clean up, and then look for what they did not find any more under the names that they knew."""
     mesh = _mesh(uid)
-    paths = {*paths, *_waiting(mesh)} if mesh else set()
+    known = {*paths, *_waiting(mesh)} if mesh else set()
     try:
         slices.close()
     except Exception:  # of names that are not there any more
@@ -62,7 +62,7 @@ def _take_back(slices: Generator[float], uid: int, paths: list[str], with_keys: 
     if keys is None:
         return
     _remove_waiting(keys)
-    left = [key for key in keys.key_blocks if key_path(key.name) in paths] if with_keys else []
+    left = [key for key in keys.key_blocks if key_path(key.name) in known] if with_keys else []
     if left:
         holder = bpy.data.objects.new(MARK, mesh)  # the mesh may have no object any more
         try:

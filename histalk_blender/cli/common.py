@@ -20,7 +20,11 @@ def progress_bar(name: str):
     from tqdm import tqdm
 
     with tqdm(total=100, desc=name, unit="%", file=sys.stderr, leave=False, disable=None) as bar:
-        yield lambda share: bar.update(round(100 * share) - bar.n)
+
+        def show(share: float) -> None:
+            bar.update(round(100 * share) - bar.n)
+
+        yield show
 
 
 def predict_file(audio: Path, weights: Path | None, device: str, channel: str = MIX, levels: bool = False):

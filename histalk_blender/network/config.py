@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from ..audio import SAMPLE_RATE
 from .limits import SWITCH, OneOf, Real, Several, Sized, Text, Whole, broken_rules, within
@@ -168,7 +169,8 @@ class HiSTalkConfig:
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown config fields: {', '.join(sorted(unknown))}")
-        config = cls(**{name: _as_tuple(value) for name, value in values.items()})
+        fields: dict[str, Any] = {name: _as_tuple(value) for name, value in values.items()}
+        config = cls(**fields)
         broken = broken_rules(config) or config._contradictions()
         if broken:
             raise ValueError(", ".join(broken))

@@ -14,9 +14,11 @@ class Rule(Protocol):
 
     def holds(self, value: object) -> bool:
         """Whether it is."""
+        ...
 
     def __str__(self) -> str:
         """The rule, as it follows "must be"."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class Real:
 
     def holds(self, value: object) -> bool:
         """See `Rule`."""
-        return type(value) in (int, float) and math.isfinite(value) and self.low <= value <= self.high
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return math.isfinite(value) and self.low <= value <= self.high
 
     def __str__(self) -> str:
         return f"a number from {self.low:g} to {self.high:g}"

@@ -46,7 +46,7 @@ class S2D(nn.Module):
         Returns:
             [B, T, components].
         """
-        of_level = dict(zip(LEVELS, zip(levels.unbind(1), features)))
+        of_level: dict[str, tuple[Tensor, Tensor]] = dict(zip(LEVELS, zip(levels.unbind(1), features)))
         of_level["sparse"] = sparse, features[LEVELS.index(self.config.levels[0])]
         motion, memory = (torch.stack(parts) for parts in zip(*(of_level[name] for name in self.names)))
         hidden = self.decoder((motion / self.config.landmark_scale).flatten(3), memory, bias, valid)  # [5, B, T, width]

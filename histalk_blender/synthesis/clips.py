@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,9 +94,9 @@ def synthesize_many(
     offsets = landmark_offsets or [None] * len(clips)
     results, windows = [], []
     for index, clip in enumerate(clips):
-        T = config.frames(len(clip))
-        if offsets[index] is not None and (offsets[index].shape != (T, 68, 3) or not np.isfinite(offsets[index]).all()):
-            raise ValueError(f"landmark_offsets must be finite numbers [{T}, 68, 3], not {offsets[index].shape}.")
+        T, edits = config.frames(len(clip)), offsets[index]
+        if edits is not None and (edits.shape != (T, 68, 3) or not np.isfinite(edits).all()):
+            raise ValueError(f"landmark_offsets must be finite numbers [{T}, 68, 3], not {edits.shape}.")
         results.append(_zeros(T, config.dense_components, levels))
         if not clip.silent:
             windows += _windows(index, clip, T, config, window_s, overlap_s)
@@ -230,7 +231,7 @@ def _zeros(frames: int, components: int, levels: bool) -> dict[str, np.ndarray]:
 
 
 def _performance(result: dict[str, np.ndarray], outputs: dict[str, np.ndarray], head: Head, fps: float) -> Performance:
-    more = {}
+    more: dict[str, Any] = {}
     if "levels" in result:
         more = {
             "sparse_displacements": result["sparse"],

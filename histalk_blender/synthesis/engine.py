@@ -20,6 +20,7 @@ from .clips import predict_batch
 
 if TYPE_CHECKING:
     from ..audio.clip import AudioClip
+    from ..network import HiSTalk
 
 WINDOW_SIZES = ((50.4, 7.2), (16.8, 7.2), (9.6, 4.8))  # seconds of a window and its overlap, for less and less memory
 
@@ -68,7 +69,7 @@ def pick_device(name: str) -> str:
     return name
 
 
-_models: dict[tuple, object] = {}
+_models: dict[tuple, HiSTalk] = {}
 
 
 def _load_model(path: Path, device: str):
