@@ -1,4 +1,4 @@
-"""Blender's face of HiSTalk."""
+"""The add-on: what Blender shows of HiSTalk."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import bpy
 
 from ..bake import aud_decoder  # noqa: F401  (it registers itself with audio.conversion)
 from ..runtime.process_exit import exit_if_busy
-from . import command, operators, panel, preferences, properties, session, upgrade
+from . import command, mapping_operators, operators, panel, preferences, properties, session, upgrade
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *mapping_operators.CLASSES, *panel.CLASSES)
 
 
 def _menu(self, context) -> None:
     self.layout.operator("histalk.add_head", text="HiSTalk Head", icon="USER")
 
 
-# Not taken back with the rest: Blender unregisters add-ons before it ends.
+# Stays after `unregister`: Blender disables add-ons before it exits.
 atexit.register(exit_if_busy)
 
 
 def register() -> None:
-    """Add our classes, properties, menu entry, handler and command."""
+    """Add classes, properties, menu entry, handlers, command and session."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Object.histalk = bpy.props.PointerProperty(type=properties.HiSTalkSettings)
@@ -35,7 +35,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """The exact inverse; what runs is ended first."""
+    """The exact inverse; running jobs are stopped first."""
     bpy.utils.unregister_cli_command(session.get_session().cli_command)
     session.close_session()
     upgrade.unregister()

@@ -11,6 +11,7 @@ from ..bake.kinds import kind_options
 from ..bake.ownership import check_edits
 from ..bake.pipeline import check, check_target
 from ..bake.settings import BakeSettings
+from ..bake.targets import check_object
 from ..errors import HiSTalkError
 from .bake_job import BakeRequest
 from .strips import Recording, inaudible_reason, proposed_strip, record_strip, record_timeline, sound_strips
@@ -48,6 +49,15 @@ def bake_settings(settings, start_frame: float = 1, discard_edits: bool = False)
         mapping=settings.mapping(),
         discard_edits=discard_edits,
     )
+
+
+def object_reason(obj) -> str:
+    """Why this object, or None, is no mesh to work on, or ""."""
+    try:
+        check_object(obj)
+    except HiSTalkError as error:
+        return str(error)
+    return ""
 
 
 def blocking_reason(context, obj) -> str:

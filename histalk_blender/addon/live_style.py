@@ -90,9 +90,7 @@ class LiveStyle:
             return None
         changed = changed_by_hand(obj) or ("it was pushed down to the NLA" if in_nla(obj) else "")
         if changed:
-            obj.histalk.warnings = (
-                f"{edits_sentence(obj, changed)} Sliders leave it as it is: press Bake to replace it."
-            )
+            obj.histalk.warnings = f"{edits_sentence(obj, changed)} Sliders do not change it: press Bake to replace it."
             return None
         try:
             plan = check(obj, replace(request.plan.settings, style=obj.histalk.style(), discard_edits=False))

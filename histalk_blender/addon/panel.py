@@ -1,4 +1,4 @@
-"""The sidebar in the 3D View and the Video Sequencer: what will happen, and why not if it cannot."""
+"""The sidebar in the 3D View and the Video Sequencer. Drawing only reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _clock(seconds: float) -> str:
 
 
 class _Sidebar:
-    """What all our panels share."""
+    """What all panels share."""
 
     bl_region_type = "UI"
     bl_category = CATEGORY
@@ -50,7 +50,7 @@ class _Main(_Sidebar):
     bl_label = "HiSTalk"
 
     def draw(self, context) -> None:
-        """The head, and what it was recognised as."""
+        """The selected head and its topology."""
         layout, obj = self.layout, context.object
         reason = why_no_mesh(obj)
         if reason:
@@ -75,7 +75,7 @@ class _Main(_Sidebar):
             column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_UNITS)}", icon="CHECKMARK")
         if not topology and not count:
             draw_sentence(
-                column, context, f"Unknown head, {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION"
+                column, context, f"Not a known head: {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION"
             )
 
 
@@ -83,7 +83,7 @@ class _Audio(_Settings):
     bl_label = "Audio"
 
     def draw(self, context) -> None:
-        """The source and what of it will be heard."""
+        """The sound to bake from."""
         layout, settings = self.layout, context.object.histalk
         layout.row().prop(settings, "audio", expand=True)
         column = layout.column()
@@ -115,7 +115,7 @@ class _Style(_Settings):
     bl_label = "Style"
 
     def draw(self, context) -> None:
-        """Sliders that a finished bake follows."""
+        """Sliders that take effect on a finished bake at once."""
         layout, settings = self.layout, context.object.histalk
         layout.use_property_split, layout.use_property_decorate = True, False
         for _, alike in groupby(settings_of(Style), key=lambda setting: setting.unit):
@@ -130,7 +130,7 @@ class _Output(_Settings):
     bl_label = "Bake As"
 
     def draw(self, context) -> None:
-        """The kind of bake and what belongs to it."""
+        """The kind of bake and its options."""
         layout, settings = self.layout, context.object.histalk
         layout.use_property_split, layout.use_property_decorate = True, False
         column = layout.column()
@@ -149,21 +149,19 @@ class _Device(_Settings):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, context) -> None:
-        """What it comes to, though the panel be closed."""
+        """The device in use, also while the panel is closed."""
         names = get_session().gpu.names
         cpu = context.object.histalk.device == "cpu" or names == []
         text = "CPU" if cpu else names[0] if names else "..."
         self.layout.label(text=text)
 
     def draw(self, context) -> None:
-        """Where the network runs, and on which weights."""
+        """Where the network runs, and its weights."""
         layout, settings = self.layout, context.object.histalk
         layout.use_property_split, layout.use_property_decorate = True, False
         layout.prop(settings, "device")
         if settings.device == "cuda" and get_session().gpu.names == []:
-            draw_sentence(
-                layout, context, "The NVIDIA driver names no GPU here: choose the CPU, or Automatic.", "ERROR"
-            )
+            draw_sentence(layout, context, "The NVIDIA driver reports no GPU: choose CPU or Automatic.", "ERROR")
         layout.prop(settings, "weights")
         if not settings.weights:
             layout.label(text="Bundled: histalk-small", icon="FILE_TICK")
@@ -174,29 +172,38 @@ class _Bake(_Settings):
     bl_options = {"HIDE_HEADER"}
 
     def draw(self, context) -> None:
-        """The button, or the progress; and what came of the last one."""
-        layout, settings, session = self.layout, context.object.histalk, get_session()
-        job = session.job
-        if job is not None:
-            left = job.seconds_left
-            text = f"{job.stage} {job.share:.0%}" + ("" if left is None else f", {_clock(left)} left")
-            row = layout.row(align=True)
-            row.progress(factor=job.share, type="BAR", text=text)
-            row.operator("histalk.cancel_bake", text="", icon="CANCEL")
-            layout.label(text=f"'{job.request.plan.name}' for {_clock(job.seconds)}", icon="TIME")
+        """The button or the progress, and the result of the last bake."""
+        layout, session = self.layout, get_session()
+        if session.job is not None:
+            self._draw_progress(layout, session.job)
         else:
-            button = layout.row()
-            button.scale_y = 1.5
-            button.operator("histalk.bake", icon="OUTLINER_DATA_SPEAKER")
-            reason = HISTALK_OT_bake.disabled_reason(context)
-            if reason:
-                draw_sentence(layout, context, reason, "ERROR")
-            if reason and reason == session.environment.blocking_reason(context):
-                layout.operator("histalk.open_preferences", icon="PREFERENCES")
+            self._draw_button(layout, context, session)
         for warning in time_stretch_warnings(context.scene):
             draw_sentence(layout, context, warning, "ERROR")
         if session.failed_job is not None and session.failed_job.error:
             draw_sentence(layout, context, session.failed_job.error, "CANCEL")
+        self._draw_result(layout, context)
+
+    def _draw_progress(self, layout, job) -> None:
+        left = job.seconds_left
+        text = f"{job.stage} {job.share:.0%}" + ("" if left is None else f", {_clock(left)} left")
+        row = layout.row(align=True)
+        row.progress(factor=job.share, type="BAR", text=text)
+        row.operator("histalk.cancel_bake", text="", icon="CANCEL")
+        layout.label(text=f"'{job.request.plan.name}', {_clock(job.seconds)} elapsed", icon="TIME")
+
+    def _draw_button(self, layout, context, session) -> None:
+        button = layout.row()
+        button.scale_y = 1.5
+        button.operator("histalk.bake", icon="OUTLINER_DATA_SPEAKER")
+        if reason := HISTALK_OT_bake.scene_reason(context):
+            draw_sentence(layout, context, reason, "ERROR")
+        if reason := session.environment.blocking_reason(context):
+            draw_sentence(layout, context, reason, "ERROR")
+            layout.operator("histalk.open_preferences", icon="PREFERENCES")
+
+    def _draw_result(self, layout, context) -> None:
+        settings = context.object.histalk
         if settings.report or has_bake(context.object):  # one that does not move has no report
             box = layout.box().column()
             if settings.report:

@@ -9,7 +9,7 @@ import pytest
 from assets import SPEECH
 
 from histalk_blender.addon import bake_job as jobs
-from histalk_blender.addon import operators
+from histalk_blender.addon import mapping_operators, operators
 from histalk_blender.bake import geometry
 from histalk_blender.head.arkit import ARKIT_UNITS
 from histalk_blender.head.topologies.flame import FlameTopology
@@ -228,7 +228,7 @@ def test_scenes_of_two_rates_are_refused(blender):
 
 
 def test_names_and_idnames_agree_and_everything_is_explained():
-    for cls in operators.CLASSES:
+    for cls in (*operators.CLASSES, *mapping_operators.CLASSES):
         assert cls.__name__ == "HISTALK_OT_" + cls.bl_idname.removeprefix("histalk.")
         assert cls.__doc__ and not cls.__doc__.endswith(".") and "disabled_reason" in dir(cls)
 
