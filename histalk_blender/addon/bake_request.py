@@ -1,4 +1,4 @@
-"""From an animator's settings to a request for a bake, or to the sentence that says why there can be none."""
+"""From an animator's settings to a request for a bake, or to the sentence on why it is not possible."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .strips import Recording, inaudible_reason, proposed_strip, record_strip, r
 
 
 def sound_scene(context, settings):
-    """The scene whose sequencer is heard."""
+    """The scene whose sequencer plays the sound."""
     return settings.scene or getattr(context, "sequencer_scene", None) or context.scene
 
 
 def chosen_strip(context, settings):
-    """The strip to speak, or None."""
+    """The strip with the speech, or None."""
     scene = sound_scene(context, settings)
     if not settings.strip:
         return proposed_strip(scene)

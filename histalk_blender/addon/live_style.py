@@ -40,7 +40,7 @@ class LiveStyle:
             self.timer.start(PAUSE)
             return
         # Timers are never called in the background.
-        while self._tick() and self._session.job is self._job:  # another's bake would be waited for in vain
+        while self._tick() and self._session.job is self._job:  # a bake of the operator is driven by nothing here
             time.sleep(0.002)  # or the worker would wait for this thread at each of its steps
         self._pending = None
 

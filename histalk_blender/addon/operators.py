@@ -43,7 +43,7 @@ def _ask(operator, context, event, changed: str, button: str) -> set[str]:
 
 
 class HISTALK_OT_add_head(DisabledReasonMixin, bpy.types.Operator):
-    """Add the bundled head at the 3D cursor, ready to speak"""
+    """Add the bundled head at the 3D cursor"""
 
     bl_idname = "histalk.add_head"
     bl_label = "Add HiSTalk Head"

@@ -199,7 +199,7 @@ class HISTALK_OT_remove_pytorch(DisabledReasonMixin, bpy.types.Operator):
         return ""
 
     def execute(self, context) -> set[str]:
-        """Remove the folder and what is beside it."""
+        """Remove the folder and what an installation left next to it."""
         get_session().environment.installation = None
         try:
             installation.remove(install_folder())

@@ -71,24 +71,26 @@ def _is_mesh_scene(self, scene) -> bool:
 
 
 class HiSTalkUnitKey(bpy.types.PropertyGroup):
-    """An ARKit unit, whether speech moves it, and the shape key that shows it."""
+    """An ARKit blendshape, whether a bake animates it, and the shape key that plays it."""
 
-    name: StringProperty(name="Unit")
+    name: StringProperty(name="Blendshape")
     use: BoolProperty(
-        name="Use", default=True, description="Let speech move this unit; off leaves its shape key to you"
+        name="Use", default=True, description="Animate this blendshape; when off, its shape key is left unchanged"
     )
-    key: StringProperty(name="Shape Key", description="Shape key that shows this unit; empty = the one of its name")
+    key: StringProperty(
+        name="Shape Key", description="Shape key that plays this blendshape; empty = the one with its name"
+    )
 
 
 class HiSTalkSettings(SettingProperties, bpy.types.PropertyGroup):
-    """How one head speaks, and how that is baked."""
+    """Settings of one head: its sound, style and bake."""
 
     audio: EnumProperty(
         name="Audio",
         items=(
-            ("STRIP", "Strip", "One sound or meta strip of the sequencer, as it is heard on the timeline"),
-            ("TIMELINE", "Timeline", "All that is heard in the scene's frame range, for dialogue cut into many strips"),
-            ("FILE", "File", "A sound file, from the frame below"),
+            ("STRIP", "Strip", "One sound or meta strip of the Video Sequencer, as it plays on the timeline"),
+            ("TIMELINE", "Timeline", "All sound in the scene's frame range, for dialogue cut into many strips"),
+            ("FILE", "File", "A sound file, starting at the frame below"),
         ),
         default="STRIP",
     )
@@ -96,41 +98,53 @@ class HiSTalkSettings(SettingProperties, bpy.types.PropertyGroup):
         type=bpy.types.Scene,
         name="Scene",
         poll=_is_mesh_scene,
-        description="Scene whose sequencer holds the sound; empty = the one that the sequencer shows",
+        description="Scene with the sound in its sequencer; empty = the one that the Video Sequencer shows",
     )
-    strip: StringProperty(name="Strip", description="Strip to speak; empty = the active one")
+    strip: StringProperty(name="Strip", description="Strip with the speech; empty = the active strip")
     file: StringProperty(
         name="File",
         subtype="FILE_PATH",
-        description="Sound file: wav, flac, ogg, mp3, or what else Blender reads (m4a, mp4, mov, mkv ...)",
+        description="Sound file: WAV, FLAC, OGG, MP3, or any other that Blender reads (m4a, mp4, mov, mkv ...)",
     )
-    file_frame: IntProperty(name="Start Frame", default=1, description="Scene frame at which the file begins")
+    file_frame: IntProperty(name="Start Frame", default=1, description="Scene frame at which the file starts")
     channel: EnumProperty(
         name="Channel",
         items=(
             ("mix", "Mix", "All channels mixed"),
-            ("left", "Left", "The left channel, for two speakers in stereo; the only one where there is one"),
-            ("right", "Right", "The right channel, for two speakers in stereo; the only one where there is one"),
-            ("number", "Number", "A channel by its number, for recordings of many microphones"),
+            (
+                "left",
+                "Left",
+                "Left channel, for two speakers in one stereo recording; the only channel of a mono sound",
+            ),
+            (
+                "right",
+                "Right",
+                "Right channel, for two speakers in one stereo recording; the only channel of a mono sound",
+            ),
+            ("number", "Number", "A channel by its number, for recordings with many microphones"),
         ),
         default=MIX,
-        description="Which channel of the sound is spoken",
+        description="Channel of the sound with the speech",
     )
-    channel_number: IntProperty(name="Number", default=1, min=1, max=MOST, description="Channel to speak, from 1")
+    channel_number: IntProperty(
+        name="Number", default=1, min=1, max=MOST, description="Number of the channel, starting at 1"
+    )
 
     in_seconds: BoolProperty(options={"HIDDEN"}, description="Smoothing and delay are in seconds; see upgrade.py")
 
     device: EnumProperty(
         name="Device",
         items=(
-            ("auto", "Automatic", "The CUDA GPU where there is one, else the CPU"),
-            ("cpu", "CPU", "The processor"),
-            ("cuda", "CUDA", "The CUDA GPU"),
+            ("auto", "Automatic", "The CUDA GPU if there is one, otherwise the CPU"),
+            ("cpu", "CPU", "Run on the processor"),
+            ("cuda", "CUDA", "Run on an NVIDIA GPU"),
         ),
         default="auto",
     )
     weights: StringProperty(
-        name="Weights", subtype="FILE_PATH", description="A .safetensors checkpoint of yours; empty = the bundled one"
+        name="Weights",
+        subtype="FILE_PATH",
+        description="A .safetensors checkpoint of your own; empty = the bundled one",
     )
 
     kind: EnumProperty(
@@ -139,7 +153,7 @@ class HiSTalkSettings(SettingProperties, bpy.types.PropertyGroup):
         default=KINDS[0].name,
     )
     cache_folder: StringProperty(
-        name="Folder", subtype="DIR_PATH", description="Where the cache goes; empty = beside the saved .blend"
+        name="Folder", subtype="DIR_PATH", description="Folder for the cache file; empty = next to the saved .blend"
     )
     use_range: BoolProperty(name="Frame Range", description="Bake only these frames")
     first: IntProperty(name="First", default=1, description="First frame to bake")

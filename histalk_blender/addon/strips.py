@@ -120,7 +120,7 @@ def record_timeline(scene, channel: str = MIX) -> Recording:
     audible = [_visible_frames(strip) for strip, reason in zip(sounds, reasons, strict=True) if not reason]
     if not others and not any(left <= scene.frame_end and right > scene.frame_start for left, right in audible):
         frames = f"{scene.frame_start} to {scene.frame_end}"
-        raise HiSTalkError(f"No sound strip lies in frames {frames}: set the scene's frame range to cover one.")
+        raise HiSTalkError(f"There is no sound strip in frames {frames}: set the scene's frame range to cover one.")
     duration = (scene.frame_end - scene.frame_start + 1) / _fps(scene)
     path = _mix_down(scene, scene.name, channel)
     return Recording(path, 0.0, duration, scene.frame_start, scene.name, True, channel)

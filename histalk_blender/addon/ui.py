@@ -44,7 +44,7 @@ class Timer:
 
     Args:
         step: the function.
-        persistent: it goes on when another .blend is opened.
+        persistent: it keeps running when another .blend is opened.
     """
 
     def __init__(self, step: Callable[[], float | None], persistent: bool = False):

@@ -68,7 +68,7 @@ def sources(build: str, platform: str = sys.platform) -> str:
 
 
 def remove(folder: Path) -> None:
-    """Delete an installed folder and what an unfinished installation left beside it.
+    """Delete an installed folder and what an unfinished installation left next to it.
 
     Raises:
         HiSTalkError: torch is in use, or a file cannot be deleted.
