@@ -31,7 +31,7 @@ def enable():
 
 
 def stored_performance(package):
-    """This Blender has no PyTorch: what the network made of the sentence, listened to slowly, stands in for it."""
+    """This Blender has no PyTorch: the stored prediction for the sentence stands in for the network."""
     import numpy as np
     from safetensors import safe_open
 
@@ -73,7 +73,10 @@ def steps():
     view.spaces.active.overlay.show_floor = False
     show_sidebar(view)
     yield 0.5
+    shown_objects = sys.modules[f"{MODULE}.histalk_blender.addon.ui"].shown_objects
+    assert shown_objects(bpy.context) == [], "another tab is open"
     yield from choose_tab(view)
+    assert shown_objects(bpy.context) == [None], "the tab shows that nothing is selected"
     picture("nothing-selected", "640x240+680+30")
 
     with bpy.context.temp_override(window=window, area=view, region=region):
@@ -100,6 +103,8 @@ def steps():
     package = f"{MODULE}.histalk_blender"
     session = sys.modules[f"{package}.addon.session"].get_session()
     environment = session.environment
+    preloaded = []
+    sys.modules[f"{package}.addon.preload"].warm_up = lambda *choice: preloaded.append(choice)
     environment.blocking_reason, environment.activate = lambda context: "", lambda context: None
     performance = stored_performance(package)
 
@@ -111,7 +116,9 @@ def steps():
 
     sys.modules[f"{package}.addon.bake_job"].perform_clip = perform_clip
     view.tag_redraw()
-    yield 0.5
+    yield 1.2
+    assert preloaded == [(None, "auto")], "the open tab preloads the selected head's choice, once"
+    assert session.gpu.names == [], "and asks for the GPU"
     picture("ready")
 
     with bpy.context.temp_override(window=window, area=view, region=region):
