@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 import traceback
 from collections.abc import Callable
 
+import blf
 import bpy
 
 from ..errors import HiSTalkError, sentence_of
@@ -13,6 +13,8 @@ from ..errors import HiSTalkError, sentence_of
 CATEGORY = "HiSTalk"  # the sidebar's tab
 SIDEBARS = frozenset({"VIEW_3D", "SEQUENCE_EDITOR"})
 SHOWN_IN = SIDEBARS | {"PREFERENCES"}
+FONT = 0  # of the interface, in blf
+MARGINS = 100  # pixels at scale 1 that tabs, a box, an icon and its gaps take of a region's width
 
 
 class DisabledReasonMixin:
@@ -89,7 +91,21 @@ def _shows_tab(area) -> bool:
 
 def draw_sentence(layout, context, text: str, icon: str = "NONE") -> None:
     """A label of as many lines as the region's width needs: Blender cuts off what is too long."""
-    characters = int(context.region.width / context.preferences.system.ui_scale / 6.2) - 8
+    preferences = context.preferences
+    scale = preferences.system.ui_scale
+    blf.size(FONT, preferences.ui_styles[0].widget.points * scale)
     column = layout.column(align=True)
-    for i, line in enumerate(textwrap.wrap(text, max(characters, 20))):
+    for i, line in enumerate(_wrapped(text, context.region.width - MARGINS * scale)):
         column.label(text=line, icon="BLANK1" if i and icon != "NONE" else icon)
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    """Lines of whole words, each of at most so many pixels where a word is not wider."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and blf.dimensions(FONT, longer)[0] > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

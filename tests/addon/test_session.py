@@ -7,12 +7,14 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import blf
 import bpy
 import pytest
 
 from histalk_blender import addon
 from histalk_blender.addon import panel, preferences
 from histalk_blender.addon.session import get_session
+from histalk_blender.addon.ui import draw_sentence
 
 FOLDER = Path(addon.__file__).parent
 MODULES = sorted(path for path in FOLDER.glob("*.py"))
@@ -110,7 +112,8 @@ class Context:
     @property
     def preferences(self):
         known = bpy.context.preferences
-        return SimpleNamespace(addons=known.addons, system=SimpleNamespace(ui_scale=1.0, use_online_access=False))
+        system = SimpleNamespace(ui_scale=1.0, use_online_access=False)
+        return SimpleNamespace(addons=known.addons, ui_styles=known.ui_styles, system=system)
 
     def __getattr__(self, name):
         return getattr(bpy.context, name)
@@ -153,6 +156,15 @@ def test_drawing_starts_no_thread_edits_no_path_and_writes_no_property(blender, 
     assert get_session().gpu.names is None and get_session().preloader.thread is None
     assert saved(obj) == before and sys.path == path
     assert {name for name in sys.modules if name.startswith("torch")} == modules
+
+
+def test_sentences_are_broken_where_a_label_would_be_cut_off(blender):
+    text = "209 frames as 10 shape keys, at most 0.07 mm off, in 7.4 s, then averyverylongwordthatfitsintonoline"
+    layout, context = Layout(), Context()
+    draw_sentence(layout, context, text, "CHECKMARK")
+    assert " ".join(layout.labels) == text and len(layout.labels) > 2
+    room = context.region.width - 100
+    assert all(blf.dimensions(0, line)[0] <= room for line in layout.labels if " " in line)
 
 
 @pytest.mark.parametrize("source", ["INSTALLED", "FOLDER"])
