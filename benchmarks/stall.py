@@ -19,7 +19,7 @@ def main() -> None:
     """Print one row for each kind of bake."""
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     print(f"{seconds} s of speech, {LONGEST} s at most with one shape key for each frame; milliseconds")
-    print(f"{'bake as':8} {'loading':>8} {'listening':>10} {'sculpting':>10} {'baking':>8} {'whole bake, s':>14}")
+    print(f"{'bake as':8} {'loading':>8} {'predicting':>10} {'computing':>10} {'baking':>8} {'whole bake, s':>14}")
     for kind in ("cache", "basis", "arkit", "keys"):
         lasting = min(seconds, LONGEST) if kind == "keys" else seconds
         done = subprocess.run([sys.executable, __file__, "--child", kind, str(lasting)], capture_output=True, text=True)
@@ -48,11 +48,11 @@ def child(kind: str, seconds: int) -> None:
         settings.audio, settings.file, settings.kind, settings.cache_folder = "FILE", str(path), kind, folder
         bpy.context.scene.render.fps = 30
         job = get_session().start_bake(orders.build_request(bpy.context, obj))
-        longest = dict.fromkeys(("loading", "Listening", "Sculpting", "Baking"), 0.0)
+        longest = dict.fromkeys(("loading", "Predicting", "Computing", "Baking"), 0.0)
         last = time.perf_counter()
         while not job.ended:
             job.advance()
-            stage = "loading" if job.stage == "Decoding" or (job.stage == "Listening" and not job.share) else job.stage
+            stage = "loading" if job.stage == "Decoding" or (job.stage == "Predicting" and not job.share) else job.stage
             now = time.perf_counter()
             longest[stage] = max(longest[stage], now - last - 0.005)
             last = now

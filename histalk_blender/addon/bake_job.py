@@ -84,7 +84,7 @@ class BakeJob:
     @property
     def seconds_left(self) -> float | None:
         """What the share done foretells; None as long as it says too little."""
-        if self.stage != "Listening" or self.share < 0.05:
+        if self.stage != "Predicting" or self.share < 0.05:
             return None
         return (time.monotonic() - self._stage_began) / self.share * (1 - self.share)
 
@@ -209,8 +209,8 @@ class BakeJob:
         request = self.request
         try:
             performance = request.performance or self._perform()
-            self._say("Sculpting", 0.0)
-            data = compute(request.plan, performance, lambda share: self._say("Sculpting", share))
+            self._say("Computing", 0.0)
+            data = compute(request.plan, performance, lambda share: self._say("Computing", share))
             self._said.put(("computed", performance, data))
             if self._stop.is_set():  # asked last: whoever stopped it may have looked before there was anything
                 data.discard()
@@ -233,7 +233,7 @@ class BakeJob:
                 )
                 with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
                     performances[key] = perform_clip(
-                        sound, request.weights, request.device, lambda share: self._say("Listening", share)
+                        sound, request.weights, request.device, lambda share: self._say("Predicting", share)
                     )
             performances.move_to_end(key)
             while len(performances) > KEPT_PERFORMANCES:

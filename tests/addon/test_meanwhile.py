@@ -52,7 +52,7 @@ def slow(monkeypatch, stored_performance):
 def test_cancel_leaves_the_scene_as_it_was(blender, ordered, slow, kind, tmp_path):
     before = blender.state()
     job = blender.begin(kind=kind)
-    while job.advance() == "running" and job.stage != "Listening":
+    while job.advance() == "running" and job.stage != "Predicting":
         time.sleep(0.005)
     began = time.monotonic()
     bpy.ops.histalk.cancel_bake()
