@@ -11,6 +11,8 @@ import pytest
 import soundfile as sf
 from assets import SPEECH
 
+from histalk_blender.bake.actions import curve_bags
+from histalk_blender.bake.curves import key_path
 from histalk_blender.cli.main import main
 
 # For a child in another folder.
@@ -65,6 +67,24 @@ def test_bake_writes_a_file_in_which_the_head_speaks(tmp_path, performance):
     expected = performance.neutral_vertices + performance.displacements[60]
     np.testing.assert_allclose(got.reshape(-1, 3), expected, atol=1e-5)
     bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def test_bake_takes_frames_and_a_mapping(tmp_path, capfd, model):
+    (tmp_path / "map.json").write_text('{"jawOpen": null}')
+    flags = "--bake", "arkit", "--frames", "21-40", "--mapping", tmp_path / "map.json", "--start", "11"
+    code, stdout, _ = here(capfd, "bake", SPEECH, "--out", tmp_path / "out.blend", *flags)
+    assert code == 0 and "20 frames, 51 keys" in stdout
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out.blend"))
+    keys = bpy.data.objects["HiSTalk Head"].data.shape_keys
+    curves = {curve.data_path: curve for bag in curve_bags(keys.animation_data) for curve in bag.fcurves}
+    assert key_path("mouthClose") in curves and key_path("jawOpen") not in curves
+    assert {curve.range()[0] for curve in curves.values()} == {21} and {
+        curve.range()[1] for curve in curves.values()
+    } == {40}
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    (tmp_path / "map.json").write_text('{"jaw": "Jaw"}')
+    code, _, stderr = here(capfd, "bake", SPEECH, "--out", tmp_path / "out.blend", *flags)
+    assert code == 2 and stderr.count("\n") == 1 and "map.json" in stderr and "(jaw)" in stderr
 
 
 def test_wrong_audio_ends_with_one_sentence_code_2_and_no_output(tmp_path):
@@ -241,6 +261,7 @@ def test_a_preview_is_a_film_with_sound_and_stdout_holds_only_paths(tmp_path):
         ("--bake", "all", "one of basis, cache, keys, arkit"),
         ("--fps", "0", "a number from 1 to 240 frames a second"),
         ("--start", "1.5", "a whole frame number"),
+        ("--frames", "20-11", "the first and the last frame, as in 11-250"),
         ("--channel", "0", "mix, left, right or a channel's number from 1"),
     ],
 )

@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..audio.channels import MIX
-from ..bake.kinds import kind_named, kind_options
+from ..bake.kinds import KINDS, kind_named, kind_options
+from ..bake.settings import BakeSettings
 from ..motion.style import Style
 from ..settings import chosen
 from .output_kinds import output_kind
+
+FPS = 30.0  # frames a second where a job names no rate and has no shot
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,28 @@ class Job:
     def needs_blender(self) -> bool:
         """Whether Blender's module must be there."""
         return self.is_baked or self.shot is not None
+
+    def bake_settings(self, cache: Path | None) -> BakeSettings:
+        """As the bake takes them.
+
+        Args:
+            cache: the file of a bake that writes one.
+        """
+        return BakeSettings(
+            kind=self.bake or KINDS[0].name,
+            options=self.options,
+            style=self.style,
+            start_frame=self.start,
+            frames=self.frames,
+            ease=self.shot is not None,
+            cache=cache,
+            mapping=self.mapping,
+            discard_edits=self.discard_edits,
+        )
+
+    def written_frames(self, count: int) -> tuple[int, int]:
+        """First and last scene frame of a film or an export, of a clip that is `count` frames long."""
+        return self.frames or (self.start, self.start + count - 1)
 
     def files(self) -> dict[str, str]:
         """Kind -> the file of it, below the output folder; also the cache that a .blend or an export plays."""

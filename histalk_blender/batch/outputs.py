@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..bake.kinds import kind_named
-from ..bake.settings import BakeSettings
 from ..head.head import load_head
 from ..synthesis import Performance
-from .job import Job
+from .job import FPS, Job
 from .ledger import sha256
 from .names import output_path
 from .output_kinds import ClipResult, output_kind
-
-FPS = 30.0  # of the bundled head's outputs where a job names no rate
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def _bake(job: Job, performance: Performance, paths: dict[str, Path], remarks: l
     """Open the job's head and, where an output plays it, bake on it; what the user should know goes to `remarks`."""
     from ..bake import bake_performance, check, shot, target_geometry  # Blender's module only where it is needed
 
-    settings = _bake_settings(job, paths)
+    settings = job.bake_settings(paths.get(job.baked_output))
     if job.shot:
         obj = shot.open_shot(job.shot, job.object)
         if job.is_baked:
@@ -67,17 +64,3 @@ def _bake(job: Job, performance: Performance, paths: dict[str, Path], remarks: l
     if job.is_baked:
         remarks += bake_performance(obj, performance, settings).warnings
     return ClipResult(job, performance, fps, basis, shown, obj)
-
-
-def _bake_settings(job: Job, paths: dict[str, Path]) -> BakeSettings:
-    return BakeSettings(
-        kind=job.bake,
-        options=job.options,
-        style=job.style,
-        start_frame=job.start,
-        frames=job.frames,
-        ease=job.shot is not None,
-        cache=paths.get(job.baked_output),
-        mapping=job.mapping,
-        discard_edits=job.discard_edits,
-    )

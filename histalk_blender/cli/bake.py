@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from ..bake.kinds import KINDS, kind_named
+from ..bake.kinds import kind_named
+from ..batch.job import FPS, Job
 from ..errors import HiSTalkError
 from ..files import restore_on_error
 from . import common
 from .options import FILE, bake_options, device_option, weights_option
-
-FPS = 30.0  # of a new scene
 
 
 @click.command("bake")
@@ -22,65 +22,54 @@ FPS = 30.0  # of a new scene
 @click.option("--preview", type=FILE, help="Also render this .mp4, with the sound.")
 @weights_option
 @device_option
-def command(
-    audio: Path,
-    out: Path,
-    shot,
-    name,
-    bake,
-    options,
-    fps,
-    start,
-    channel,
-    style,
-    discard_edits,
-    preview,
-    weights,
-    device,
-):
+def command(audio: Path, out: Path, job: Job, preview: Path | None, weights: Path | None, device: str) -> None:
     """Write a .blend in which a head speaks AUDIO: the bundled head in a new scene, or a head of a shot.
 
-    Inside Blender the shot is, where none is named, the .blend that Blender was started with.
+    Inside Blender, the .blend that Blender was started with is the shot unless another is named.
     """
     common.need_blender()
-    from ..bake import BakeSettings, bake_performance, check, target_geometry
-    from ..bake import shot as shots
+    from ..bake import bake_performance, check, shot, target_geometry
 
     common.check_output(out, ".blend")
     if preview:
         common.check_output(preview, ".mp4")
-    kind, shot = bake or KINDS[0].name, shot or shots.startup_blend()
-    if shot and fps:
-        raise HiSTalkError("--fps does not go with a shot, which has a rate of its own: leave it out.")
-    if not shot and name:
-        raise HiSTalkError(f"--object names '{name}', but there is no shot: name its .blend with --shot.")
-    obj, cache = shots.open_shot(shot, name) if shot else None, out.resolve().parent / f"{out.stem}.pc2"
-    settings = BakeSettings(
-        kind=kind,
-        options=options,
-        style=style,
-        start_frame=start,
-        ease=bool(shot),
-        cache=cache,
-        discard_edits=discard_edits,
-    )
-    if shot:
+    job = _with_shot(replace(job, audio=audio), shot.startup_blend())
+    cache, obj = out.resolve().with_suffix(".pc2"), None
+    settings = job.bake_settings(cache)
+    if job.shot:
+        obj = shot.open_shot(job.shot, job.object)
         check(obj, settings)
         if preview:
-            shots.check_camera()
-    performance = common.predict_file(audio, weights, device, channel)
-    if shot:
-        common.remark(*filter(None, [shots.add_sound(audio, start, obj)]))
+            shot.check_camera()
+    performance = common.predict_file(audio, weights, device, job.channel)
+    if obj:
+        common.remark(*filter(None, [shot.add_sound(audio, job.start, obj)]))
     else:
-        obj = shots.new_shot(performance, audio, start, fps or FPS, kind_named(kind).needs_arkit_keys, style.delay)
+        with_keys = kind_named(settings.kind).needs_arkit_keys
+        obj = shot.new_shot(performance, audio, job.start, job.fps or FPS, with_keys, job.style.delay)
     with restore_on_error(cache):  # which is of no use without the .blend that plays it
         report = bake_performance(obj, performance, settings)
-        shots.save_shot(out)
+        shot.save_shot(out)
     common.remark(*report.warnings)
     accuracy = report.accuracy and f", {report.accuracy}"
     click.echo(f"{out}  ({report.frames} frames, {report.keys} keys{accuracy})")
     if preview:
+        frames = job.written_frames(shot.frames_of(performance, target_geometry(obj)[2], job.style.delay))
         with common.progress_bar(preview.name) as progress:
-            last = start + shots.frames_of(performance, target_geometry(obj)[2], style.delay) - 1
-            shots.render_film(preview, start, last, progress)
+            shot.render_film(preview, *frames, progress)
         click.echo(preview)
+
+
+def _with_shot(job: Job, opened: str) -> Job:
+    """The job on the named shot, else on the one that is open.
+
+    Raises:
+        HiSTalkError: other flags do not go with that.
+    """
+    if opened and not job.shot:
+        job = replace(job, shot=Path(opened))
+    if job.shot and job.fps:
+        raise HiSTalkError("--fps does not go with a shot, which has a rate of its own: leave it out.")
+    if job.object and not job.shot:
+        raise HiSTalkError(f"--object names '{job.object}', but there is no shot: name its .blend with --shot.")
+    return job

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -58,15 +59,7 @@ def command(
     manifest,
     out,
     outputs,
-    shot,
-    name,
-    bake,
-    options,
-    fps,
-    start,
-    channel,
-    style,
-    discard_edits,
+    job,
     rows,
     dry_run,
     status,
@@ -91,24 +84,12 @@ def command(
         _exit(counts)
     if manifest is None:
         raise HiSTalkError("No manifest is named: give a .csv, a .jsonl or a folder of sounds.")
-    defaults = Job(
-        shot=shot,
-        object=name,
-        start=start,
-        fps=fps,
-        bake=bake or "",
-        options=options,
-        outputs=outputs,
-        channel=channel,
-        style=style,
-        discard_edits=discard_edits,
-    )
-    if shot and fps:
+    if job.shot and job.fps:
         raise HiSTalkError("--fps does not go with --shot, which has a rate of its own: leave it out.")
     if manifest.is_dir():
         for reason in search_folder(manifest, out).left_out:
             click.echo(printable(f"histalk: left out of '{manifest}': {reason}.", 4096), err=True)
-    jobs = read_manifest(manifest, defaults, out, [weights] if weights else [], ledger)
+    jobs = read_manifest(manifest, replace(job, outputs=outputs), out, [weights] if weights else [], ledger)
     if rows:
         jobs = [job for job in jobs if job.row in rows]
         if not jobs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..runtime.process_exit import signals_deferred
 
 
 @contextmanager
-def progress_bar(name: str):
+def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
     """A bar in percent on a terminal's stderr; gives the function that takes the share done."""
     from tqdm import tqdm
 

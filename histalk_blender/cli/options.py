@@ -10,7 +10,9 @@ import click
 
 from ..audio.channels import MIX
 from ..bake.kinds import KINDS, kind_options
+from ..bake.mapping import read_mapping
 from ..batch.columns import COLUMNS
+from ..batch.job import Job
 from ..motion.style import Style
 from ..settings import Setting, settings_of
 
@@ -51,29 +53,6 @@ def setting_option(setting: Setting):
     )
 
 
-def _collected(parameter: str, settings: tuple[Setting, ...], collect: Callable):
-    """A decorator that gives a command the flags of settings; it takes their values as one parameter."""
-
-    def decorate(command):
-        @wraps(command)
-        def called(*arguments, **values):
-            own = {setting.name: values.pop(setting.name) for setting in settings}
-            return command(*arguments, **values, **{parameter: collect(**own)})
-
-        for setting in reversed(settings):
-            called = setting_option(setting)(called)
-        return called
-
-    return decorate
-
-
-def bake_options(command):
-    """On what and how a head is animated: the same for one recording and for many."""
-    for option in reversed(_BAKE_OPTIONS):
-        command = option(command)
-    return command
-
-
 channel_option = column_option(
     "channel",
     "CHANNEL",
@@ -84,14 +63,35 @@ channel_option = column_option(
 weights_option = click.option("--weights", type=FILE, help="A .safetensors checkpoint; the bundled one by default.")
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 _KINDS = ", ".join(f"{kind.name} ({kind.label})" for kind in KINDS)
-_BAKE_OPTIONS = (
-    click.option("--shot", type=FILE, help="Bake on a head of this .blend; on the bundled head by default."),
-    click.option("--object", "name", default="", help="Which of the shot's objects, where it has several heads."),
-    column_option("bake", "KIND", help=f"How motion is stored: {_KINDS}. By default the first that fits."),
-    _collected("options", kind_options(), dict),
-    column_option("fps", "FPS", help="Frames a second of a new scene, 30 by default; a shot has its own."),
-    column_option("start", "FRAME", default=1, show_default=True, help="Scene frame where speech begins."),
-    channel_option,
-    _collected("style", settings_of(Style), Style),
-    click.option("--discard-edits", is_flag=True, help="Replace an earlier bake even if it was edited by hand."),
-)
+# Fields of `Job` -> flags.
+_JOB_FLAGS = {
+    "shot": click.option("--shot", type=FILE, help="Bake on a head of this .blend; on the bundled head by default."),
+    "object": click.option("--object", default="", help="Which of the shot's objects, where it has several heads."),
+    "bake": column_option("bake", "KIND", help=f"How motion is stored: {_KINDS}. By default the first that fits."),
+    "mapping": click.option("--mapping", type=FILE, help="JSON as the panel saves it: which key is which of ARKit's."),
+    "fps": column_option("fps", "FPS", help="Frames a second of a new scene, 30 by default; a shot has its own."),
+    "start": column_option("start", "FRAME", default=1, show_default=True, help="Scene frame where speech begins."),
+    "frames": column_option("frames", "FIRST-LAST", help="Bake only these scene frames."),
+    "channel": channel_option,
+    "discard_edits": click.option(
+        "--discard-edits", is_flag=True, help="Replace an earlier bake even if it was edited by hand."
+    ),
+}
+
+
+def bake_options(command):
+    """Flags that say on what and how a head is animated; the command gets them as one `Job`."""
+
+    @wraps(command)
+    def called(*arguments, **values):
+        own = {name: values.pop(name) for name in _JOB_FLAGS}
+        if own["mapping"]:
+            own["mapping"] = read_mapping(own["mapping"])
+        own = {name: value for name, value in own.items() if value is not None}
+        style = Style(**{setting.name: values.pop(setting.name) for setting in settings_of(Style)})
+        options = {option.name: values.pop(option.name) for option in kind_options()}
+        return command(*arguments, job=Job(**own, style=style, options=options), **values)
+
+    for option in reversed((*_JOB_FLAGS.values(), *map(setting_option, (*kind_options(), *settings_of(Style))))):
+        called = option(called)
+    return called

@@ -65,6 +65,7 @@ def test_lines_of_json_and_a_folder_are_manifests_too(folder):
         ("a.wav,fps=nan", "'fps' is 'nan'"),
         ("a.wav,fps=0", "from 1 to 240"),
         ("a.wav,start=1.5", "whole frame"),
+        ("a.wav,frames=9-1", "as in 11-250"),
         ("a.wav,outputs=obj", "some of blend"),
         ("a.wav,bake=all", "one of basis"),
         ("a.wav,shot=shot.blend", "No .blend"),
@@ -78,6 +79,18 @@ def test_what_is_wrong_with_a_row_is_its_own(folder, row, said):
     path = table(folder, f"audio,{column or 'name'},delay\n{audio},{value},0.1\nen/b.wav,,\n")
     bad, good = read_manifest(path, Job())
     assert len(bad.problems) == 1 and said in bad.problems[0] and not good.problems
+
+
+def test_a_row_has_frames_and_a_mapping_of_its_own(folder):
+    (folder / "map.json").write_text('{"jawOpen": "Jaw", "browInnerUp": null}')
+    (folder / "wrong.json").write_text("[]")
+    path = table(folder, "audio,frames,mapping\na.wav,-5-20,map.json\nen/b.wav,,\nen/c d.wav,,wrong.json\n")
+    own, plain, wrong = read_manifest(path, Job(frames=(1, 9)))
+    assert own.frames == (-5, 20) and own.mapping == {"jawOpen": "Jaw", "browInnerUp": None} and not own.problems
+    assert plain.frames == (1, 9) and not plain.mapping and not plain.problems
+    assert "wrong.json' is not a mapping" in wrong.problems[0]
+    settings = own.bake_settings(None)
+    assert settings.frames == own.frames and settings.mapping == own.mapping and not own.has_settings("{}")
 
 
 def test_two_rows_of_one_name_and_too_many_cells_are_told(folder):

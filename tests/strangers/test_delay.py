@@ -1,5 +1,7 @@
 """A delay means the same wherever it is asked for: the motion begins later and nothing of it is cut."""
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from histalk_blender.bake.exporters import export
 from histalk_blender.bake.shot import frames_of, new_shot
 from histalk_blender.batch.job import Job
 from histalk_blender.batch.outputs import write_outputs
+from histalk_blender.errors import HiSTalkError
 from histalk_blender.motion.style import Style
 from histalk_blender.motion.timing import EASE, from_sound_start, scene_timing
 
@@ -25,8 +28,6 @@ def last_key(obj):
 
 def short(performance, frames=60):
     """Two seconds of it."""
-    from dataclasses import replace
-
     return replace(performance, motion=performance.motion.between(0, frames))
 
 
@@ -92,6 +93,29 @@ def test_a_batch_s_point_file_and_blend_play_what_the_panel_plays(stored_perform
         seen = np.array([vertex.co[:] for vertex in mesh.vertices])
         np.testing.assert_allclose(seen, file[i], atol=2e-5)
     bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def test_a_frame_range_is_the_same_in_files_with_and_without_a_start_frame(stored_performance, tmp_path):
+    performance = short(stored_performance)
+    job = Job(audio=SPEECH, name="whole", outputs=("npz",), start=11)
+    write_outputs(job, performance, tmp_path)
+    part = replace(job, name="part", outputs=("npz", "livelink", "blend"), bake="keys", frames=(21, 30))
+    write_outputs(part, performance, tmp_path)
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "part.npz") as data:
+        np.testing.assert_allclose(data["displacements"], whole["displacements"][10:20], atol=1e-7)
+        rest, moved = data["neutral_vertices"], data["displacements"]
+    assert len((tmp_path / "part.csv").read_text().splitlines()) == 1 + 10
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "part.blend"))
+    obj = bpy.data.objects["HiSTalk Head"]
+    assert len(obj.data.shape_keys.key_blocks) == 1 + 10 and last_key(obj) == 30
+    bpy.context.scene.frame_set(25)
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    seen = np.array([vertex.co[:] for vertex in mesh.vertices])
+    np.testing.assert_allclose(seen, rest + moved[4], atol=2e-5)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    for frames in ((1, 10), (100, 120)):
+        with pytest.raises(HiSTalkError, match="in the frame"):
+            write_outputs(replace(part, frames=frames, outputs=("pc2",)), performance, tmp_path)
 
 
 def test_alembic_is_as_long_as_the_delayed_motion(stored_performance, tmp_path):

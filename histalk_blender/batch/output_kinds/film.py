@@ -21,4 +21,4 @@ class Film(OutputKind):
     def write(self, clip: ClipResult, path: Path) -> None:
         from ...bake.shot import render_film
 
-        render_film(path, clip.job.start, clip.last_frame)
+        render_film(path, *clip.frames)

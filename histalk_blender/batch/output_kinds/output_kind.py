@@ -38,10 +38,10 @@ class ClipResult:
     obj: object = None
 
     @property
-    def last_frame(self) -> int:
-        """The scene frame at which both sound and motion have ended."""
+    def frames(self) -> tuple[int, int]:
+        """First and last scene frame: the row's, else from the sound's first one until sound and motion have ended."""
         motion = from_sound_start(self.performance.motion, self.fps, self.job.style.delay)
-        return self.job.start + len(motion) - 1
+        return self.job.written_frames(len(motion))
 
     @property
     def topology(self) -> Topology:
@@ -59,20 +59,33 @@ class ClipResult:
 
     @cached_property
     def motion(self) -> Motion:
-        """Displacements of the head's vertices, frame 0 where the sound begins.
+        """Displacements of the head's vertices; see `_in_frames`.
 
         Raises:
             HiSTalkError: see `topology`.
         """
         motion = self.performance.retarget(self.topology, self.basis_positions, self.job.style)
-        return from_sound_start(motion, self.fps, self.job.style.delay)
+        return self._in_frames(motion)
 
     @cached_property
     def arkit_weights(self) -> np.ndarray:
-        """[T, 52] weights of the ARKit blendshapes, frame 0 where the sound begins."""
+        """[T, 52] weights of the ARKit blendshapes; see `_in_frames`."""
         motion, style = self.performance.motion, self.job.style
         weights = layered_weights(self.performance.arkit_weights, style, motion.fps)
-        return from_sound_start(replace(motion, weights=weights), self.fps, style.delay).weights
+        return self._in_frames(replace(motion, weights=weights)).weights
+
+    def _in_frames(self, motion: Motion) -> Motion:
+        """The motion for a file without a start frame: it begins with the sound, or with the row's first frame.
+
+        Raises:
+            HiSTalkError: the row's frames end before the sound, or begin after the motion.
+        """
+        motion, (first, last) = from_sound_start(motion, self.fps, self.job.style.delay), self.frames
+        start = self.job.start
+        motion = motion.between(max(0, first - start), max(0, last - start + 1))
+        if not len(motion):
+            raise HiSTalkError(f"Nothing is spoken in the frames {first} to {last}: choose others.")
+        return motion
 
 
 class OutputKind:

@@ -13,7 +13,7 @@ class _SceneExport(OutputKind):
     def write(self, clip: ClipResult, path: Path) -> None:
         from ...bake.exporters import export
 
-        export(clip.obj, path, clip.job.start, clip.last_frame)
+        export(clip.obj, path, *clip.frames)
 
 
 class Alembic(_SceneExport):
