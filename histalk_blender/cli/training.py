@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from ..errors import HiSTalkError
+from .options import FILE, weights_option
 
-PATH = click.Path(path_type=Path)
 # `network.PRESETS` and `learning_curves.CURVES`, which cannot be asked before PyTorch is imported.
 PRESETS = ("whisper-tiny", "wav2vec2-small", "wav2vec2-base")
 CURVES = ("speakers", "hours", "mixture")
@@ -19,10 +19,10 @@ def _data_options(command):
     """What names a data set, for `train` and `evaluate`."""
     for option in (
         click.option(
-            "--landmarks", type=PATH, help="File of 68 vertex indices in iBUG's order; BIWI has none of its own."
+            "--landmarks", type=FILE, help="File of 68 vertex indices in iBUG's order; BIWI has none of its own."
         ),
-        click.option("--lips", type=PATH, help="File of vertex indices in place of our mask, or FLAME_masks.pkl:lips."),
-        click.option("--root", type=PATH, help="Folder of the data set."),
+        click.option("--lips", type=FILE, help="File of vertex indices in place of our mask, or FLAME_masks.pkl:lips."),
+        click.option("--root", type=FILE, help="Folder of the data set."),
         click.option(
             "--dataset", type=click.Choice(["corpus", "vocaset", "biwi"]), default="corpus", show_default=True
         ),
@@ -48,14 +48,14 @@ def _root(path: Path | None) -> Path:
 
 
 @click.command()
-@click.option("--corpus", type=PATH, help="Folder made by corpus.build; short for --dataset corpus --root.")
+@click.option("--corpus", type=FILE, help="Folder made by corpus.build; short for --dataset corpus --root.")
 @_data_options
-@click.option("--out", type=PATH, required=True, help="Folder of the checkpoint, the state and the log.")
+@click.option("--out", type=FILE, required=True, help="Folder of the checkpoint, the state and the log.")
 @click.option("--minutes", type=click.FloatRange(0), default=180.0, show_default=True, help="Of training in all.")
 @click.option("--preset", type=click.Choice(PRESETS), default=PRESETS[0], show_default=True)
 @click.option(
     "--acoustic-from",
-    type=PATH,
+    type=FILE,
     help="Checkpoint whose acoustic encoder is copied, or distilled if of another kind; for `whisper-tiny` the bundled "
     "one when not given.",
 )
@@ -85,7 +85,7 @@ def _root(path: Path | None) -> Path:
     help="Seconds of speech in a batch, over all GPUs.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--init", type=PATH, help="A .safetensors checkpoint to start from.")
+@click.option("--init", type=FILE, help="A .safetensors checkpoint to start from.")
 @click.option("--lr", "learning_rate", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Resume from the state in OUT, or begin anew.")
 def train(corpus, dataset, root, lips, landmarks, preset, acoustic, acoustic_from, **options) -> None:
@@ -111,12 +111,12 @@ def train(corpus, dataset, root, lips, landmarks, preset, acoustic, acoustic_fro
 
 @click.command()
 @_data_options
-@click.option("--upper-face", type=PATH, help="As --lips, for the upper face.")
+@click.option("--upper-face", type=FILE, help="As --lips, for the upper face.")
 @click.option("--split", default="test", show_default=True, help="train, val or test; for biwi also test-a and test-b.")
-@click.option("--weights", type=PATH, help="A .safetensors checkpoint; the bundled one when not given.")
+@weights_option
 @_max_per_group(120)
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="They need the training split.")
-@click.option("--out", type=PATH, help="Folder for evaluation.json and plots.")
+@click.option("--out", type=FILE, help="Folder for evaluation.json and plots.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, max_per_group, baselines, out, device) -> None:
     """Score a checkpoint on a data set's split beside baselines; known voices and strangers apart."""
@@ -138,9 +138,9 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, max_per
 
 
 @click.command()
-@click.option("--corpus", type=PATH, required=True, help="Folder made by corpus.build.")
-@click.option("--out", type=PATH, required=True, help="Folder of runs, table.md and gates.png.")
-@click.option("--acoustic-from", type=PATH, help="Checkpoint whose acoustic encoder is frozen and shared by all runs.")
+@click.option("--corpus", type=FILE, required=True, help="Folder made by corpus.build.")
+@click.option("--out", type=FILE, required=True, help="Folder of runs, table.md and gates.png.")
+@click.option("--acoustic-from", type=FILE, help="Checkpoint whose acoustic encoder is frozen and shared by all runs.")
 @click.option(
     "--minutes",
     type=click.FloatRange(0),
