@@ -1,4 +1,4 @@
-"""The columns of a manifest that hold more than text, and what reads a cell. The command line's flags read the same."""
+"""How the cells of a manifest are read. The command line's flags of the same names are read in the same way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..motion.style import Style
 from ..settings import as_number, settings_of
 from .output_kinds import read_outputs
 
-MOST_FRAMES = 1_000_000  # a scene's last frame, about; the first is as far before 0
+MOST_FRAMES = 1_000_000  # from frame 0 in either direction; about Blender's limit
 RATES = (1.0, 240.0)  # frames a second
 
 
@@ -48,7 +48,7 @@ def read_kind(cell: object) -> str:
     return str(cell)
 
 
-# A reader takes a cell, or a flag's text; its ValueError says what may stand there, in words that follow "write".
+# A reader takes a cell or a flag's text. Its ValueError says what is allowed, in words that follow "write".
 COLUMNS: dict[str, Callable[[object], object]] = {
     "start": read_frame,
     "frames": read_frames,

@@ -1,4 +1,4 @@
-"""One clip of a batch and what is wanted of it."""
+"""One clip: its sound, its head, how the head is animated, and what is written of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FPS = 30.0  # frames a second where a job names no rate and has no shot
 
 @dataclass(frozen=True)
 class Job:
-    """One clip and what is wanted of it; what a row leaves out has the default of the batch.
+    """One row of a manifest, with what it leaves out filled in from the command line.
 
     row: in the manifest, from 1; the header of a .csv does not count.
     name: of the outputs, below the output folder, without a suffix.
@@ -99,7 +99,7 @@ class Job:
         return f"{self.name}.png", f"{self.name}.svg"
 
     def settings(self) -> dict:
-        """Everything but the sound and the shot that decides what the outputs hold, for the ledger."""
+        """Everything that decides the content of the outputs, apart from the sound and the shot; for the ledger."""
         own = {name: getattr(self, name) for name in ("object", "start", "fps", "bake")}
         own |= {"outputs": list(self.outputs), "on": "a .blend" if self.shot else "the bundled head"}
         if self.channel != MIX:
@@ -111,7 +111,7 @@ class Job:
         return own | dict(self.options) | asdict(self.style)
 
     def has_settings(self, recorded: str) -> bool:
-        """Whether this is what a ledger recorded; what an older version did not know had its default then."""
+        """Whether a ledger recorded these settings; a setting that an older version did not have had its default."""
         try:
             return Job().settings() | json.loads(recorded) == self.settings()
         except (ValueError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a batch is to do: a table of clips, or a folder of them, read and checked all at once."""
+"""A manifest is read and checked as a whole: a table of clips, or a folder of recordings."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .tables import read_folder, read_table
 def read_manifest(
     path: Path, defaults: Job, out: Path | None = None, keep: Iterable[Path] = (), ledger: Path | None = None
 ) -> list[Job]:
-    """Every row as a job; what is wrong with a row stands in its `problems`, so that it stops no other.
+    """All rows as jobs; what is wrong with a row is in its `problems`, so that it stops no other.
 
     Args:
         path: .csv (comma, semicolon or tab), .jsonl, or a folder, each of whose recordings becomes a row.
         defaults: of what a row leaves out.
         out: the output folder, which is not searched for sounds, and in which no input may be overwritten.
-        keep: further inputs, beside the manifest and what its rows name.
-        ledger: where it is not in `out`.
+        keep: further inputs, besides the manifest and the files that its rows name.
+        ledger: its file, if that is not in `out`.
 
     Raises:
-        HiSTalkError: it cannot be read at all, holds nothing, or a column is not known.
+        HiSTalkError: it cannot be read, is empty, or a column is unknown.
     """
     path = Path(path)
     if path.is_dir():
@@ -48,7 +48,7 @@ def read_manifest(
 
 
 def _unique(jobs: Iterable[Job], claims: Claims) -> list[Job]:
-    """No two rows may write the same files, nor one a file that another reads; nor have two the same name."""
+    """No two rows may write the same file or have the same name, and none may overwrite what another reads."""
     out = []
     for job in jobs:
         clash = "" if job.problems else claims.claim(job.row, [*job.files().values(), *job.pictures()])

@@ -1,4 +1,4 @@
-"""A row of a manifest as a job; whatever is wrong with it becomes its own sentence and stops no other row."""
+"""Reading the rows of a manifest: whatever is wrong with a row becomes its own error and stops no other row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .tables import SURPLUS, Row, Unreadable
 
 
 def why_unknown(column: str) -> str:
-    """The column's name and what is wrong with it, to follow "has a column"; "" for a column that there is."""
+    """The column's name and what is wrong with it, to follow "has a column"; "" if nothing is."""
     if column in NAMES:
         return ""
     if column in RENAMED:
@@ -36,22 +36,27 @@ def why_unknown(column: str) -> str:
 class RowReader:
     """Reads the rows of one manifest.
 
-    linked: the files among those that rows name that are symbolic links.
+    linked: symbolic links in the folders of the files that rows name.
     """
 
     def __init__(self, folder: Path, defaults: Job):
-        """Paths in rows are relative to `folder`; what a row leaves out is as in `defaults`."""
+        """Create a reader.
+
+        Args:
+            folder: paths in rows are relative to it.
+            defaults: of what a row leaves out.
+        """
         self.folder, self.defaults = folder, defaults
         self._files: dict[Path, set[str]] = {}
         self.linked: set[Path] = set()
 
     def read(self, number: int, row: Row) -> Job:
-        """The job of a row; one that cannot be done has `problems`."""
+        """The job of a row; if it cannot be done, with its `problems`."""
         try:
             if isinstance(row, Unreadable):
                 raise HiSTalkError(row)
             return self._job(number, row)
-        except Exception as error:  # foreseen or not, it is this row's alone
+        except Exception as error:  # expected or not, it concerns this row only
             problem = isinstance(error, HiSTalkError) and str(error)
             problem = problem or f"It cannot be read ({printable(error, 120)}): fix the row."
             return replace(self.defaults, row=number, name=row_label(number, ""), problems=(problem,))
@@ -59,7 +64,7 @@ class RowReader:
     def _job(self, number: int, row: dict) -> Job:
         problems: list[str] = []
         if row.get(SURPLUS):
-            problems.append("It has more cells than the header: quote what holds the separator.")
+            problems.append("It has more cells than the header: quote cells that contain the separator.")
         problems += [f"It has a column {why}" for why in map(why_unknown, sorted(row.keys() - {SURPLUS})) if why]
         texts, values, base = _texts(row, problems), _values(row, problems), self.defaults
         style = replace(base.style, **_those_of(settings_of(Style), values))
@@ -84,7 +89,7 @@ class RowReader:
         return replace(job, bake=_kind(job, problems), problems=tuple(problems))
 
     def _paths(self, texts: dict[str, str], problems: list[str]) -> tuple[Path, Path | None, Mapping[str, str | None]]:
-        """The sound, the shot and what is in the mapping."""
+        """The sound, the shot and the mapping that is read from its file."""
         audio = self.folder / texts["audio"] if texts.get("audio") else Path()
         shot = self.folder / texts["shot"] if texts.get("shot") else self.defaults.shot
         mapping = self.defaults.mapping
@@ -102,9 +107,9 @@ class RowReader:
         return audio, shot, mapping
 
     def _why_missing(self, path: Path) -> str:
-        """Why no file can be opened at a path; "" where one can.
+        """Why no file can be opened at a path; "" if one can.
 
-        A folder is listed once: thousands of files lie in few folders, maybe on a slow disk.
+        Each folder is listed once, as thousands of files lie in few folders, maybe on a slow disk.
         """
         folder = path.parent
         if folder not in self._files:
@@ -137,7 +142,7 @@ def _texts(row: dict, problems: list[str]) -> dict[str, str]:
 
 
 def _values(row: dict, problems: list[str]) -> dict:
-    """Column -> value, of the cells that are filled in."""
+    """The values of the cells that are filled in, by column."""
     values = {}
     for name, read in COLUMNS.items():
         cell = row.get(name, "")
@@ -151,7 +156,7 @@ def _values(row: dict, problems: list[str]) -> dict:
 
 
 def _those_of(settings: tuple[Setting, ...], values: dict) -> dict:
-    """Take the values of these settings out of all."""
+    """Remove the values of these settings from all values, and return them."""
     return {setting.name: values.pop(setting.name) for setting in settings if setting.name in values}
 
 
@@ -168,7 +173,7 @@ def _name(number: int, row: dict, texts: dict[str, str], problems: list[str]) ->
 
 
 def _kind(job: Job, problems: list[str]) -> str:
-    """The kind of bake that the row names, else the first that all outputs can play."""
+    """The kind of bake: the row's, else the first that all outputs can play."""
     morphs = [name for name in job.outputs if output_kind(name).arkit_format]
     able = [kind for kind in KINDS if kind.exports_morphs or not morphs]
     name = job.bake or able[0].name
