@@ -15,7 +15,7 @@ from . import common
 from .options import FILE, bake_options, device_option, weights_option
 
 
-@click.command("bake")
+@click.command("bake", short_help="A .blend in which a head speaks a recording.")
 @click.argument("audio", type=FILE)
 @click.option("--out", type=FILE, required=True, help="The .blend to write.")
 @bake_options

@@ -33,7 +33,7 @@ def _rows(text: str) -> range:
     return range(first, last + 1)
 
 
-@click.command("batch")
+@click.command("batch", short_help="Motion files of many recordings.")
 @click.argument("manifest", type=FILE, required=False)
 @click.option("--out", type=FILE, required=True, help="Folder of the outputs, the ledger and the report.")
 @column_option("outputs", "KINDS", default="pc2", show_default=True, help=f"Some of {','.join(output_names())}.")

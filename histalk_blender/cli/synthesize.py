@@ -11,7 +11,7 @@ from . import common
 from .options import FILE, channel_option, device_option, weights_option
 
 
-@click.command("synthesize")
+@click.command("synthesize", short_help="The motion of a recording as arrays (.npz).")
 @click.argument("audio", type=FILE)
 @click.argument("out", type=FILE)
 @click.option("--arkit", type=FILE, help="Also write the 52 ARKit weights of each frame: .csv or .json.")

@@ -47,7 +47,7 @@ def _root(path: Path | None) -> Path:
     return path
 
 
-@click.command()
+@click.command(short_help="Train a network.")
 @click.option("--corpus", type=FILE, help="Folder made by corpus.build; short for --dataset corpus --root.")
 @_data_options
 @click.option("--out", type=FILE, required=True, help="Folder of the checkpoint, the state and the log.")
@@ -109,7 +109,7 @@ def train(corpus, dataset, root, lips, landmarks, preset, acoustic, acoustic_fro
         click.echo(path)
 
 
-@click.command()
+@click.command(short_help="Score a checkpoint on a data set.")
 @_data_options
 @click.option("--upper-face", type=FILE, help="As --lips, for the upper face.")
 @click.option("--split", default="test", show_default=True, help="train, val or test; for biwi also test-a and test-b.")
@@ -137,7 +137,7 @@ def evaluate(dataset, root, lips, landmarks, upper_face, split, weights, max_per
         click.echo(path)
 
 
-@click.command()
+@click.command(short_help="Ablations and learning curves.")
 @click.option("--corpus", type=FILE, required=True, help="Folder made by corpus.build.")
 @click.option("--out", type=FILE, required=True, help="Folder of runs, table.md and gates.png.")
 @click.option("--acoustic-from", type=FILE, help="Checkpoint whose acoustic encoder is frozen and shared by all runs.")
