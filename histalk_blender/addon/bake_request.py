@@ -7,7 +7,6 @@ from pathlib import Path
 import bpy
 
 from ..bake.geometry import scene_fps
-from ..bake.kinds import kind_options
 from ..bake.ownership import check_edits
 from ..bake.pipeline import check, check_target
 from ..bake.settings import BakeSettings
@@ -40,7 +39,7 @@ def bake_settings(settings, start_frame: float = 1, discard_edits: bool = False)
     """
     return BakeSettings(
         kind=settings.kind,
-        options={option.name: getattr(settings, option.name) for option in kind_options()},
+        options=settings.options(),
         style=settings.style(),
         start_frame=start_frame,
         frames=(settings.first, settings.last) if settings.use_range else None,
