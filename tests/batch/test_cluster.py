@@ -52,9 +52,9 @@ def test_all_clips_are_made_though_a_worker_is_killed(cluster, tmp_path, capfd):
 
 
 def test_a_full_disk_ends_the_run_with_one_sentence(cluster, tmp_path, capfd):
-    folder, out = clips(tmp_path / "in", 8), tmp_path / "out"
+    folder, out = clips(tmp_path / "in", 1), tmp_path / "out"
     out.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", out], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", out], capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     try:
         code, _, complained = batch(capfd, folder, "--out", out, "--ray")

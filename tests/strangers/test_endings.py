@@ -162,12 +162,12 @@ import sys, threading, time
 import bpy
 from histalk_blender import addon
 from histalk_blender.addon.session import get_session
-from histalk_blender.addon import bake_request as orders
+from histalk_blender.addon.bake_request import build_request
 addon.register()
 bpy.ops.histalk.add_head()
 settings = bpy.context.object.histalk
 settings.audio, settings.file = "FILE", sys.argv[1]
-get_session().start_bake(orders.build_request(bpy.context, bpy.context.object))
+get_session().start_bake(build_request(bpy.context, bpy.context.object))
 while "torch" not in sys.modules:
     time.sleep(0.01)
 addon.unregister()  # as Blender does at its end
