@@ -18,7 +18,7 @@ from histalk_blender.bake import bake
 from histalk_blender.bake.basis import basis_of
 from histalk_blender.bake.scene import add_head
 from histalk_blender.head.head import load_head
-from histalk_blender.motion.arkit_fit import fit_units
+from histalk_blender.motion.arkit_fit import fit_blendshapes
 from histalk_blender.motion.motion import Motion
 from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.network import load_checkpoint
@@ -40,7 +40,7 @@ def rows() -> Iterator[Row]:
         seconds = best(lambda: basis_of(motion, 0.1), 3)
         reduced, error = basis_of(motion, 0.1)
         yield Row("basis keys, 0.1 mm", seconds, "s", "<= 1", f"{len(reduced.shapes)} keys, {error:.3f} mm off at most")
-        yield Row("ARKit units", best(lambda: fit_units(motion, head), 1), "s")
+        yield Row("ARKit blendshapes", best(lambda: fit_blendshapes(motion, head), 1), "s")
         yield from _playing(Path(folder), motion, head)
 
 

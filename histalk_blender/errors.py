@@ -5,7 +5,7 @@ class HiSTalkError(ValueError):
     """Something the user can fix: one sentence that names the cause and what to do."""
 
 
-def sentence_of(error: BaseException) -> str:
+def error_sentence(error: BaseException) -> str:
     """The message for any error: a HiSTalkError's own sentence, or type and text of an unexpected one."""
     if isinstance(error, HiSTalkError):
         return str(error)

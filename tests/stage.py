@@ -13,7 +13,7 @@ from histalk_blender.addon import bake_job as job
 from histalk_blender.addon import operators
 from histalk_blender.addon.environment import Environment
 from histalk_blender.addon.session import get_session
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.topologies.flame import load_flame_map
 
 
@@ -58,7 +58,7 @@ class Stage:
         bpy.ops.mesh.primitive_cube_add()
         obj = bpy.context.active_object
         obj.shape_key_add(name="Basis", from_mix=False)
-        for i, unit in enumerate(ARKIT_UNITS):
+        for i, unit in enumerate(ARKIT_BLENDSHAPES):
             obj.shape_key_add(name=spell(unit), from_mix=False).data[i % 8].co.z += 0.1
         return obj
 

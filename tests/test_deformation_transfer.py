@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import INNER_LIP_PAIRS
 from histalk_blender.head.topologies.flame import load_flame_map
 
@@ -28,7 +28,7 @@ def skin(head):
 
     parts = [head.regions[name] for name in ("eye_left", "eye_right", "teeth", "tongue", "lashes")]
     triangles = triangles_of(head.faces[~np.isin(head.faces[:, 0], np.concatenate(parts))])
-    units = head.unit_deltas().astype(np.float64)
+    units = head.blendshape_deltas().astype(np.float64)
     free = np.intersect1d(np.unique(triangles), np.flatnonzero(np.abs(units).max((0, 2)) > 0))
     nearest = np.take_along_axis(head.landmark_vertices, head.landmark_barycentric.argmax(1)[:, None], 1)[:, 0]
     columns = nearest[np.array(INNER_LIP_PAIRS)]
@@ -64,7 +64,7 @@ def test_lips_held_shut_meet_and_open_as_before(head, skin):
     triangles, units, free, pairs = skin
     points = head.vertices.astype(np.float64) * [1.2, 1.0, 0.8]
     gradients = deformation_gradients(head.vertices.astype(np.float64), triangles, units)
-    jaw, close = ARKIT_UNITS.index("jawOpen"), ARKIT_UNITS.index("mouthClose")
+    jaw, close = ARKIT_BLENDSHAPES.index("jawOpen"), ARKIT_BLENDSHAPES.index("mouthClose")
     shut = np.zeros((1, len(units)))
     shut[0, [jaw, close]] = 0.4
     plain, held = (

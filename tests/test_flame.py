@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import lip_opening
 from histalk_blender.head.topologies.flame import PRESSES, VERTICES, FlameTopology, load_flame_map
 from histalk_blender.training.teacher.coarticulation import arkit_track
@@ -59,7 +59,7 @@ def opening(vertices):
 
 def posed(flame, head, tracks):
     """A FLAME head [T, 5023, 3] in each row of unit weights [T, 52]."""
-    return flame + np.tensordot(tracks, FlameTopology().carry(head.unit_deltas(), flame), 1)
+    return flame + np.tensordot(tracks, FlameTopology().carry(head.blendshape_deltas(), flame), 1)
 
 
 def test_lips_open_on_vowels(flame, head):
@@ -74,7 +74,7 @@ def test_lips_close_between_any_two_vowels(phone, flame, head):
     pairs = list(product(VOWELS, VOWELS))
     around = [[("SIL", 0, 0.2), (a, 0.2, 0.4), (phone, 0.4, 0.49), (b, 0.49, 0.7), ("SIL", 0.7, 1)] for a, b in pairs]
     tracks = np.stack([arkit_track(phones, 1.0)[12:15] for phones in around])
-    units = FlameTopology().carry(head.unit_deltas(), flame)[:, load_flame_map().landmarks] / pose.scale
+    units = FlameTopology().carry(head.blendshape_deltas(), flame)[:, load_flame_map().landmarks] / pose.scale
     moved = np.tensordot(tracks, units, 1)
     rest = flame[load_flame_map().landmarks] / pose.scale
     off = np.abs(lip_opening(rest + moved) - lip_opening(rest))
@@ -113,7 +113,7 @@ def test_no_triangle_turns_over_or_creases_on_the_sample_head(head, spoken):
     flame, faces = sample().astype(np.float64), sample("faces")
 
     def unit(**weights):
-        return np.array([weights.get(name, 0.0) for name in ARKIT_UNITS])
+        return np.array([weights.get(name, 0.0) for name in ARKIT_BLENDSHAPES])
 
     def normals(points):
         a, b, c = (points[faces[:, i]] for i in range(3))
@@ -146,21 +146,21 @@ def test_no_triangle_turns_over_or_creases_on_the_sample_head(head, spoken):
 
 def test_composing_smooths_about_the_mouth_only(head):
     flame = load_flame_map()
-    straight, smooth = flame.read(head.unit_deltas()), flame.compose(head.unit_deltas())
+    straight, smooth = flame.read(head.blendshape_deltas()), flame.compose(head.blendshape_deltas())
     still = np.setdiff1d(np.arange(VERTICES), flame.mouth)
     np.testing.assert_array_equal(smooth[:, still], straight[:, still])
     np.testing.assert_allclose(flame.mouth_weights.sum(1), 1, atol=1e-5)
     assert np.abs(flame.mouth_weights).sum(1).max() < 5  # little to make noise louder with
-    off = np.linalg.norm(smooth - straight, axis=-1)[ARKIT_UNITS.index("jawOpen"), flame.mouth]
+    off = np.linalg.norm(smooth - straight, axis=-1)[ARKIT_BLENDSHAPES.index("jawOpen"), flame.mouth]
     assert off.max() < 0.008 and np.median(off) < 0.001
 
 
 def test_composing_eases_presses_and_nothing_else(head):
     flame = load_flame_map()
-    eased = flame.compose(head.unit_deltas())
-    smooth = np.einsum("umkc,mk->umc", head.unit_deltas()[:, flame.mouth_corners], flame.mouth_weights)
+    eased = flame.compose(head.blendshape_deltas())
+    smooth = np.einsum("umkc,mk->umc", head.blendshape_deltas()[:, flame.mouth_corners], flame.mouth_weights)
     off = np.abs(eased[:, flame.mouth] - smooth).max((1, 2))
-    pressing = np.array([name in PRESSES for name in ARKIT_UNITS])
+    pressing = np.array([name in PRESSES for name in ARKIT_BLENDSHAPES])
     assert off[pressing].min() > 0.001 and off[~pressing].max() < 0.0002
 
 
@@ -170,7 +170,7 @@ def test_mixes_of_units_move_as_the_solved_ones_and_the_rest_is_composed(head):
     mixed = np.tensordot(weights, flame.units.astype(np.float32), 1)
     np.testing.assert_allclose(flame.move(head.pose(weights))[:, flame.moved], mixed, atol=1e-5)
     noise = np.random.default_rng(0).normal(size=head.vertices.shape).astype(np.float32) * 0.001
-    units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1)
+    units = head.blendshape_deltas().reshape(len(ARKIT_BLENDSHAPES), -1)
     unexplained = noise - (noise.ravel() @ np.linalg.pinv(units) @ units).reshape(noise.shape)
     np.testing.assert_allclose(flame.move(unexplained), flame.compose(unexplained), atol=1e-5)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import lip_opening, load_head
 
 
@@ -16,7 +16,7 @@ def head():
 def posed(head, **units):
     weights = np.zeros((1, 52), np.float32)
     for name, weight in units.items():
-        weights[0, ARKIT_UNITS.index(name)] = weight
+        weights[0, ARKIT_BLENDSHAPES.index(name)] = weight
     return head.vertices + head.pose(weights)[0]
 
 
@@ -29,7 +29,7 @@ def test_it_is_the_size_of_a_head_and_looks_along_minus_y(head):
 
 
 def test_every_unit_moves_something_but_not_the_whole_head(head):
-    moved = np.linalg.norm(head.unit_deltas(), axis=-1)
+    moved = np.linalg.norm(head.blendshape_deltas(), axis=-1)
     assert (moved.max(1) > 5e-4).all()
     assert (moved.max(1) < 0.06).all()
 
@@ -95,7 +95,7 @@ def test_the_jaw_opens_the_lips_and_mouth_close_brings_them_back(head):
 
 
 def test_lower_teeth_and_tongue_move_with_the_jaw_and_upper_teeth_do_not(head):
-    jaw = head.unit_deltas()[ARKIT_UNITS.index("jawOpen")]
+    jaw = head.blendshape_deltas()[ARKIT_BLENDSHAPES.index("jawOpen")]
     lower, upper = np.split(np.sort(head.regions["teeth"]), 2)
     assert head.vertices[lower, 2].mean() < head.vertices[upper, 2].mean()
     assert np.abs(jaw[upper]).max() == 0

@@ -5,15 +5,15 @@ import re
 import tomllib
 from pathlib import Path
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.runtime import pins
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_there_are_52_distinct_units_in_alphabetical_order():
-    assert len(ARKIT_UNITS) == len(set(ARKIT_UNITS)) == 52
-    assert list(ARKIT_UNITS) == sorted(ARKIT_UNITS)
+    assert len(ARKIT_BLENDSHAPES) == len(set(ARKIT_BLENDSHAPES)) == 52
+    assert list(ARKIT_BLENDSHAPES) == sorted(ARKIT_BLENDSHAPES)
 
 
 def test_each_program_that_is_pinned_has_one_version_everywhere():

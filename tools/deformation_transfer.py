@@ -14,7 +14,7 @@ from build_flame_map import Surface, along, graph_of, lip_side, our_rims, rim_po
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import INNER_LIP_PAIRS, Head
 from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
 from histalk_blender.training.teacher.coarticulation import arkit_track
@@ -159,7 +159,7 @@ class Transfer:
         lip = np.where((side >= 0).all(1), side.max(1), np.where((side <= 0).all(1), side.min(1), 0))
         normals = vertex_normals(at, triangles)[triangles].mean(1)
         corners, _, _ = surface.closest(at[triangles].mean(1), normals, lip)
-        units = head.unit_deltas().astype(np.float64)
+        units = head.blendshape_deltas().astype(np.float64)
         self.gradients = deformation_gradients(points, corners, units)
         self.composed = self.map.compose(units)
         moved = np.linalg.norm(self.composed, axis=-1).max(0) > STILL
@@ -179,7 +179,7 @@ class Transfer:
         values = np.concatenate([np.ones((len(first), 1)), -share], 1)
         return csr_matrix((values.ravel(), (rows, columns.ravel())), (len(first), len(self.rest)))
 
-    def units(self, shut: np.ndarray = np.zeros((0, len(ARKIT_UNITS)))) -> np.ndarray:
+    def units(self, shut: np.ndarray = np.zeros((0, len(ARKIT_BLENDSHAPES)))) -> np.ndarray:
         """The 52 blendshapes on the FLAME head.
 
         Args:

@@ -126,7 +126,7 @@ def check_training(device: str) -> Iterator[tuple[bool, str]]:
     model = HiSTalk(whisper_tiny(len(head.vertices)))
     basis = load_checkpoint(WEIGHTS).outputs["histalk"].basis.detach()
     model.outputs["histalk"].basis.requires_grad_(False).data.copy_(basis)
-    model, deltas = model.to(device).train(), torch.from_numpy(head.unit_deltas())
+    model, deltas = model.to(device).train(), torch.from_numpy(head.blendshape_deltas())
 
     def landmarks(points: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(head.landmarks(points.numpy()))
@@ -164,7 +164,7 @@ def check_memory(device: str) -> Iterator[tuple[bool, str]]:
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(min(1.0, cap / total), device)
         try:
-            (found,) = engine.perform([sound], None, device)
+            (found,) = engine.perform_clips([sound], None, device)
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0, device)
         remark, (_, most) = " ".join(found.remarks), off(found.displacements, expected)

@@ -17,7 +17,7 @@ import bpy
 from ..bake.data import BakePlan, BakeReport
 from ..bake.pipeline import apply, compute, report
 from ..bake.targets import check_object
-from ..errors import HiSTalkError, sentence_of
+from ..errors import HiSTalkError, error_sentence
 from ..synthesis import Cancelled, Performance
 from ..synthesis.engine import perform_clip
 from .strips import Recording
@@ -99,7 +99,7 @@ class BakeJob:
         """End it with a sentence, whatever went wrong, even after all was applied. Never raises."""
         if not isinstance(error, HiSTalkError):
             traceback.print_exception(error)
-        self._end("failed", sentence_of(error))
+        self._end("failed", error_sentence(error))
 
     def join(self, seconds: float) -> None:
         """Wait for the worker of an ended job."""

@@ -12,7 +12,7 @@ import bpy
 from ..bake.key_storage import in_nla
 from ..bake.ownership import changed_by_hand, edits_sentence, has_bake
 from ..bake.pipeline import check
-from ..errors import HiSTalkError, sentence_of
+from ..errors import HiSTalkError, error_sentence
 from .bake_job import BakeJob, find_object
 from .ui import Timer, redraw
 
@@ -97,6 +97,6 @@ class LiveStyle:
         except Exception as error:
             if not isinstance(error, HiSTalkError):
                 traceback.print_exception(error)
-            obj.histalk.warnings = sentence_of(error)
+            obj.histalk.warnings = error_sentence(error)
             return None
         return self._session.start_bake(replace(request, plan=plan))

@@ -14,10 +14,10 @@ from .bake_request import object_reason
 from .ui import DisabledReasonMixin
 
 
-class HISTALK_OT_map_units(DisabledReasonMixin, bpy.types.Operator):
+class HISTALK_OT_map_blendshapes(DisabledReasonMixin, bpy.types.Operator):
     """List the 52 ARKit blendshapes and the shape keys that play them, to fix where names differ"""
 
-    bl_idname = "histalk.map_units"
+    bl_idname = "histalk.map_blendshapes"
     bl_label = "Map Shape Keys"
     bl_options = {"REGISTER", "UNDO"}
 
@@ -82,7 +82,7 @@ class HISTALK_OT_load_map(DisabledReasonMixin, ImportHelper, bpy.types.Operator)
     bl_options = {"REGISTER", "UNDO"}
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
-    disabled_reason = HISTALK_OT_map_units.disabled_reason
+    disabled_reason = HISTALK_OT_map_blendshapes.disabled_reason
 
     def execute(self, context) -> set[str]:
         """Read the file; a mapping with an error changes nothing."""
@@ -95,4 +95,4 @@ class HISTALK_OT_load_map(DisabledReasonMixin, ImportHelper, bpy.types.Operator)
         return {"FINISHED"}
 
 
-CLASSES = (HISTALK_OT_map_units, HISTALK_OT_clear_map, HISTALK_OT_save_map, HISTALK_OT_load_map)
+CLASSES = (HISTALK_OT_map_blendshapes, HISTALK_OT_clear_map, HISTALK_OT_save_map, HISTALK_OT_load_map)

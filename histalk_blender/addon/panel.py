@@ -13,7 +13,7 @@ from ..bake.kinds import kind_named
 from ..bake.ownership import has_bake
 from ..bake.targets import why_no_mesh
 from ..errors import HiSTalkError
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 from ..head.arkit_names import match_names
 from ..motion.style import Style
 from ..settings import settings_of
@@ -72,7 +72,7 @@ class _Main(_Sidebar):
         if topology:
             column.label(text=f"{topology.label}, {topology.vertices} vertices", icon="CHECKMARK")
         if count:
-            column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_UNITS)}", icon="CHECKMARK")
+            column.label(text=f"ARKit shape keys: {count} of {len(ARKIT_BLENDSHAPES)}", icon="CHECKMARK")
         if not topology and not count:
             draw_sentence(
                 column, context, f"Not a known head: {len(obj.data.vertices)} vertices, no ARKit shape keys", "QUESTION"

@@ -46,7 +46,7 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
         ],
     )
 
-    warm_up: bpy.props.BoolProperty(
+    preload_model: bpy.props.BoolProperty(
         name="Preload Model",
         description="Load PyTorch and the weights as soon as a head is selected with the HiSTalk tab open, so that the "
         "first bake starts at once; uses 0.4 GB of memory",
@@ -76,7 +76,7 @@ class HiSTalkPreferences(bpy.types.AddonPreferences):
             column.enabled = not environment.installing
             column.prop(self, "build")
             self._draw_install(context)
-        layout.prop(self, "warm_up")
+        layout.prop(self, "preload_model")
 
     def _draw_install(self, context) -> None:
         row, environment = self.layout.row(), get_session().environment

@@ -11,7 +11,7 @@ from ..bake.arkit_rig import key_names
 from ..bake.geometry import recognised
 from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
-from ..synthesis.engine import warm_up
+from ..synthesis.engine import preload_model
 from .environment import Environment, preferences
 
 
@@ -36,7 +36,7 @@ class Preloader:
             return
         settings, chosen = obj.histalk, preferences(context)
         weights = Path(bpy.path.abspath(settings.weights)) if settings.weights else None
-        if (weights, settings.device) in self._started or (chosen and not chosen.warm_up):
+        if (weights, settings.device) in self._started or (chosen and not chosen.preload_model):
             return
         if self._environment.blocking_reason(context) or not _is_head(obj):
             return
@@ -52,7 +52,7 @@ class Preloader:
             if before is not None:
                 before.join()
             try:
-                warm_up(weights, device)
+                preload_model(weights, device)
             except Exception:  # the bake will raise the same, and report it
                 pass
 

@@ -15,7 +15,7 @@ from bpy.props import (
 
 from ..audio.channels import MIX, MOST, read_channel
 from ..bake.kinds import KINDS, kind_options
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 from ..motion.style import Style
 from ..settings import Setting, settings_of
 from . import upgrade
@@ -174,7 +174,7 @@ class HiSTalkSettings(SettingProperties, bpy.types.PropertyGroup):
     def set_mapping(self, mapping: dict[str, str | None]) -> None:
         """A row for every unit, with the keys of a mapping."""
         self.unit_keys.clear()
-        for unit in ARKIT_UNITS:
+        for unit in ARKIT_BLENDSHAPES:
             row = self.unit_keys.add()
             row.name, row.key, row.use = unit, mapping.get(unit) or "", mapping.get(unit, "") is not None
 

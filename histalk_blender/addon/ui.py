@@ -8,7 +8,7 @@ from collections.abc import Callable
 import blf
 import bpy
 
-from ..errors import HiSTalkError, sentence_of
+from ..errors import HiSTalkError, error_sentence
 
 CATEGORY = "HiSTalk"  # the sidebar's tab
 SIDEBARS = frozenset({"VIEW_3D", "SEQUENCE_EDITOR"})
@@ -37,7 +37,7 @@ class DisabledReasonMixin:
         """Show any exception as one sentence, and end the operator."""
         if not isinstance(error, HiSTalkError):
             traceback.print_exception(error)
-        self.report({"ERROR"}, sentence_of(error))
+        self.report({"ERROR"}, error_sentence(error))
         return {"CANCELLED"}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..errors import HiSTalkError
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 from ..head.arkit_names import match_names
 from ..head.head import Head, load_head
 from ..head.topologies.bundled import BundledTopology
@@ -26,7 +26,7 @@ class ArkitRig:
     taken: those whose keys the animator animates or drives.
     left_out: blendshapes that the mapping leaves out.
     missing: blendshapes without a shape key.
-    limits: [52, 2] of the weights, see `arkit_fit.fit_units`.
+    limits: [52, 2] of the weights, see `arkit_fit.fit_blendshapes`.
     head: the bundled head with the mesh's own blendshapes, where it is one and they were sculpted anew.
     """
 
@@ -75,8 +75,8 @@ def read_rig(obj, mapping: Mapping[str, str | None] | None = None) -> ArkitRig:
         raise HiSTalkError(
             f"'{obj.name}' has no shape keys with ARKit names (jawOpen, mouthClose ...): add them first."
         )
-    left_out = tuple(unit for unit in ARKIT_UNITS if unit in found and mapping.get(unit, "") is None)
-    wanted = {unit: found[unit] for unit in ARKIT_UNITS if unit in found and unit not in left_out}
+    left_out = tuple(unit for unit in ARKIT_BLENDSHAPES if unit in found and mapping.get(unit, "") is None)
+    wanted = {unit: found[unit] for unit in ARKIT_BLENDSHAPES if unit in found and unit not in left_out}
     if not wanted:
         raise HiSTalkError(
             f"The mapping of '{obj.name}' leaves every ARKit shape key out: let speech move one of them."
@@ -89,14 +89,14 @@ def read_rig(obj, mapping: Mapping[str, str | None] | None = None) -> ArkitRig:
             f"Each ARKit shape key of '{obj.name}' is animated or driven already ({listed(taken.values())}): clear a curve "
             "or driver."
         )
-    missing = tuple(unit for unit in ARKIT_UNITS if unit not in found)
+    missing = tuple(unit for unit in ARKIT_BLENDSHAPES if unit not in found)
     return ArkitRig(keys, taken, left_out, missing, _limits(obj, keys))
 
 
 def _limits(obj, keys: dict[str, str]) -> np.ndarray | None:
     """[52, 2] how far the sliders let each unit go, 0 and 0 for one that is not ours; None = all move freely."""
-    limits = np.zeros((len(ARKIT_UNITS), 2))
-    for i, unit in enumerate(ARKIT_UNITS):
+    limits = np.zeros((len(ARKIT_BLENDSHAPES), 2))
+    for i, unit in enumerate(ARKIT_BLENDSHAPES):
         if unit in keys:
             key = obj.data.shape_keys.key_blocks[keys[unit]]
             limits[i] = np.clip((key.slider_min, key.slider_max), 0, 1)
@@ -112,17 +112,17 @@ def with_own_shapes(obj, rig: ArkitRig) -> ArkitRig:
         pose = BundledTopology().pose(rest.reshape(-1, 3))
     except HiSTalkError:  # another mesh
         return rig
-    deltas, to, base = head.unit_deltas().copy(), np.empty_like(rest), np.empty_like(rest)
+    deltas, to, base = head.blendshape_deltas().copy(), np.empty_like(rest), np.empty_like(rest)
     for unit, name in rig.keys.items():
         key = keys.key_blocks[name]
         key.data.foreach_get("co", to)
         key.relative_key.data.foreach_get("co", base)
-        deltas[ARKIT_UNITS.index(unit)] = pose.undo((to - base).reshape(-1, 3))
-    if np.abs(deltas - head.unit_deltas()).max() < 1e-5:
+        deltas[ARKIT_BLENDSHAPES.index(unit)] = pose.undo((to - base).reshape(-1, 3))
+    if np.abs(deltas - head.blendshape_deltas()).max() < 1e-5:
         return rig
     unit, vertex = np.nonzero(np.abs(deltas).max(-1) > 1e-7)
     own = replace(head, unit_rows=(unit, vertex, deltas[unit, vertex]))
-    every = np.array([[0.0, float(unit in rig.keys)] for unit in ARKIT_UNITS])
+    every = np.array([[0.0, float(unit in rig.keys)] for unit in ARKIT_BLENDSHAPES])
     return replace(rig, head=own, limits=every if rig.limits is None else rig.limits)
 
 
@@ -178,9 +178,9 @@ def rig_warnings(obj, rig: ArkitRig, played: Mapping[str, float]) -> list[str]:
             "drivers to let them speak."
         )
     if rig.missing:
-        count = len(ARKIT_UNITS) - len(rig.missing)
+        count = len(ARKIT_BLENDSHAPES) - len(rig.missing)
         found.append(
-            f"'{obj.name}' has {count} of the {len(ARKIT_UNITS)} ARKit shape keys, which make up for the others "
+            f"'{obj.name}' has {count} of the {len(ARKIT_BLENDSHAPES)} ARKit shape keys, which make up for the others "
             f"as far as they can. Missing: {collapsed(rig.missing)}."
         )
     short = [name for name, most in played.items() if keys[name].slider_max < min(1, most + 1e-3)]

@@ -35,7 +35,7 @@ class GivenMotion:
                 the face are to be scaled in a motion that is not the bundled head's.
         """
         bundled, vertices = load_head(), self.motion.shapes.shape[1]
-        face = Face(lambda: self._performance.arkit_weights, bundled.unit_deltas)
+        face = Face(lambda: self._performance.arkit_weights, bundled.blendshape_deltas)
         motion = apply_layers(self.motion, face, style)
         if len(rest) == vertices:
             return motion

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import HiSTalkError
 from ..files import atomic_write, open_regular
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 from ..runtime.output import printable
 
 LARGEST = 1 << 20  # bytes of a file
@@ -32,7 +32,7 @@ def read_mapping(path: Path) -> dict[str, str | None]:
     except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or printable(error, 120)
         raise HiSTalkError(f"'{printable(path)}' is not a mapping ({why}): choose one made by Save Mapping.") from error
-    unknown = [printable(name, 40) for name in mapping if name not in ARKIT_UNITS]
+    unknown = [printable(name, 40) for name in mapping if name not in ARKIT_BLENDSHAPES]
     if unknown:
         listed = ", ".join(unknown[:3])
         raise HiSTalkError(f"'{printable(path)}' has names that are not ARKit blendshapes ({listed}): fix it.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 from ..head.head import Head
 from ..runtime.output import silence_fd
 from .shape_keys import add_key
@@ -25,7 +25,7 @@ def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps:
         frames: length in scene frames.
         start_frame: where sound and motion begin.
         fps: the scene's frames a second.
-        units: give the head its 52 units as shape keys.
+        units: give the head its 52 ARKit blendshapes as shape keys.
 
     Returns:
         The head's object.
@@ -61,7 +61,7 @@ def build_scene(head: Head, audio: Path, frames: int, start_frame: int = 1, fps:
 
 
 def add_head(head: Head, units: bool = False):
-    """The head as a new, active object with its materials, and on wish with its 52 units as shape keys."""
+    """The head as a new, active object with its materials, and on wish with its 52 ARKit blendshapes as shape keys."""
     mesh = bpy.data.meshes.new("HiSTalk Head")
     mesh.from_pydata(head.vertices.tolist(), [], [[v for v in face if v >= 0] for face in head.faces.tolist()])
     for name, colour in head.materials:
@@ -84,7 +84,7 @@ def add_head(head: Head, units: bool = False):
     obj = bpy.data.objects.new("HiSTalk Head", mesh)
     bpy.context.scene.collection.objects.link(obj)
     if units:
-        for name, delta in zip(ARKIT_UNITS, head.unit_deltas()):
+        for name, delta in zip(ARKIT_BLENDSHAPES, head.blendshape_deltas()):
             add_key(obj, name, head.vertices + delta)
     bpy.context.view_layer.objects.active = obj
     obj.select_set(True)

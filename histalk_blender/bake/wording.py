@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 
 NAMED = 16  # names in a warning before it is cut short
 
@@ -22,7 +22,7 @@ def collapsed(units: Iterable[str]) -> str:
     units, said = list(units), []
     for unit in units:
         region, left = re.match("[a-z]+", unit)[0], re.sub("Right$", "Left", unit)
-        whole = region != "mouth" and all(one in units for one in ARKIT_UNITS if one.startswith(region))
+        whole = region != "mouth" and all(one in units for one in ARKIT_BLENDSHAPES if one.startswith(region))
         if whole and region not in ("jaw", "tongue"):
             said.append(f"{region}*")
         elif left == unit or left not in units:

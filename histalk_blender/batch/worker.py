@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..audio.clip import AudioClip, open_clip
-from ..errors import HiSTalkError, sentence_of
+from ..errors import HiSTalkError, error_sentence
 from ..files import atomic_write, has_room
 from ..runtime.process_exit import raise_if_stopped
 from ..synthesis import Performance
-from ..synthesis.engine import perform
+from ..synthesis.engine import perform_clips
 from .job import Job
 from .ledger import Outcome
 from .level_plot import level_plot
@@ -145,7 +145,7 @@ def _synthesize_group(config: WorkerConfig, clips: list[_Clip], progress: Callab
         return []
     start, sounds = time.perf_counter(), [clip.sound for clip in clips if clip.sound is not None]
     total = sum(sound.seconds for sound in sounds)
-    performances = perform(sounds, config.weights, config.device, batch_size=len(clips), progress=progress)
+    performances = perform_clips(sounds, config.weights, config.device, batch_size=len(clips), progress=progress)
     spent = time.perf_counter() - start
     return [
         replace(clip, network_s=spent * sound.seconds / total, performance=performance)
@@ -198,7 +198,7 @@ def _sentence(error: Exception) -> str:
         return f"'{error.filename}' cannot be used ({error.strerror}): fix that, and run the same command again."
     if not isinstance(error, HiSTalkError):
         traceback.print_exception(error)
-    return sentence_of(error)
+    return error_sentence(error)
 
 
 def _abort_if_unwritable(error: BaseException, folder: Path) -> None:

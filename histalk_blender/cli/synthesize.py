@@ -28,7 +28,7 @@ from .options import FILE, channel_option, device_option, weights_option
 @device_option
 def command(audio: Path, out: Path, arkit: Path | None, layout: str, channel: str, weights: Path | None, device: str):
     """Write the motion of AUDIO to OUT (.npz): displacements in metres, landmarks, gates."""
-    from ..motion.arkit_files import write_units
+    from ..motion.arkit_files import write_arkit_weights
 
     common.check_output(out, ".npz")
     if arkit:
@@ -39,6 +39,6 @@ def command(audio: Path, out: Path, arkit: Path | None, layout: str, channel: st
     performance.save(out)
     click.echo(out)
     if arkit:
-        write_units(arkit, performance.arkit_weights, performance.fps, layout)
+        write_arkit_weights(arkit, performance.arkit_weights, performance.fps, layout)
         worst = performance.residual.max() * 1000
         click.echo(f"{arkit}  (52 blendshapes, {worst:.2f} mm root mean square off in the worst frame)")

@@ -1,6 +1,6 @@
 """The 52 ARKit face units, in the order that every array of unit weights uses."""
 
-ARKIT_UNITS = (
+ARKIT_BLENDSHAPES = (
     "browDownLeft",
     "browDownRight",
     "browInnerUp",

@@ -9,12 +9,12 @@ from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
-from .arkit import ARKIT_UNITS
+from .arkit import ARKIT_BLENDSHAPES
 
 SIDES = {"l": "left", "lf": "left", "lft": "left", "r": "right", "rt": "right", "rgt": "right"}
 REGIONS = ("brow", "cheek", "eye", "jaw", "mouth", "nose", "tongue")
 # One more word of this vocabulary makes it another shape: jawOpen_mouthClose, Mouth_Funnel_Up_L.
-VOCABULARY = {word.lower() for unit in ARKIT_UNITS for word in re.findall("[A-Z]?[a-z]+", unit)}
+VOCABULARY = {word.lower() for unit in ARKIT_BLENDSHAPES for word in re.findall("[A-Z]?[a-z]+", unit)}
 # Words of shapes that correct, undo or vary one of ARKit's, and are not one.
 HELPERS = set(
     "no not non un anti off without minus neg negative inv inverse inverted reverse undo fix fixed fixer corr correct "
@@ -62,7 +62,7 @@ def match_names(names: Sequence[str]) -> dict[str, str]:
         names: shape keys, in their order.
 
     Returns:
-        Those of the 52 units that have a key, in ARKIT_UNITS' order; no key twice.
+        Those of the 52 ARKit blendshapes that have a key, in ARKIT_BLENDSHAPES' order; no key twice.
     """
     groups = defaultdict(dict)  # words around -> unit -> (looseness, place in the order, name, reading)
     for place, name in enumerate(names):
@@ -80,7 +80,7 @@ def match_names(names: Sequence[str]) -> dict[str, str]:
         for unit, (_, _, name, reading) in group.items():
             if shared or reading.explained:
                 found.setdefault(unit, name)
-    return {unit: found[unit] for unit in ARKIT_UNITS if unit in found}
+    return {unit: found[unit] for unit in ARKIT_BLENDSHAPES if unit in found}
 
 
 def _of_a_part(around: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
@@ -90,7 +90,7 @@ def _of_a_part(around: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
 def _spellings() -> dict[tuple[str, str], str]:
     """The letters, and the side that stands apart from them or "" -> unit."""
     found = {}
-    for unit in ARKIT_UNITS:
+    for unit in ARKIT_BLENDSHAPES:
         found[unit.lower(), ""] = unit
         sided = re.fullmatch("(.+)(Left|Right)", unit)
         if sided:
@@ -104,7 +104,7 @@ SPELLINGS = _spellings()
 @lru_cache(maxsize=8192)
 def _read(name: str) -> _Reading | None:
     """The one blendshape that a name means, or None."""
-    if name in ARKIT_UNITS:
+    if name in ARKIT_BLENDSHAPES:
         return _Reading(name, 0, (), (), False)
     bare = DUPLICATE.sub("", name)
     copy = 4 * (bare != name)

@@ -1,4 +1,4 @@
-"""What a head is: neutral vertices, faces, landmarks, regions, materials and its 52 units."""
+"""What a head is: neutral vertices, faces, landmarks, regions, materials and its 52 ARKit blendshapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import HiSTalkError
 from ..runtime.output import printable
-from .arkit import ARKIT_UNITS
+from .arkit import ARKIT_BLENDSHAPES
 
 BUNDLED = Path(__file__).parents[1] / "data" / "head.npz"
 INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
@@ -54,12 +54,12 @@ class Head:
     @cached_property
     def _deltas(self) -> np.ndarray:
         unit, vertex, delta = self.unit_rows
-        dense = np.zeros((len(ARKIT_UNITS), len(self.vertices), 3), np.float32)
+        dense = np.zeros((len(ARKIT_BLENDSHAPES), len(self.vertices), 3), np.float32)
         dense[unit, vertex] = delta
         return dense
 
-    def unit_deltas(self) -> np.ndarray:
-        """[52, V, 3] metres, the displacement of each unit at weight one, in ARKIT_UNITS' order."""
+    def blendshape_deltas(self) -> np.ndarray:
+        """[52, V, 3] metres, the displacement of each unit at weight one, in ARKIT_BLENDSHAPES' order."""
         return self._deltas
 
     def pose(self, weights: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import HiSTalkError
 from ..files import atomic_write
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 
 LAYOUTS = ("histalk", "livelink")
 # In the order of the app's own recordings: Apple's, but right before left for jaw and mouth.
@@ -73,14 +73,14 @@ LIVE_LINK_UNITS = (
 ANGLES = tuple(f"{what}{axis}" for what in ("Head", "LeftEye", "RightEye") for axis in ("Yaw", "Pitch", "Roll"))
 
 
-def write_units(path: Path, weights: np.ndarray, fps: float, layout: str = "histalk") -> None:
+def write_arkit_weights(path: Path, weights: np.ndarray, fps: float, layout: str = "histalk") -> None:
     """Write weights [T, 52] under a temporary name until the file is whole.
 
     Args:
         path: .csv, or .json in the layout "histalk".
-        weights: in ARKIT_UNITS' order; the first frame is where the sound begins.
+        weights: in ARKIT_BLENDSHAPES' order; the first frame is where the sound begins.
         fps: frames a second.
-        layout: "histalk": frame, seconds and the units in ARKIT_UNITS' order; "livelink": as Epic's Live Link Face
+        layout: "histalk": frame, seconds and the units in ARKIT_BLENDSHAPES' order; "livelink": as Epic's Live Link Face
             records, for Unreal, MotionBuilder, Maya and Faceit.
 
     Raises:
@@ -99,10 +99,10 @@ def write_units(path: Path, weights: np.ndarray, fps: float, layout: str = "hist
         rows = np.round(weights.astype(float), 5).tolist()
         if is_csv:
             writer = csv.writer(file)
-            writer.writerow(["frame", "seconds", *ARKIT_UNITS])
+            writer.writerow(["frame", "seconds", *ARKIT_BLENDSHAPES])
             writer.writerows([i, round(i / fps, 5), *row] for i, row in enumerate(rows))
         else:
-            json.dump({"fps": fps, "names": list(ARKIT_UNITS), "weights": rows}, file)
+            json.dump({"fps": fps, "names": list(ARKIT_BLENDSHAPES), "weights": rows}, file)
     try:
         atomic_write(path, file.getvalue().encode())
     except OSError as error:
@@ -113,7 +113,7 @@ def _write_live_link(file: io.StringIO, weights: np.ndarray, fps: float) -> None
     names = [unit[0].upper() + unit[1:] for unit in LIVE_LINK_UNITS] + list(ANGLES)
     file.write(",".join(["Timecode", "BlendshapeCount", *names]) + "\n")
     angles = ["0.0"] * len(ANGLES)
-    for i, row in enumerate(weights[:, [ARKIT_UNITS.index(unit) for unit in LIVE_LINK_UNITS]].tolist()):
+    for i, row in enumerate(weights[:, [ARKIT_BLENDSHAPES.index(unit) for unit in LIVE_LINK_UNITS]].tolist()):
         file.write(",".join([timecode(i, fps), str(len(names)), *(f"{value:.6f}" for value in row), *angles]) + "\n")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 from ..head.arkit_names import match_names
 from ..head.head import INNER_LIP_PAIRS, Head, load_head
-from .arkit_files import write_units
+from .arkit_files import write_arkit_weights
 from .motion import Motion
 
-__all__ = ["fit_units", "match_names", "write_units"]
+__all__ = ["fit_blendshapes", "match_names", "write_arkit_weights"]
 
 RIDGE = 1e-3  # of the mean blendshape's size: bounds the weights of two that look alike
 ROUNDS, MORE_ROUNDS = 300, 1000  # the latter if the lips count more, as steps must be shorter then
@@ -20,7 +20,7 @@ PARTED = 2e-3  # metres more than at rest, from which lips no longer count as cl
 QUIET = 0.01  # a blendshape whose weight stays below this in the whole clip gets no curve
 
 
-def fit_units(
+def fit_blendshapes(
     motion: Motion, head: Head, smoothness: float = 0.02, limits: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights whose face is nearest to the motion, smooth in time.
@@ -37,13 +37,13 @@ def fit_units(
             to 1.
 
     Returns:
-        weights [T, 52] in ARKIT_UNITS' order, and their residual, see `residual_of`.
+        weights [T, 52] in ARKIT_BLENDSHAPES' order, and their residual, see `residual_of`.
 
     Raises:
         HiSTalkError: the motion is not finite.
     """
     motion.check_finite()
-    all_units = head.unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
+    all_units = head.blendshape_deltas().reshape(len(ARKIT_BLENDSHAPES), -1).astype(np.float64)
     size = np.square(all_units).sum(1).mean()
     low, high = np.array([[0.0, 1.0]] * len(all_units) if limits is None else limits).T
     free = np.flatnonzero(high > low)
@@ -68,7 +68,7 @@ def fit_rig(
 
     Args:
         motion: of the bundled head.
-        limits: see `fit_units`.
+        limits: see `fit_blendshapes`.
         weights: [T, 52] of all blendshapes, if they are known.
 
     Returns:
@@ -76,7 +76,7 @@ def fit_rig(
         `residual_of`.
     """
     if weights is None or limits is not None:
-        weights, _ = fit_units(motion, head, limits=limits)
+        weights, _ = fit_blendshapes(motion, head, limits=limits)
     most = weights.max(0, initial=0.0)
     weights = np.where(most >= min(QUIET, most.max()), weights, np.float32(0))
     return weights, residual_of(motion, weights, head)
@@ -89,8 +89,8 @@ def residual_of(motion: Motion, weights: np.ndarray, head: Head) -> np.ndarray:
         motion: of the bundled head.
         weights: [T, 52] of the blendshapes.
     """
-    units = head.unit_deltas()
-    moved = np.repeat(np.abs(load_head().unit_deltas()).max((0, 2)) > 1e-5, 3)  # whatever the rig's own do
+    units = head.blendshape_deltas()
+    moved = np.repeat(np.abs(load_head().blendshape_deltas()).max((0, 2)) > 1e-5, 3)  # whatever the rig's own do
     parts = np.concatenate([motion.flat, units.reshape(len(units), -1)])[:, moved].astype(np.float64)
     squares = parts @ parts.T * 3 / moved.sum()
     squared = np.zeros(len(motion))
@@ -111,7 +111,7 @@ def _lips(motion: Motion, head: Head, size: float) -> tuple[np.ndarray, np.ndarr
         between = landmarks[..., upper, :] - landmarks[..., lower, :]
         return between.reshape(*landmarks.shape[:-2], -1).astype(np.float64)
 
-    deltas, jaw = head.unit_deltas(), ARKIT_UNITS.index("jawOpen")
+    deltas, jaw = head.blendshape_deltas(), ARKIT_BLENDSHAPES.index("jawOpen")
     units, rest = gaps(head.landmarks(deltas)), gaps(head.landmarks(head.vertices))
     wanted = motion.weights @ gaps(head.landmarks(motion.shapes))
 

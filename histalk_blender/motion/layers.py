@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..head.arkit import ARKIT_UNITS
+from ..head.arkit import ARKIT_BLENDSHAPES
 from .motion import Motion
 from .style import Style
 
@@ -85,8 +85,8 @@ def layered_weights(arkit_weights: np.ndarray, style: Style, fps: float) -> np.n
 
     The layers see a face of 52 points, each of which one blendshape moves by one.
     """
-    points = np.zeros((len(ARKIT_UNITS), len(ARKIT_UNITS), 3), np.float32)
-    points[..., 0] = np.eye(len(ARKIT_UNITS))
+    points = np.zeros((len(ARKIT_BLENDSHAPES), len(ARKIT_BLENDSHAPES), 3), np.float32)
+    points[..., 0] = np.eye(len(ARKIT_BLENDSHAPES))
     face = Face(lambda: arkit_weights, lambda: points)
     motion = apply_layers(Motion(arkit_weights, points, fps), face, style)
     return np.clip(motion.weights @ motion.shapes[..., 0], 0, 1)
@@ -101,4 +101,4 @@ def _factors(style: Style) -> np.ndarray:
                 return value
         return 1.0
 
-    return np.array([factor(name) for name in ARKIT_UNITS], np.float32)
+    return np.array([factor(name) for name in ARKIT_BLENDSHAPES], np.float32)

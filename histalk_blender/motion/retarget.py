@@ -37,7 +37,7 @@ def to_vertices(
     """
     pose, shapes = topology.pose(rest), outputs.get(topology.name)
     moved = motion.on(topology.retarget(motion.shapes) if shapes is None else shapes)
-    face = Face(arkit_weights, lambda: topology.retarget(load_head().unit_deltas()))
+    face = Face(arkit_weights, lambda: topology.retarget(load_head().blendshape_deltas()))
     moved = apply_layers(moved, face, style)
     return moved.on(pose.apply(moved.shapes))
 
@@ -51,13 +51,13 @@ def to_arkit(
         motion: of the bundled head.
         arkit_weights: [T, 52] the blendshapes' weights in it.
         style: of the animator.
-        limits: [52, 2] of the rig's weights, see `arkit_fit.fit_units`; None = it has all, from 0 to 1.
+        limits: [52, 2] of the rig's weights, see `arkit_fit.fit_blendshapes`; None = it has all, from 0 to 1.
         own: the bundled head with the rig's own blendshapes, if they differ; the limits are then given.
 
     Returns:
         The weights as a motion without vertices, and its residual [T]: metres between it and the styled motion.
     """
     head = load_head()
-    motion = apply_layers(motion, Face(lambda: arkit_weights, head.unit_deltas), style)
+    motion = apply_layers(motion, Face(lambda: arkit_weights, head.blendshape_deltas), style)
     weights, residual = fit_rig(motion, own or head, limits, layered_weights(arkit_weights, style, motion.fps))
     return Motion(weights, np.zeros((weights.shape[1], 0, 3), np.float32), motion.fps), residual

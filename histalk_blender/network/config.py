@@ -86,7 +86,7 @@ class HiSTalkConfig:
     branch_span: float = within(5.0, Real(0.05, 60))
     # a head that fades faster reaches to where its exponent is this; 14 would cost 0.03 mm
     distance_fade: float = within(20.0, Real(0.1, 1000))
-    # rank of a topology's output layer; 52 units span the teacher's motion
+    # rank of a topology's output layer; 52 ARKit blendshapes span the teacher's motion
     dense_components: int = within(64, Whole(1, 4096))
     coarse: bool = within(True, SWITCH)  # version B of the paper; off = version A in parallel form
 

@@ -32,7 +32,7 @@ def perform_clip(
     progress: Callable[[float], None],
     levels: bool = False,
 ) -> Performance:
-    """One clip's `perform`; imports PyTorch first.
+    """One clip's `perform_clips`; imports PyTorch first.
 
     Args:
         clip: or its samples, [N] float32 at 16 kHz.
@@ -46,7 +46,7 @@ def perform_clip(
     """
     progress(0.0)
     import_torch()
-    return perform([clip], weights, pick_device(device), levels=levels, progress=progress)[0]
+    return perform_clips([clip], weights, pick_device(device), levels=levels, progress=progress)[0]
 
 
 def pick_device(name: str) -> str:
@@ -94,7 +94,7 @@ def check_weights(weights: Path | None, device: str) -> None:
     check_outputs(_load_model(Path(weights or WEIGHTS), device), head.topology, len(head.vertices))
 
 
-def warm_up(weights: Path | None, device: str) -> None:
+def preload_model(weights: Path | None, device: str) -> None:
     """Import PyTorch, load the weights and run the network once, so that the first recording need not wait for it.
 
     Args:
@@ -107,7 +107,7 @@ def warm_up(weights: Path | None, device: str) -> None:
     device = pick_device(device)
     noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
     predict_batch(_load_model(Path(weights or WEIGHTS), device), [noise], device)
-    load_head().unit_deltas()
+    load_head().blendshape_deltas()
 
 
 def unload() -> None:
@@ -115,7 +115,7 @@ def unload() -> None:
     _models.clear()
 
 
-def perform(
+def perform_clips(
     clips: Sequence[AudioClip | np.ndarray],
     weights: Path | None,
     device: str,

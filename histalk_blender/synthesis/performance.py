@@ -13,7 +13,7 @@ from ..errors import HiSTalkError
 from ..files import atomic_open
 from ..head.head import Head, load_head
 from ..head.topologies import Topology
-from ..motion.arkit_fit import fit_units
+from ..motion.arkit_fit import fit_blendshapes
 from ..motion.motion import Motion
 from ..motion.retarget import to_arkit, to_vertices
 from ..motion.style import Style
@@ -53,7 +53,7 @@ class Performance:
 
     @property
     def arkit_weights(self) -> np.ndarray:
-        """[T, 52] weights of ARKit's blendshapes whose face is nearest to it, in ARKIT_UNITS' order."""
+        """[T, 52] weights of ARKit's blendshapes whose face is nearest to it, in ARKIT_BLENDSHAPES' order."""
         return self._fitted[0]
 
     @property
@@ -64,7 +64,7 @@ class Performance:
     @cached_property
     def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
         """Computed when it is first needed: it takes longer than the network."""
-        return fit_units(self.motion, load_head())
+        return fit_blendshapes(self.motion, load_head())
 
     def retarget(self, topology: Topology, rest: np.ndarray, style: Style) -> Motion:
         """The styled motion for one head's own vertices, see `retarget.to_vertices`; of the bundled head alone."""

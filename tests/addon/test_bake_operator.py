@@ -11,7 +11,7 @@ from assets import SPEECH
 from histalk_blender.addon import bake_job as jobs
 from histalk_blender.addon import mapping_operators, operators
 from histalk_blender.bake import geometry
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.topologies.flame import FlameTopology
 
 
@@ -47,18 +47,18 @@ def test_a_creature_with_arkit_keys_speaks_and_forgets_it_again(blender, stored_
     blender.bake(kind="arkit")
     bpy.context.scene.frame_set(49)
     jaw = obj.data.shape_keys.key_blocks["jawOpen"].value
-    assert abs(jaw - stored_performance.arkit_weights[60, ARKIT_UNITS.index("jawOpen")]) < 0.01
+    assert abs(jaw - stored_performance.arkit_weights[60, ARKIT_BLENDSHAPES.index("jawOpen")]) < 0.01
     assert bpy.ops.histalk.remove_bake() == {"FINISHED"}
     assert blender.state() == before and obj.histalk.report == ""
 
 
 def test_names_of_ones_own_are_mapped_saved_and_loaded(blender, tmp_path):
     blender.add_strip(frame=1)
-    obj = blender.add_creature(lambda unit: f"xyz {ARKIT_UNITS.index(unit)}")
+    obj = blender.add_creature(lambda unit: f"xyz {ARKIT_BLENDSHAPES.index(unit)}")
     obj.histalk.kind = "arkit"
     assert "no shape keys with ARKit names" in blender.why_grey()
-    assert bpy.ops.histalk.map_units() == {"FINISHED"}
-    jaw = ARKIT_UNITS.index("jawOpen")
+    assert bpy.ops.histalk.map_blendshapes() == {"FINISHED"}
+    jaw = ARKIT_BLENDSHAPES.index("jawOpen")
     obj.histalk.unit_keys["jawOpen"].key = f"xyz {jaw}"
     assert bpy.ops.histalk.save_map(filepath=str(tmp_path / "map.json")) == {"FINISHED"}
     assert json.loads((tmp_path / "map.json").read_text()) == {"jawOpen": f"xyz {jaw}"}

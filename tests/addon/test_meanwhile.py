@@ -190,11 +190,11 @@ def test_a_full_gpu_is_answered_with_shorter_windows_and_then_the_cpu(speech, mo
     monkeypatch.setattr(engine, "synthesize_many", full)
     monkeypatch.setattr(engine, "_load_model", lambda path, device: model)
     limit = 9.6
-    (done,) = engine.perform([speech], None, "cuda")
+    (done,) = engine.perform_clips([speech], None, "cuda")
     assert [window for _, window in asked] == [50.4, 16.8, 9.6] and "windows of 9.6 s" in done.remarks[0]
     asked.clear()
     limit = 1.0
-    (done,) = engine.perform([speech], None, "cuda")
+    (done,) = engine.perform_clips([speech], None, "cuda")
     assert asked[-1] == ("cpu", 50.4) and "the CPU did the work" in done.remarks[0]
 
 

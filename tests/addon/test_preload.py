@@ -65,7 +65,7 @@ def test_a_head_in_the_open_tab_loads_the_network_once(cold, open_tab, loads, tm
 
 
 def test_an_opened_file_with_a_head_loads_it_too(cold, open_tab, monkeypatch, tmp_path):
-    monkeypatch.setattr(preload, "warm_up", lambda weights, device: None)
+    monkeypatch.setattr(preload, "preload_model", lambda weights, device: None)
     ready_head(cold, tmp_path)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -90,7 +90,7 @@ def test_a_closed_tab_loads_nothing(cold, tmp_path):
 
 def test_where_it_is_switched_off_nothing_is_loaded(cold, open_tab, monkeypatch, tmp_path):
     ready_head(cold, tmp_path)
-    monkeypatch.setattr(preload, "preferences", lambda context: SimpleNamespace(warm_up=False))
+    monkeypatch.setattr(preload, "preferences", lambda context: SimpleNamespace(preload_model=False))
     get_session().watch_panel()
     assert get_session().preloader.thread is None
 
@@ -121,12 +121,12 @@ def test_broken_weights_are_reported_by_the_bake_alone(cold, tmp_path, capfd):
 def test_other_weights_are_loaded_after_those_before(monkeypatch):
     order, first = [], threading.Event()
 
-    def warm_up(weights, device):
+    def preload_model(weights, device):
         if not order:
             first.wait(10)
         order.append(weights)
 
-    monkeypatch.setattr(preload, "warm_up", warm_up)
+    monkeypatch.setattr(preload, "preload_model", preload_model)
     preloader = Preloader(None)
     preloader.start(Path("a"), "cpu")
     last = preloader.start(Path("b"), "cpu")
@@ -136,7 +136,7 @@ def test_other_weights_are_loaded_after_those_before(monkeypatch):
 
 
 def test_switching_the_extension_off_waits_for_the_end(cold, monkeypatch):
-    monkeypatch.setattr(preload, "warm_up", lambda weights, device: time.sleep(0.5))
+    monkeypatch.setattr(preload, "preload_model", lambda weights, device: time.sleep(0.5))
     thread = get_session().preloader.start(None, "cpu")
     addon.unregister()
     assert not thread.is_alive()

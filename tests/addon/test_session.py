@@ -146,7 +146,7 @@ def test_drawing_starts_no_thread_edits_no_path_and_writes_no_property(blender, 
     blender.add_strip()
     obj = blender.add_head(units=True)
     obj.histalk.kind = kind
-    bpy.ops.histalk.map_units()
+    bpy.ops.histalk.map_blendshapes()
     before, path, modules = saved(obj), list(sys.path), {name for name in sys.modules if name.startswith("torch")}
     monkeypatch.setattr(threading.Thread, "start", start)
     for selected in (obj, None):
@@ -171,7 +171,7 @@ def test_sentences_are_broken_where_a_label_would_be_cut_off(blender):
 def test_drawing_the_preferences_changes_nothing_either(blender, source, monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", None)
     path = list(sys.path)
-    members = {"source": source, "folder": "", "place": None, "build": "CPU", "warm_up": True}
+    members = {"source": source, "folder": "", "place": None, "build": "CPU", "preload_model": True}
     cls = preferences.HiSTalkPreferences
     monkeypatch.setattr(importlib.import_module(cls.__module__), "install_folder", lambda: Path(bpy.app.tempdir))
     members["_draw_install"] = cls._draw_install

@@ -7,8 +7,8 @@ import pytest
 from histalk_blender.bake import bake, remove_bake
 from histalk_blender.bake.actions import curve_bags
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.motion.arkit_fit import fit_units
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
+from histalk_blender.motion.arkit_fit import fit_blendshapes
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def creature():
     obj = bpy.context.active_object
     obj.shape_key_add(name="Basis", from_mix=False)
     obj.shape_key_add(name="Grumpy", from_mix=False).value = 0.25
-    for i, unit in enumerate(ARKIT_UNITS):
+    for i, unit in enumerate(ARKIT_BLENDSHAPES):
         key = obj.shape_key_add(name=unit.replace("Left", "_L").replace("Right", "_R"), from_mix=False)
         key.data[i % 8].co.z += 0.1 + i / 100
     obj.data.shape_keys.key_blocks["jawOpen"].value = 0.125
@@ -35,7 +35,7 @@ def creature():
 
 def test_keys_play_the_fitted_units(creature, head, motion):
     report = bake(creature, motion, kind="arkit", start_frame=11)
-    units, _ = fit_units(motion, head)
+    units, _ = fit_blendshapes(motion, head)
     assert (report.keys, report.frames, report.warnings) == (52, 40, []) and report.max_error_mm < 0.5
     moving = (units.max(0) >= 0.01).sum()
     assert moving > 20 and report.content == f"curves on {moving} of 52 ARKit keys"
@@ -44,7 +44,7 @@ def test_keys_play_the_fitted_units(creature, head, motion):
         keys = creature.data.shape_keys.key_blocks
         for unit in ("jawOpen", "mouthSmileLeft", "mouthClose"):
             value = keys[unit.replace("Left", "_L")].value
-            assert abs(value - units[i, ARKIT_UNITS.index(unit)]) < 1e-5
+            assert abs(value - units[i, ARKIT_BLENDSHAPES.index(unit)]) < 1e-5
         assert keys["Grumpy"].value == 0.25
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.topologies.bundled import BundledTopology
 from histalk_blender.head.topologies.flame import FlameTopology, load_flame_map
 from histalk_blender.motion import layers
 from histalk_blender.motion.layers import Layer, layered_weights
 from histalk_blender.motion.style import Style
 
-JAW, BLINK = ARKIT_UNITS.index("jawOpen"), ARKIT_UNITS.index("eyeBlinkLeft")
+JAW, BLINK = ARKIT_BLENDSHAPES.index("jawOpen"), ARKIT_BLENDSHAPES.index("eyeBlinkLeft")
 
 
 class Blinks(Layer):
@@ -43,7 +43,7 @@ def test_a_style_of_defaults_changes_nothing(stored_performance, head):
 def test_a_layer_of_one_s_own_moves_vertices_of_every_topology(stored_performance, head, flame_head, blinks):
     for topology, rest in ((BundledTopology(), head.vertices), (FlameTopology(), flame_head)):
         moved = stored_performance.retarget(topology, rest, Style())
-        wanted = topology.retarget(head.unit_deltas()[BLINK])
+        wanted = topology.retarget(head.blendshape_deltas()[BLINK])
         spoken = stored_performance.motion.on(stored_performance.outputs[topology.name]).displacements(0, 20)
         change = moved.displacements(0, 20) - spoken
         size = np.abs(change).max((1, 2))
@@ -67,5 +67,5 @@ def test_strength_scales_what_it_names(stored_performance):
     weights = stored_performance.arkit_weights
     found = layered_weights(weights, Style(jaw=0.5), 30.0)
     np.testing.assert_allclose(found[:, JAW], 0.5 * weights[:, JAW], atol=1e-6)
-    smile = ARKIT_UNITS.index("mouthSmileLeft")
+    smile = ARKIT_BLENDSHAPES.index("mouthSmileLeft")
     np.testing.assert_allclose(found[:, smile], weights[:, smile], atol=1e-6)

@@ -414,7 +414,7 @@ def test_what_half_precision_cannot_hold_is_worked_out_in_full(network, head, sp
 def test_nothing_is_fitted_or_written_of_motion_that_is_none(head, spoken, tmp_path):
     from dataclasses import replace
 
-    from histalk_blender.motion.arkit_fit import fit_units
+    from histalk_blender.motion.arkit_fit import fit_blendshapes
     from histalk_blender.motion.point_cache import write_mdd, write_pc2
     from histalk_blender.synthesis import save_motion
 
@@ -422,7 +422,7 @@ def test_nothing_is_fitted_or_written_of_motion_that_is_none(head, spoken, tmp_p
     weights[3, 2] = np.nan
     motion = replace(spoken, weights=weights)
     ways = [
-        lambda: fit_units(motion, head),
+        lambda: fit_blendshapes(motion, head),
         lambda: save_motion(tmp_path / "a.npz", motion, {}),
         lambda: write_pc2(tmp_path / "a.pc2", head.vertices, motion),
         lambda: write_mdd(tmp_path / "a.mdd", head.vertices, motion),

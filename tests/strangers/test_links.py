@@ -15,7 +15,7 @@ from histalk_blender.bake.exporters import export
 from histalk_blender.bake.scene import add_head, save_blend
 from histalk_blender.batch.report import write_report
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.motion.arkit_fit import write_units
+from histalk_blender.motion.arkit_fit import write_arkit_weights
 from histalk_blender.motion.point_cache import write_mdd, write_pc2
 from histalk_blender.synthesis.performance import save_motion
 
@@ -56,8 +56,8 @@ def writers(head, motion, obj):
         "a.pc2": lambda path: files.commit_file(write_pc2(path, head.vertices, motion), path),
         "a.mdd": lambda path: files.commit_file(write_mdd(path, head.vertices, motion), path),
         "a.npz": lambda path: save_motion(path, motion, {}),
-        "a.csv": lambda path: write_units(path, weights, 30.0),
-        "a.json": lambda path: write_units(path, weights, 30.0),
+        "a.csv": lambda path: write_arkit_weights(path, weights, 30.0),
+        "a.json": lambda path: write_arkit_weights(path, weights, 30.0),
         "report.html": lambda path: write_report([ROW], path.parent, "report"),
         "report.csv": lambda path: write_report([ROW], path.parent, "report"),
         "a.blend": save_blend,

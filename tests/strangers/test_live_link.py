@@ -12,8 +12,8 @@ from histalk_blender.batch.manifest import read_manifest
 from histalk_blender.batch.outputs import write_outputs
 from histalk_blender.cli import main as cli
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.arkit import ARKIT_UNITS
-from histalk_blender.motion.arkit_files import timecode, write_units
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
+from histalk_blender.motion.arkit_files import timecode, write_arkit_weights
 
 # The header of a recording by the app itself.
 RECORDED = (
@@ -42,7 +42,7 @@ def read(path):
 
 def test_a_recording_is_laid_out_as_the_app_does(tmp_path):
     weights = np.random.default_rng(0).random((70, 52)).astype(np.float32)
-    write_units(tmp_path / "take.csv", weights, 60.0, "livelink")
+    write_arkit_weights(tmp_path / "take.csv", weights, 60.0, "livelink")
     rows = read(tmp_path / "take.csv")
     assert len(rows) == 70 and [rows[i]["Timecode"] for i in (0, 59, 60)] == [
         "00:00:00:00.000",
@@ -51,7 +51,7 @@ def test_a_recording_is_laid_out_as_the_app_does(tmp_path):
     ]
     for row, frame in zip(rows, weights):
         assert row["BlendshapeCount"] == "61" and None not in row.values()
-        found = [float(row[unit[0].upper() + unit[1:]]) for unit in ARKIT_UNITS]
+        found = [float(row[unit[0].upper() + unit[1:]]) for unit in ARKIT_BLENDSHAPES]
         np.testing.assert_allclose(found, frame, atol=1e-6)
         assert {float(value) for name, value in row.items() if name.endswith(("Yaw", "Pitch", "Roll"))} == {0}
 
@@ -67,7 +67,7 @@ def test_timecodes_say_when_a_frame_is_shown(fps):
 
 def test_only_csv_is_such_a_recording(tmp_path):
     with pytest.raises(HiSTalkError, match="'.*take.json' must end in .csv"):
-        write_units(tmp_path / "take.json", np.zeros((2, 52)), 30.0, "livelink")
+        write_arkit_weights(tmp_path / "take.json", np.zeros((2, 52)), 30.0, "livelink")
     said = CliRunner().invoke(
         cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), "--arkit-layout", "livelink"]
     )
@@ -83,7 +83,7 @@ def test_the_command_line_and_a_batch_write_one(tmp_path, stored_performance, mo
     said = CliRunner().invoke(cli.main, ["synthesize", str(SPEECH), str(tmp_path / "a.npz"), *arguments])
     assert said.exit_code == 0, said.output
     jaw = np.array([float(row["JawOpen"]) for row in read(tmp_path / "take.csv")])
-    np.testing.assert_allclose(jaw, stored_performance.arkit_weights[:, ARKIT_UNITS.index("jawOpen")], atol=1e-5)
+    np.testing.assert_allclose(jaw, stored_performance.arkit_weights[:, ARKIT_BLENDSHAPES.index("jawOpen")], atol=1e-5)
     (tmp_path / "jobs.csv").write_text(f"audio,name,outputs,fps,delay,jaw\n{SPEECH},hero,livelink,60,0.1,0.5\n")
     (job,) = read_manifest(tmp_path / "jobs.csv", Job())
     written = write_outputs(job, stored_performance, tmp_path)

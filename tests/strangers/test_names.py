@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.arkit_names import match_names
 
 DIRECTIONS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # no side of the face
@@ -67,14 +67,14 @@ SPELLINGS = {
 
 @pytest.mark.parametrize("rig", SPELLINGS)
 def test_a_rig_s_own_spelling_is_looked_through(rig):
-    keys = [SPELLINGS[rig](i, unit) for i, unit in enumerate(ARKIT_UNITS)]
-    assert match_names(["Basis", "Smile", *keys, "Blink", "viseme_aa"]) == dict(zip(ARKIT_UNITS, keys))
+    keys = [SPELLINGS[rig](i, unit) for i, unit in enumerate(ARKIT_BLENDSHAPES)]
+    assert match_names(["Basis", "Smile", *keys, "Blink", "viseme_aa"]) == dict(zip(ARKIT_BLENDSHAPES, keys))
 
 
 @pytest.mark.parametrize("rig", SPELLINGS)
 def test_a_part_of_the_52_is_enough(rig):
     some = ("jawOpen", "mouthClose", "mouthPucker", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft")
-    keys = {unit: SPELLINGS[rig](ARKIT_UNITS.index(unit), unit) for unit in some}
+    keys = {unit: SPELLINGS[rig](ARKIT_BLENDSHAPES.index(unit), unit) for unit in some}
     assert match_names(["Basis", *keys.values()]) == keys
 
 
@@ -98,9 +98,9 @@ def test_the_closest_spelling_wins_in_whatever_order(order):
 
 
 def test_one_exact_name_does_not_keep_the_others_from_being_seen():
-    numbered = [f"A{i:02}_{unit}" for i, unit in enumerate(ARKIT_UNITS)]
+    numbered = [f"A{i:02}_{unit}" for i, unit in enumerate(ARKIT_BLENDSHAPES)]
     found = match_names([*numbered, "jawOpen"])
-    assert found == dict(zip(ARKIT_UNITS, numbered)) | {"jawOpen": "jawOpen"}
+    assert found == dict(zip(ARKIT_BLENDSHAPES, numbered)) | {"jawOpen": "jawOpen"}
 
 
 @pytest.mark.parametrize(
@@ -122,20 +122,20 @@ def test_one_exact_name_does_not_keep_the_others_from_being_seen():
 )
 def test_a_look_alike_is_none(keys):
     assert match_names(keys) == {}
-    honest = [unit for unit in ARKIT_UNITS if unit != "jawOpen"]
+    honest = [unit for unit in ARKIT_BLENDSHAPES if unit != "jawOpen"]
     assert match_names([*keys, *honest]) == {unit: unit for unit in honest}
 
 
 def test_teeth_and_tongue_that_follow_the_face_are_not_the_face():
-    face = [f"Head_{unit}" for unit in ARKIT_UNITS if unit != "jawForward"]
-    teeth = [f"{part}_{unit}" for part in ("Teeth", "Tongue") for unit in ARKIT_UNITS]
+    face = [f"Head_{unit}" for unit in ARKIT_BLENDSHAPES if unit != "jawForward"]
+    teeth = [f"{part}_{unit}" for part in ("Teeth", "Tongue") for unit in ARKIT_BLENDSHAPES]
     assert list(match_names([*teeth, *face]).values()) == face
-    assert len(match_names([f"Teeth_{unit}" for unit in ARKIT_UNITS])) == 52  # a mesh of teeth alone
+    assert len(match_names([f"Teeth_{unit}" for unit in ARKIT_BLENDSHAPES])) == 52  # a mesh of teeth alone
 
 
 def test_no_key_serves_two_units():
-    keys = [f"{x}_{unit}_{y}" for unit in ARKIT_UNITS for x, y in (("a", "b"), ("left", "x"), ("BS", "R"))] + list(
-        ARKIT_UNITS
-    )
+    keys = [
+        f"{x}_{unit}_{y}" for unit in ARKIT_BLENDSHAPES for x, y in (("a", "b"), ("left", "x"), ("BS", "R"))
+    ] + list(ARKIT_BLENDSHAPES)
     found = match_names(keys)
     assert len(set(found.values())) == len(found)

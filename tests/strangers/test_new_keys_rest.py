@@ -48,7 +48,7 @@ def test_the_command_line_s_arkit_head_moves_as_its_units_say(stored_performance
     obj = new_shot(stored_performance, SPEECH, 1, 30.0, True)
     bake_performance(obj, stored_performance, BakeSettings(kind="arkit"))
     for i in (0, 20, 50):
-        expected = head.vertices + np.tensordot(stored_performance.arkit_weights[i], head.unit_deltas(), 1)
+        expected = head.vertices + np.tensordot(stored_performance.arkit_weights[i], head.blendshape_deltas(), 1)
         np.testing.assert_allclose(seen(obj, 1 + i), expected, atol=1e-4)
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
@@ -58,7 +58,7 @@ def test_a_batch_s_glb_rests_where_the_voice_does(stored_performance, head, tmp_
     write_outputs(job, stored_performance, tmp_path)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "line.blend"))
     obj = bpy.data.objects["HiSTalk Head"]
-    expected = head.vertices + np.tensordot(stored_performance.arkit_weights[0], head.unit_deltas(), 1)
+    expected = head.vertices + np.tensordot(stored_performance.arkit_weights[0], head.blendshape_deltas(), 1)
     np.testing.assert_allclose(seen(obj, 1), expected, atol=1e-4)
     bpy.ops.wm.read_factory_settings(use_empty=True)
 

@@ -8,7 +8,7 @@ from stage import Stage
 from histalk_blender.bake import add_head, bake, remove_bake
 from histalk_blender.bake.actions import curve_bags
 from histalk_blender.bake.ownership import has_bake
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def teeth(name="Teeth"):
     obj = bpy.context.active_object
     obj.name = name
     obj.shape_key_add(name="Basis", from_mix=False)
-    for i, unit in enumerate(ARKIT_UNITS):
+    for i, unit in enumerate(ARKIT_BLENDSHAPES):
         key = obj.shape_key_add(name=unit, from_mix=False)
         key.data[i % 8].co.z += 0.1
         key.value = 0.0
@@ -177,19 +177,19 @@ def test_a_mesh_that_follows_by_our_action_keeps_its_52_keys(arkit, motion, tmp_
     face = jaw(arkit)
     still = [
         name
-        for name in ARKIT_UNITS
+        for name in ARKIT_BLENDSHAPES
         if not any(f'"{name}"' in curve.data_path for curve in curves(arkit.data.shape_keys))
     ]
     own = motion if kind == "arkit" else motion.on(motion.shapes[:, :8])
     bake(follower, own, kind=kind, cache=tmp_path)
-    assert set(names(follower)) >= set(ARKIT_UNITS) and jaw(arkit) == face > 0.01
+    assert set(names(follower)) >= set(ARKIT_BLENDSHAPES) and jaw(arkit) == face > 0.01
     assert all(arkit.data.shape_keys.key_blocks[name].value == 0 for name in still), (
         "the other's bake moves none of its own"
     )
     remove_bake(follower)
-    assert names(follower) == ["Basis", *ARKIT_UNITS] and jaw(arkit) == face
+    assert names(follower) == ["Basis", *ARKIT_BLENDSHAPES] and jaw(arkit) == face
     remove_bake(arkit)
-    assert set(names(follower)) >= set(ARKIT_UNITS) and jaw(follower) == face, "it plays on what the face left it"
+    assert set(names(follower)) >= set(ARKIT_BLENDSHAPES) and jaw(follower) == face, "it plays on what the face left it"
     assert jaw(arkit) == 0
 
 
@@ -220,10 +220,10 @@ def test_a_duplicate_is_baked_and_freed_without_the_first(arkit, motion, kind, l
     np.testing.assert_array_equal(seen(arkit, 12), face)
     assert not np.array_equal(seen(twin, 12), face)
     remove_bake(twin)
-    assert set(names(twin)) == {"Basis", *ARKIT_UNITS}
+    assert set(names(twin)) == {"Basis", *ARKIT_BLENDSHAPES}
     np.testing.assert_array_equal(seen(arkit, 12), face)
     remove_bake(arkit)
-    assert not bpy.data.actions and names(arkit) == ["Basis", *ARKIT_UNITS]
+    assert not bpy.data.actions and names(arkit) == ["Basis", *ARKIT_BLENDSHAPES]
 
 
 def test_the_first_is_freed_and_the_duplicate_speaks_on(obj, motion):
@@ -328,7 +328,7 @@ def test_a_bake_of_an_older_version_is_known_and_goes(arkit, motion):
         bake(arkit, motion.between(0, 10), kind=kind)
         del keys["HiSTalk written"]
         remove_bake(arkit)
-        assert names(arkit) == ["Basis", *ARKIT_UNITS] and not list(keys.keys()) and not bpy.data.actions
+        assert names(arkit) == ["Basis", *ARKIT_BLENDSHAPES] and not list(keys.keys()) and not bpy.data.actions
 
 
 # The NLA
@@ -361,7 +361,7 @@ def test_a_bake_pushed_down_is_known_exported_and_removed(arkit, motion, kind, t
     assert "does not play" in reason
     tracks[0].mute = False
     remove_bake(arkit)
-    assert names(arkit) == ["Basis", *ARKIT_UNITS] and not bpy.data.actions and not tracks
+    assert names(arkit) == ["Basis", *ARKIT_BLENDSHAPES] and not bpy.data.actions and not tracks
 
 
 def test_only_our_strips_and_curves_leave_the_nla(arkit, motion):

@@ -11,7 +11,7 @@ from histalk_blender.bake import BakeSettings, bake, remove_bake
 from histalk_blender.bake.pipeline import apply, check, compute
 from histalk_blender.bake.scene import add_head
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import lip_opening
 from histalk_blender.motion.layers import Face, apply_layers
 from histalk_blender.motion.motion import Motion
@@ -52,7 +52,7 @@ SPOKEN = [
 
 @pytest.fixture(scope="module")
 def lines(head):
-    return Motion(arkit_track(SPOKEN, 1.3), head.unit_deltas(), 30.0)
+    return Motion(arkit_track(SPOKEN, 1.3), head.blendshape_deltas(), 30.0)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def rig(scene, head):
 
     def make(keep):
         obj = add_head(head, units=True)
-        for unit in ARKIT_UNITS:
+        for unit in ARKIT_BLENDSHAPES:
             if not keep(unit):
                 obj.shape_key_remove(obj.data.shape_keys.key_blocks[unit])
         return obj
@@ -79,8 +79,8 @@ def seen(obj, frame):
 
 
 def worst_frame(obj, head, motion, frames=None):
-    """Millimetres root mean square over the vertices that the 52 units move, with the motion from frame 1 on."""
-    moved = np.abs(head.unit_deltas()).max((0, 2)) > 1e-5
+    """Millimetres root mean square over the vertices that the 52 ARKit blendshapes move, with the motion from frame 1 on."""
+    moved = np.abs(head.blendshape_deltas()).max((0, 2)) > 1e-5
     wanted = head.vertices + motion.displacements()
     off = [np.square(seen(obj, 1 + i) - wanted[i])[moved].sum(-1).mean() ** 0.5 for i in frames or range(len(motion))]
     return max(off) * 1000
@@ -100,7 +100,7 @@ def closures(head, lines):
         for frame in range(int(start * 30), int(end * 30))
     ]
     shut = [frame for frame in sounds if gap[frame] < 2]  # lips that roll in are no nearer at their landmarks
-    assert len(shut) >= 10 and lines.weights[shut, ARKIT_UNITS.index("jawOpen")].max() > 0.1
+    assert len(shut) >= 10 and lines.weights[shut, ARKIT_BLENDSHAPES.index("jawOpen")].max() > 0.1
     return np.array(shut) + 1, gap[shut]
 
 
@@ -121,7 +121,7 @@ def test_the_figure_is_the_mesh_s_own(rig, head, lines, name, keep):
     obj = rig(keep)
     report = bake(obj, lines, kind="arkit")
     assert report.max_error_mm == pytest.approx(worst_frame(obj, head, lines), rel=0.01)
-    missing = [unit for unit in ARKIT_UNITS if not keep(unit)]
+    missing = [unit for unit in ARKIT_BLENDSHAPES if not keep(unit)]
     assert bool(missing) == any("Missing: " in warning for warning in report.warnings)
     assert f"{report.max_error_mm:.2f} mm root mean square" in report.accuracy
 
@@ -146,7 +146,7 @@ def test_lips_close_without_the_key_that_closes_them(rig, head, lines, closures,
 @pytest.mark.parametrize("style", [Style(jaw=1.6, lips=1.4, smoothing=0.04), Style(jaw=0.4, lips=0.5)])
 def test_lips_close_in_any_style(rig, head, stored_performance, style):
     """The jaw is scaled in the motion, and what is there follows it."""
-    face = Face(lambda: stored_performance.arkit_weights, head.unit_deltas)
+    face = Face(lambda: stored_performance.arkit_weights, head.blendshape_deltas)
     motion = apply_layers(stored_performance.motion, face, style)
     wanted = lip_opening(head.landmarks(head.vertices + motion.displacements())) * 1000
     shut = np.argsort(wanted)[:12:2]
@@ -176,13 +176,16 @@ def test_units_that_were_sculpted_anew_are_weighed_as_they_are(rig, head, lines,
     """The jaw opens half as far, and a smile of somebody's own also lifts the whole head."""
     obj = rig(lambda unit: unit != "mouthClose")
     for unit, size, lift in (("jawOpen", 0.5, 0), ("mouthSmileLeft", 1, 0.01)):
-        delta = head.unit_deltas()[ARKIT_UNITS.index(unit)] * size + [0, 0, lift]
+        delta = head.blendshape_deltas()[ARKIT_BLENDSHAPES.index(unit)] * size + [0, 0, lift]
         obj.data.shape_keys.key_blocks[unit].data.foreach_set("co", (head.vertices + delta).astype(np.float32).ravel())
     report = bake(obj, lines, kind="arkit")
     assert report.max_error_mm == pytest.approx(worst_frame(obj, head, lines), rel=0.01)
     assert (gaps(obj, head, closures[0]) - closures[1]).max() < 0.2
-    seen(obj, 1 + np.argmax(lines.weights[:, ARKIT_UNITS.index("jawOpen")]))
-    assert obj.data.shape_keys.key_blocks["jawOpen"].value > 1.5 * lines.weights[:, ARKIT_UNITS.index("jawOpen")].max()
+    seen(obj, 1 + np.argmax(lines.weights[:, ARKIT_BLENDSHAPES.index("jawOpen")]))
+    assert (
+        obj.data.shape_keys.key_blocks["jawOpen"].value
+        > 1.5 * lines.weights[:, ARKIT_BLENDSHAPES.index("jawOpen")].max()
+    )
 
 
 def drive(keys, *units):
@@ -191,7 +194,7 @@ def drive(keys, *units):
         driver.type, driver.expression = "SCRIPTED", "0.25"
 
 
-LOOKS = [unit for unit in ARKIT_UNITS if unit.startswith("eyeLook")]
+LOOKS = [unit for unit in ARKIT_BLENDSHAPES if unit.startswith("eyeLook")]
 
 
 def test_an_eye_driver_keeps_nothing_but_the_eyes_from_speaking(rig, lines):
@@ -273,7 +276,7 @@ def test_a_unit_is_left_out_by_hand_and_in_the_map_s_file(blender, stored_perfor
     obj = blender.add_head(units=True)
     keys = obj.data.shape_keys.key_blocks
     keys["jawOpen"].value = 0.125
-    bpy.ops.histalk.map_units()
+    bpy.ops.histalk.map_blendshapes()
     obj.histalk.unit_keys["jawOpen"].use = False
     blender.bake(kind="arkit")
     assert "jawOpen" not in obj.histalk.warnings

@@ -62,9 +62,9 @@ def on_flame_axes(points):
 @pytest.fixture(scope="session")
 def speaking(head):
     """Function from frames and their rate to [T, 5023, 3] displacements on FLAME's axes: a jaw that opens and shuts."""
-    from histalk_blender.head.arkit import ARKIT_UNITS
+    from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 
-    jaw = load_flame_map().read(head.unit_deltas()[ARKIT_UNITS.index("jawOpen")])
+    jaw = load_flame_map().read(head.blendshape_deltas()[ARKIT_BLENDSHAPES.index("jawOpen")])
 
     def move(frames, fps, size):
         return size * np.sin(np.arange(frames) / fps * 12)[:, None, None] ** 2 * on_flame_axes(jaw)

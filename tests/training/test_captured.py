@@ -50,9 +50,9 @@ def test_the_residual_of_shapes_is_orthogonal_to_them():
 
 
 def test_stand_in_landmarks_lie_apart_and_where_much_moves(head):
-    chosen = spread_landmarks(head.unit_deltas(), head.vertices)
+    chosen = spread_landmarks(head.blendshape_deltas(), head.vertices)
     assert len(set(chosen)) == 68
-    moved = np.sqrt(np.square(head.unit_deltas()).sum((0, 2)))
+    moved = np.sqrt(np.square(head.blendshape_deltas()).sum((0, 2)))
     assert moved[chosen].mean() > 2 * moved.mean()
 
 

@@ -13,7 +13,7 @@ from tiny import TINY, tiny_options
 from histalk_blender.cli import training as cli
 from histalk_blender.cli.main import main
 from histalk_blender.errors import HiSTalkError
-from histalk_blender.head.arkit import ARKIT_UNITS
+from histalk_blender.head.arkit import ARKIT_BLENDSHAPES
 from histalk_blender.head.head import lip_opening
 from histalk_blender.network import PRESETS, HiSTalk, load_checkpoint, wav2vec2_small, whisper_tiny
 from histalk_blender.network.model import HiSTalkComponents
@@ -212,7 +212,7 @@ def test_losses_vanish_at_the_teacher_and_punish_an_open_bilabial_most(head, cli
     def opening_loss(frame):
         wrong = weights.clone()
         wrong[0, frame] = 0
-        wrong[0, frame, ARKIT_UNITS.index("jawOpen")] = 0.3
+        wrong[0, frame, ARKIT_BLENDSHAPES.index("jawOpen")] = 0.3
         return float(losses(wrong)["opening"])
 
     never_open = losses(weights * 0)

@@ -104,7 +104,7 @@ def steps():
     session = sys.modules[f"{package}.addon.session"].get_session()
     environment = session.environment
     preloaded = []
-    sys.modules[f"{package}.addon.preload"].warm_up = lambda *choice: preloaded.append(choice)
+    sys.modules[f"{package}.addon.preload"].preload_model = lambda *choice: preloaded.append(choice)
     environment.blocking_reason, environment.activate = lambda context: "", lambda context: None
     performance = stored_performance(package)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...head.arkit import ARKIT_UNITS
+from ...head.arkit import ARKIT_BLENDSHAPES
 from ...head.arkit_names import match_names
 from ...motion.motion import Motion
 from .in_shape_keys import InShapeKeys
@@ -32,7 +32,7 @@ class ArkitCurves(InShapeKeys):
         from ..wording import collapsed
 
         row = layout.row(align=True)
-        row.operator("histalk.map_units", icon="SHAPEKEY_DATA")
+        row.operator("histalk.map_blendshapes", icon="SHAPEKEY_DATA")
         row.operator("histalk.load_map", text="", icon="FILEBROWSER")
         row.operator("histalk.save_map", text="", icon="FILE_TICK")
         row.operator("histalk.clear_map", text="", icon="X")
@@ -40,7 +40,7 @@ class ArkitCurves(InShapeKeys):
         if not keys:
             return
         found = match_names(key_names(settings.id_data))
-        missing = [unit for unit in ARKIT_UNITS if unit not in found and unit not in settings.mapping()]
+        missing = [unit for unit in ARKIT_BLENDSHAPES if unit not in found and unit not in settings.mapping()]
         if missing:
             note(layout, f"Missing: {collapsed(missing)}")
         column = layout.column(align=True)
@@ -82,13 +82,13 @@ class ArkitCurves(InShapeKeys):
         from ..arkit_rig import key_shapes
 
         moving = _moving(data)
-        columns = [ARKIT_UNITS.index(unit) for unit in moving]
+        columns = [ARKIT_BLENDSHAPES.index(unit) for unit in moving]
         return Motion(data.motion.weights[:, columns], key_shapes(obj, moving.values()), data.motion.fps)
 
     def warnings(self, obj, data) -> list[str]:
         from ..arkit_rig import rig_warnings
 
-        most = dict(zip(ARKIT_UNITS, data.motion.weights.max(0, initial=0.0), strict=True))
+        most = dict(zip(ARKIT_BLENDSHAPES, data.motion.weights.max(0, initial=0.0), strict=True))
         played = {key: most[unit] for unit, key in _moving(data).items()}
         return [*rig_warnings(obj, data.plan.target, played), *super().warnings(obj, data)]
 
@@ -104,10 +104,10 @@ class ArkitCurves(InShapeKeys):
     def _values(self, data) -> dict:
         """Shape key -> its values, of those that move."""
         weights = data.motion.weights
-        return {key: weights[:, ARKIT_UNITS.index(unit)] for unit, key in _moving(data).items()}
+        return {key: weights[:, ARKIT_BLENDSHAPES.index(unit)] for unit, key in _moving(data).items()}
 
 
 def _moving(data) -> dict[str, str]:
     """Blendshape -> shape key that gets a curve."""
     moves = data.motion.weights.any(0)
-    return {unit: key for unit, key in data.plan.target.keys.items() if moves[ARKIT_UNITS.index(unit)]}
+    return {unit: key for unit, key in data.plan.target.keys.items() if moves[ARKIT_BLENDSHAPES.index(unit)]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...motion.arkit_files import write_units
+from ...motion.arkit_files import write_arkit_weights
 from .output_kind import ClipResult, OutputKind
 
 
@@ -15,4 +15,4 @@ class LiveLink(OutputKind):
     suffix = ".csv"
 
     def write(self, clip: ClipResult, path: Path) -> None:
-        write_units(path, clip.arkit_weights, clip.fps, "livelink")
+        write_arkit_weights(path, clip.arkit_weights, clip.fps, "livelink")

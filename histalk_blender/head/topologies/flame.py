@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arkit import ARKIT_UNITS
+from ..arkit import ARKIT_BLENDSHAPES
 from ..head import load_head
 from .base import Topology
 
@@ -66,25 +66,25 @@ class FlameMap:
         for corner, weight in zip(self.mouth_corners.T, self.mouth_weights.T):
             smooth += displacements[..., corner, :] * weight[:, None]
         found = displacements.reshape(*displacements.shape[:-2], -1) @ self._units_found
-        pressed = found[..., [ARKIT_UNITS.index(name) for name in PRESSES]]
+        pressed = found[..., [ARKIT_BLENDSHAPES.index(name) for name in PRESSES]]
         out[..., self.mouth, :] = smooth - np.tensordot(pressed, self._press_eased, 1)
         return out
 
     @cached_property
     def _units_found(self) -> np.ndarray:
         """[V * 3, 52]: how much of each blendshape is in a displacement of the bundled head, by least squares."""
-        units = load_head().unit_deltas().reshape(len(ARKIT_UNITS), -1).astype(np.float64)
+        units = load_head().blendshape_deltas().reshape(len(ARKIT_BLENDSHAPES), -1).astype(np.float64)
         return np.linalg.solve(units @ units.T, units).T.astype(np.float32)
 
     @cached_property
     def _solved_less_composed(self) -> np.ndarray:
         """[52, N, 3] metres to add to each blendshape's composed motion."""
-        return self.units.astype(np.float32) - self.compose(load_head().unit_deltas())[:, self.moved]
+        return self.units.astype(np.float32) - self.compose(load_head().blendshape_deltas())[:, self.moved]
 
     @cached_property
     def _press_eased(self) -> np.ndarray:
         """[presses, M, 3] metres to subtract for each pressing blendshape at weight one."""
-        units = load_head().unit_deltas()[[ARKIT_UNITS.index(name) for name in PRESSES]]
+        units = load_head().blendshape_deltas()[[ARKIT_BLENDSHAPES.index(name) for name in PRESSES]]
         moved = np.einsum("umkc,mk->umc", units[:, self.mouth_corners], self.mouth_weights)
         return np.array(list(PRESSES.values()), np.float32)[:, None, None] * self.near_rim[:, None] * moved
 

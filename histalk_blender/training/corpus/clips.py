@@ -13,7 +13,7 @@ import numpy as np
 from ...audio import SAMPLE_RATE
 from ...errors import HiSTalkError
 from ...files import atomic_open, open_regular
-from ...head.arkit import ARKIT_UNITS
+from ...head.arkit import ARKIT_BLENDSHAPES
 from ...runtime.output import printable
 from .. import teacher
 from ..arrays import read_npy
@@ -139,7 +139,7 @@ def _tracks(table: Path, rows: list[dict], sound: np.ndarray, fps: float) -> np.
     path = table.with_suffix(f".units-{_teacher_checksum():08x}.npy")
     if path.exists() and path.stat().st_mtime > table.stat().st_mtime:
         kept, frames = read_npy(path), sum(_frames(row, fps) for row in rows)
-        if kept.dtype == np.float16 and kept.shape == (frames, len(ARKIT_UNITS)):
+        if kept.dtype == np.float16 and kept.shape == (frames, len(ARKIT_BLENDSHAPES)):
             return kept
     for stale in table.parent.glob(f"{table.stem}.units*.npy"):
         stale.unlink()

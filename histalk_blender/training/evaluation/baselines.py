@@ -7,7 +7,7 @@ import torch
 
 from ...audio import SAMPLE_RATE
 from ...errors import HiSTalkError
-from ...head.arkit import ARKIT_UNITS
+from ...head.arkit import ARKIT_BLENDSHAPES
 from ..datasets import DataSet, Recording
 from ..datasets.corpus import Corpus
 from ..examples.principal_shapes import PrincipalShapes
@@ -37,7 +37,7 @@ class Baselines:
             )
         self.taught = isinstance(data, Corpus)
         if isinstance(data, Corpus):
-            recordings, self.pose, self.jaw = recordings[::12], data.head.pose, [ARKIT_UNITS.index("jawOpen")]
+            recordings, self.pose, self.jaw = recordings[::12], data.head.pose, [ARKIT_BLENDSHAPES.index("jawOpen")]
             controls = [recording.arkit_weights() for recording in recordings if recording.arkit_weights]
         else:
             recordings, self.jaw = recordings[::4], slice(None)

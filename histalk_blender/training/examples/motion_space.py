@@ -70,7 +70,7 @@ def first_basis(head: Head, clips: list[Clip], size: int, seed: int) -> Tensor:
     random = np.random.default_rng(seed)
     chosen = random.choice(len(clips), min(len(clips), SAMPLED_CLIPS), replace=False)
     samples = np.concatenate([np.asarray(clips[i].controls, np.float32) for i in chosen])
-    return principal_basis(torch.from_numpy(head.unit_deltas()), torch.from_numpy(samples), size)
+    return principal_basis(torch.from_numpy(head.blendshape_deltas()), torch.from_numpy(samples), size)
 
 
 def motion_space(head: Head, basis: Tensor) -> MotionSpace:
@@ -83,4 +83,4 @@ def motion_space(head: Head, basis: Tensor) -> MotionSpace:
         return torch.from_numpy(head.landmarks(points.numpy()))
 
     neutral = torch.from_numpy(head.landmarks(head.vertices)).float()
-    return MotionSpace.on(basis, torch.from_numpy(head.unit_deltas()), weights, landmarks, neutral)
+    return MotionSpace.on(basis, torch.from_numpy(head.blendshape_deltas()), weights, landmarks, neutral)

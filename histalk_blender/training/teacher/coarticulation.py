@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...audio import SAMPLE_RATE
-from ...head.arkit import ARKIT_UNITS
+from ...head.arkit import ARKIT_BLENDSHAPES
 from .lips import bite_spans, closure_spans, hold
 from .phones import DIPHTHONGS
 from .prosody import OUTER_SHARE, brow_rise, pitch_accents
 
-INDEX = {name: i for i, name in enumerate(ARKIT_UNITS)}
+INDEX = {name: i for i, name in enumerate(ARKIT_BLENDSHAPES)}
 
 # Articulators: what a phone has a target for. Jaw opening a > ae, ao > eh > ah > i, u > sibilants.
 #          jaw   round  protrude spread upper  lower  tongue
@@ -222,7 +222,7 @@ def _blendshapes(articulators: np.ndarray, closed: np.ndarray, bite: np.ndarray)
         ("mouthLowerDownLeft", "mouthLowerDownRight"): lower * free,
         ("tongueOut",): tongue * free,
     }
-    out = np.zeros((len(jaw), len(ARKIT_UNITS)))
+    out = np.zeros((len(jaw), len(ARKIT_BLENDSHAPES)))
     for names, track in tracks.items():
         for name in names:
             out[:, INDEX[name]] = track
