@@ -16,7 +16,6 @@ from histalk_blender.training.evaluation.metrics import (
     phone_errors,
     quiet_frames,
     silence,
-    vertex_error,
 )
 from histalk_blender.training.teacher.phones import ARPABET
 
@@ -28,7 +27,6 @@ def test_lve_is_the_mean_of_the_largest_squared_lip_error():
     predicted[1, 0] = [1, 0, 0]
     predicted[1, 2] = [100, 0, 0]
     assert lve(truth, predicted, np.array([0, 1])) == pytest.approx((25 + 1) / 2)
-    assert vertex_error(truth, predicted) == pytest.approx((5 + 1 + 100) / 6)
 
 
 def test_lips_are_readable_where_none_is_off_by_a_tenth_of_the_mouth():

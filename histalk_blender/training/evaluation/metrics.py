@@ -60,11 +60,6 @@ def fdd(truth: np.ndarray, predicted: np.ndarray, upper_face: np.ndarray) -> flo
     return float((spread(truth) - spread(predicted)).mean())
 
 
-def vertex_error(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean distance over frames and vertices."""
-    return float(np.linalg.norm(truth - predicted, axis=-1).mean())
-
-
 def jitter(motion: np.ndarray) -> float:
     """Mean size of the third difference in time, [T, V, 3] -> a length; what counts is its ratio to the reference's."""
     return float(np.linalg.norm(np.diff(motion, 3, axis=0), axis=-1).mean()) if len(motion) > 3 else 0.0
