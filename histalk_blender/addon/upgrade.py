@@ -1,8 +1,8 @@
-"""Settings that older versions saved in a .blend, brought to today's meaning; the one place for that.
+"""Converts settings that an older version saved in a .blend; all such conversions are here.
 
-Until 0.1.0 `smoothing` and `delay` were milliseconds, since then they are seconds. What is written now also sets
-`in_seconds`, so a value without that mark is an old one. Files are upgraded when they are opened, linked or appended;
-where that did not happen (the add-on was enabled later), when a value is read.
+In 0.1.0 `smoothing` and `delay` were in milliseconds; now they are in seconds. Writing either of them also sets
+`in_seconds`, so a value without that mark is an old one. Objects are converted when a file is opened, linked or
+appended; if that did not happen, for example as the add-on was enabled later, values are converted when they are read.
 """
 
 from __future__ import annotations

@@ -43,14 +43,14 @@ def command(audio: Path, out: Path, job: Job, preview: Path | None, weights: Pat
             shot.check_camera()
     performance = common.predict_file(audio, weights, device, job.channel)
     if obj:
-        common.remark(*filter(None, [shot.add_sound(audio, job.start, obj)]))
+        common.print_warnings(*filter(None, [shot.add_sound(audio, job.start, obj)]))
     else:
         with_keys = kind_named(settings.kind).needs_arkit_keys
         obj = shot.new_shot(performance, audio, job.start, job.fps or FPS, with_keys, job.style.delay)
     with restore_on_error(cache):  # which is of no use without the .blend that plays it
         report = bake_performance(obj, performance, settings)
         shot.save_shot(out)
-    common.remark(*report.warnings)
+    common.print_warnings(*report.warnings)
     accuracy = report.accuracy and f", {report.accuracy}"
     click.echo(f"{out}  ({report.frames} frames, {report.keys} keys{accuracy})")
     if preview:

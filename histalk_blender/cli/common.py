@@ -1,4 +1,4 @@
-"""What several commands do: predict with a progress bar, and refuse early what cannot end well."""
+"""What several commands do: predict with a progress bar, check outputs early, print warnings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
 
 
 def predict_file(audio: Path, weights: Path | None, device: str, channel: str = MIX, levels: bool = False):
-    """The `Performance` of a sound file; remarks on the sound go to stderr."""
+    """The `Performance` of a sound file; warnings about the sound go to stderr."""
     from ..audio.clip import open_clip
     from ..runtime.output import silence_fd
     from ..synthesis.engine import perform_clip
@@ -38,12 +38,12 @@ def predict_file(audio: Path, weights: Path | None, device: str, channel: str = 
         sound = open_clip(audio, channel=channel)
     with progress_bar(audio.name) as progress:
         performance = perform_clip(sound, weights, device, progress, levels)
-    remark(*performance.remarks)
+    print_warnings(*performance.remarks)
     return performance
 
 
-def remark(*sentences: str) -> None:
-    """Tell what went otherwise than expected, on stderr."""
+def print_warnings(*sentences: str) -> None:
+    """On stderr, as stdout is for what was written."""
     for sentence in sentences:
         click.echo(f"histalk: {sentence}", err=True)
 

@@ -1,4 +1,4 @@
-"""Options that several commands share. They read what a manifest's columns of the same names read."""
+"""Options that several commands share, read in the same way as a manifest's columns of the same names."""
 
 from __future__ import annotations
 
