@@ -48,7 +48,8 @@ def test_registering_loads_no_torch():
     """Measured in a process of its own, as this one has loaded torch for other tests."""
     code = f"""
 import importlib.util, sys
-spec = importlib.util.spec_from_file_location("ext", {str(ROOT / "__init__.py")!r}, submodule_search_locations=[{str(ROOT)!r}])
+root = {str(ROOT)!r}
+spec = importlib.util.spec_from_file_location("ext", root + "/__init__.py", submodule_search_locations=[root])
 module = sys.modules["ext"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 module.register(); module.unregister()

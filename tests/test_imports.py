@@ -10,7 +10,8 @@ ROOT = Path(histalk_blender.__file__).parent
 
 
 def test_importing_the_package_loads_neither_torch_nor_bpy():
-    code = "import sys, histalk_blender, histalk_blender.cli.main; print({'torch', 'bpy', 'transformers'} & set(sys.modules))"
+    code = "import sys, histalk_blender, histalk_blender.cli.main; "
+    code += "print({'torch', 'bpy', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -18,7 +19,8 @@ def test_importing_the_package_loads_neither_torch_nor_bpy():
 def test_the_bundled_weights_need_no_transformers():
     code = (
         "import sys, numpy as np; from histalk_blender.synthesis.engine import perform_clip; "
-        "perform_clip(np.ones(8000, np.float32) * 0.1, None, 'cpu', lambda *_: None); print({'torch', 'transformers'} & set(sys.modules))"
+        "perform_clip(np.ones(8000, np.float32) * 0.1, None, 'cpu', lambda *_: None); "
+        "print({'torch', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{'torch'}"

@@ -99,7 +99,7 @@ def _assign(player, action, handle: int) -> None:
 
 
 def take_off(keys, place: Place) -> None:
-    """Let a data-block no longer play a place: its action is unlinked, or the strip goes, with a track that it leaves empty."""
+    """Stop a data-block from playing a place: unlink its action, or remove the strip and a track left empty by that."""
     animation = keys.animation_data
     if place.strip is None:
         animation.action = None

@@ -86,8 +86,8 @@ def read_rig(obj, mapping: Mapping[str, str | None] | None = None) -> ArkitRig:
     keys = {unit: key for unit, key in wanted.items() if unit not in taken}
     if not keys:
         raise HiSTalkError(
-            f"Each ARKit shape key of '{obj.name}' is animated or driven already ({listed(taken.values())}): clear a curve "
-            "or driver."
+            f"Each ARKit shape key of '{obj.name}' is animated or driven already ({listed(taken.values())}): "
+            "clear a curve or driver."
         )
     missing = tuple(unit for unit in ARKIT_BLENDSHAPES if unit not in found)
     return ArkitRig(keys, taken, left_out, missing, _limits(obj, keys))

@@ -44,7 +44,7 @@ def basis_of(
 
 
 def _principal(weights: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same motion on orthonormal shapes, the one that moves most first: [T, r] and [r, 3V] from [T, K] and [K, 3V]."""
+    """The same motion on orthonormal shapes, largest motion first: [T, r] and [r, 3V] from [T, K] and [K, 3V]."""
 
     def root(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvectors [n, r] and the roots of their values, largest first, of what is more than rounding."""

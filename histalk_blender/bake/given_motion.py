@@ -20,7 +20,7 @@ from ..synthesis import Performance
 class GivenMotion:
     """What a bake asks of a performance, answered from a motion alone.
 
-    motion: on the mesh's own vertices, unit and axes, or the bundled head's for other known topologies and ARKit curves.
+    motion: on the mesh's own vertices, unit and axes; the bundled head's for other known topologies and ARKit curves.
     name: the object's, for messages.
     """
 

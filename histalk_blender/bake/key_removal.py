@@ -81,7 +81,7 @@ def remove_keys(obj, but: Iterable[str] = (), follow: bool = False) -> OwnedKeys
 
 
 def remove_unfinished(obj, names: Iterable[str], new: Iterable[str] = ()) -> None:
-    """Take away the waiting curves of these keys, and these new keys, of a bake that was cancelled; an older one stays."""
+    """Remove the pending curves of these keys, and these new keys, of a cancelled bake; an older bake stays."""
     keys = obj.data.shape_keys
     animation = keys.animation_data
     bag, paths = own_bag(animation), {key_path(name) for name in names}

@@ -65,7 +65,7 @@ def movement_errors(obj, data: BakeData) -> tuple[str, str]:
 
 
 def _strongest_frame(obj, data: BakeData) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """A whole scene frame, the vertices that move furthest [n], and their displacements there [n, 3]; None = all rests."""
+    """A scene frame, the vertices that move furthest in it [n] and their displacements [n, 3]; None = nothing moves."""
     plan, start = data.plan, data.start_frame
     motion = plan.kind.expected_motion(obj, data)
     if not len(motion) or not len(motion.shapes):

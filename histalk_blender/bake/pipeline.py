@@ -153,8 +153,8 @@ def apply(obj, data: BakeData) -> Iterator[float]:
         check_object(obj)
         if len(obj.data.vertices) != len(plan.rest_positions):
             raise HiSTalkError(
-                f"'{obj.name}' has {len(obj.data.vertices)} vertices now and had {len(plan.rest_positions)} when the bake began: "
-                "bake again."
+                f"'{obj.name}' has {len(obj.data.vertices)} vertices now and had {len(plan.rest_positions)} when the "
+                "bake began: bake again."
             )
         check_edits(obj, plan.settings.discard_edits)
     except HiSTalkError:

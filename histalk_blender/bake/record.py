@@ -1,4 +1,4 @@
-"""What a bake wrote, kept on the shape keys' data, so that what is ours can be told from the animator's work later on."""
+"""What a bake wrote, kept on the shape keys' data, so that it can be told from the animator's work later."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def save_blend(path: Path) -> None:
 
 
 def _size_foretold() -> int:
-    """Bytes that the open scene takes in a .blend, roughly: it is saved twice, and Blender takes away what did not fit."""
+    """Rough size in bytes of the open scene's .blend; Blender saves it twice and deletes what did not fit."""
     opened = Path(bpy.data.filepath)
     size = (1 << 20) + (opened.stat().st_size if bpy.data.filepath and opened.is_file() else 0)
     for mesh in bpy.data.meshes:

@@ -115,7 +115,8 @@ def check_camera() -> None:
     scene = bpy.context.scene
     if scene.camera is None and not any(marker.camera for marker in scene.timeline_markers):
         raise HiSTalkError(
-            f"Scene '{scene.name}' has no camera, so no film can be made: set one in Scene properties, or leave mp4 out."
+            f"Scene '{scene.name}' has no camera, so no film can be made: set one in Scene properties, or "
+            "leave mp4 out."
         )
 
 

@@ -54,7 +54,7 @@ def add_sound(audio: Path, start: int, obj=None) -> str:
 
 
 def _added_for(obj, sounds: list) -> list:
-    """The strips that we added for this head; one that the animator has copied is left to the animator with its copy."""
+    """The strips that we added for this head; one that the animator copied is the animator's, as is its copy."""
     if obj is None:
         return []
     forgotten = obj.override_library and TAKE not in obj

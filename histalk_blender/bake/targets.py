@@ -122,8 +122,8 @@ def _shown_by(obj) -> str:
         return f"{what}: {_select(at_hand)} itself, and it speaks here too"
     if collection.library or obj.library:
         return (
-            f"{what} of another file: make it a library override (Object › Library Override › Make), select that mesh and "
-            "bake as a mesh cache"
+            f"{what} of another file: make it a library override (Object › Library Override › Make), select that mesh "
+            "and bake as a mesh cache"
         )
     return f"{what}: use Object › Apply › Make Instances Real, then select that mesh"
 

@@ -19,9 +19,9 @@ VOCABULARY = {word.lower() for unit in ARKIT_BLENDSHAPES for word in re.findall(
 HELPERS = set(
     "no not non un anti off without minus neg negative inv inverse inverted reverse undo fix fixed fixer corr correct "
     "correction corrective correctives combo comb combi combination inbetween between ib help helper driver driven drv "
-    "mask limit limiter old bak backup orig original unused delete deleted temp tmp test copy half extreme extremes max "
-    "min wrinkle wrinkles sticky adjust adjustment adj delta base basis neutral reset zero top bottom mid tip sculpt "
-    "mirror".split()
+    "mask limit limiter old bak backup orig original unused delete deleted temp tmp test copy half extreme extremes "
+    "max min wrinkle wrinkles sticky adjust adjustment adj delta base basis neutral reset zero top bottom mid tip "
+    "sculpt mirror".split()
 )
 # Other parts of a character, whose keys repeat the face's to follow it.
 PARTS = set("tongue teeth tooth gum gums lash lashes eyelash eyelashes beard hair eyeball".split())

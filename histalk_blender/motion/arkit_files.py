@@ -80,8 +80,8 @@ def write_arkit_weights(path: Path, weights: np.ndarray, fps: float, layout: str
         path: .csv, or .json in the layout "histalk".
         weights: in ARKIT_BLENDSHAPES' order; the first frame is where the sound begins.
         fps: frames a second.
-        layout: "histalk": frame, seconds and the units in ARKIT_BLENDSHAPES' order; "livelink": as Epic's Live Link Face
-            records, for Unreal, MotionBuilder, Maya and Faceit.
+        layout: "histalk": frame, seconds and weights in ARKIT_BLENDSHAPES' order; "livelink": as Epic's Live
+            Link Face records, for Unreal, MotionBuilder, Maya and Faceit.
 
     Raises:
         HiSTalkError: the file cannot be written, or the layout has no such file.

@@ -1,4 +1,4 @@
-"""A small m4a, as phones record: AAC frames in an MP4 whose edit list leaves out what the encoder put before the sound."""
+"""A small m4a, as phones record: AAC in an MP4 whose edit list leaves out the encoder's priming samples."""
 
 import struct
 from pathlib import Path

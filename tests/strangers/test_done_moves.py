@@ -1,4 +1,4 @@
-"""\"Done\" means that the evaluated mesh moves: what hides or loses a bake is an error, before listening where it can be."""
+"""\"Done\" means that the evaluated mesh moves: what hides or loses a bake is an error."""
 
 import struct
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Phones, cameras and screen recorders write m4a, mp4, aac, mkv: where Blender is, they are spoken as its wav would be."""
+"""Phones, cameras and screen recorders write m4a, mp4, aac, mkv: Blender reads them as it would the wav."""
 
 import importlib.util
 import os
@@ -59,7 +59,7 @@ def lag_ms(heard, truth):
     "kind, late", [("m4a", 0), ("mp4", 0), ("mov", 0), ("mka", 0), ("oga", 0), ("mkv", 22), ("aac", 22), ("ac3", 6)]
 )
 def test_sound_of_phones_and_cameras_is_heard_when_its_wav_is(spoken_files, kind, late):
-    """Raw aac, ac3 and Blender 4.5's mkv do not write down what the encoder put before the sound: all players are late."""
+    """Raw aac, ac3 and Blender 4.5's mkv do not record the encoder's priming samples: all players are late."""
     truth, heard = read_audio(spoken_files["wav"]), read_audio(spoken_files[kind])
     assert -0.1 <= lag_ms(heard, truth) <= late
     assert 0 <= len(heard) - len(truth) < 0.1 * 16_000

@@ -1,4 +1,4 @@
-"""What the animator made stays: curves in our action, keys of their own, meshes that share an action, copies, NLA strips."""
+"""What the animator made stays: curves in our action, keys of their own, meshes that share an action, copies, NLA."""
 
 import bpy
 import numpy as np

@@ -79,7 +79,7 @@ def seen(obj, frame):
 
 
 def worst_frame(obj, head, motion, frames=None):
-    """Millimetres root mean square over the vertices that the 52 ARKit blendshapes move, with the motion from frame 1 on."""
+    """Millimetres root mean square over the vertices that ARKit's blendshapes move, with the motion from frame 1 on."""
     moved = np.abs(head.blendshape_deltas()).max((0, 2)) > 1e-5
     wanted = head.vertices + motion.displacements()
     off = [np.square(seen(obj, 1 + i) - wanted[i])[moved].sum(-1).mean() ** 0.5 for i in frames or range(len(motion))]

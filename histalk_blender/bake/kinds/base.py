@@ -58,7 +58,7 @@ class BakeKind(ABC):
         for option in self.options:
             layout.prop(settings, option.name)
 
-    def check_target(self, obj: Any, settings: BakeSettings) -> None:
+    def check_target(self, obj: Any, settings: BakeSettings) -> None:  # noqa: B027  # most kinds accept any
         """Refuse an object that cannot carry the bake; cheap enough for every redraw.
 
         Raises:
