@@ -22,8 +22,6 @@ _MODULES = {
     "target_geometry": "geometry",
 }
 
-__all__ = list(_MODULES)
-
 
 def __getattr__(name: str):
     if name not in _MODULES:
