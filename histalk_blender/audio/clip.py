@@ -23,17 +23,18 @@ KEPT = 300 * SAMPLE_RATE
 class AudioClip:
     """Samples at 16 kHz; len() counts them."""
 
-    def __init__(self, length: int, rms: np.ndarray, samples: np.ndarray | None, segment: AudioSegment | None):
+    def __init__(self, length: int, rms: np.ndarray, source: np.ndarray | AudioSegment, name: str = "the sound"):
         """Keep samples, or where they come from.
 
         Args:
             length: samples.
             rms: see `rms_per_block`.
-            samples: [N] float32, or None if they are decoded from `segment` when they are asked for.
+            source: samples [N] float32, or the segment that they are decoded from when they are asked for.
+            name: for messages.
         """
-        self.called = segment.called if segment else "the sound"  # in messages
+        self.called = name
         self.silent, self.gain = is_silence(rms), speech_gain(rms)
-        self._length, self._samples, self._segment = length, samples, segment
+        self._length, self._source = length, source
         self._blocks: Generator[np.ndarray, None, None] | None = None
         self._held, self._first = np.zeros(0, np.float32), 0  # what was decoded and may be asked for again
 
@@ -50,7 +51,7 @@ class AudioClip:
             raise HiSTalkError(
                 f"The sound's sample at {at / SAMPLE_RATE:.3f} s is {samples[at]:g}, beyond any sound: export it again."
             )
-        return cls(len(samples), rms_per_block(samples), samples, None)
+        return cls(len(samples), rms_per_block(samples), samples)
 
     def __len__(self) -> int:
         return self._length
@@ -67,19 +68,16 @@ class AudioClip:
             HiSTalkError: the file has changed.
         """
         last = min(last, self._length)
-        if self._samples is not None:
-            return self._samples[first:last] * self.gain
-        assert self._segment is not None  # one of the two is given
+        if isinstance(self._source, np.ndarray):
+            return self._source[first:last] * self.gain
         if self._blocks is None or first < self._first:
             self.close()
-            self._blocks = self._segment.blocks()
+            self._blocks = self._source.blocks()
         parts, end = [self._held], self._first + len(self._held)
         while end < last:
             block = next(self._blocks, None)
             if block is None:
-                raise HiSTalkError(
-                    f"{self._segment.called} changed while it was read: do not change it, and start again."
-                )
+                raise HiSTalkError(f"{self.called} changed while it was read: do not change it, and start again.")
             parts.append(block)
             end += len(block)
             if end <= first:  # before what is asked for
@@ -115,7 +113,7 @@ def open_clip(
             rest = rest[len(rms[-1]) * BLOCK :]
             kept = [*kept, block] if length <= KEPT else []
         if not segment.takes_one_channel():
-            return AudioClip(length, np.concatenate(rms), np.concatenate(kept) if kept else None, segment)
+            return AudioClip(length, np.concatenate(rms), np.concatenate(kept) if kept else segment, segment.called)
 
 
 def read_audio(

@@ -40,7 +40,7 @@ class Head:
     vertices: np.ndarray  # [V, 3]
     faces: np.ndarray  # [F, 4]
     face_materials: np.ndarray  # [F]
-    materials: tuple[tuple[str, tuple[float, ...]], ...]
+    materials: tuple[tuple[str, tuple[float, ...]], ...]  # name, linear red, green and blue
     landmark_vertices: np.ndarray  # [68, 3] vertex indices
     landmark_barycentric: np.ndarray  # [68, 3]
     regions: dict[str, np.ndarray]  # name -> vertex indices
