@@ -20,7 +20,7 @@ from ..bake.targets import check_object
 from ..errors import HiSTalkError, error_sentence
 from ..synthesis import Cancelled, Performance
 from ..synthesis.engine import perform_clip
-from .strips import Recording
+from .strips import TimelineSound
 
 SLICE = 0.02  # seconds of a tick that the scene may take
 KEPT_PERFORMANCES = 4
@@ -36,7 +36,7 @@ class BakeRequest:
 
     uid: int
     plan: BakePlan
-    recording: Recording
+    sound: TimelineSound
     weights: Path | None
     device: str
     performance: Performance | None = None
@@ -60,7 +60,7 @@ class BakeJob:
         self.error = ""
         self.report: BakeReport | None = None
         self.performance: Performance | None = None
-        self._said: queue.SimpleQueue = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="HiSTalk", daemon=True)
         self._began = self._stage_began = time.monotonic()
@@ -83,7 +83,7 @@ class BakeJob:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the share done foretells; None as long as it says too little."""
+        """Estimated from the share that is done; None until it is large enough."""
         if self.stage != "Predicting" or self.share < 0.05:
             return None
         return (time.monotonic() - self._stage_began) / self.share * (1 - self.share)
@@ -107,14 +107,14 @@ class BakeJob:
             self._thread.join(seconds)
 
     def advance(self) -> str:
-        """Hear what the worker said, and do one slice of what the scene needs. Never raises.
+        """Read the worker's messages, and do one slice of the work in the scene. Never raises.
 
         Returns:
             The state.
         """
         try:
             if self.state == "running":
-                self._hear()
+                self._read_messages()
             if self.state == "ready":
                 self._begin_applying()
             if self.state == "applying":
@@ -123,13 +123,13 @@ class BakeJob:
             self.fail(error)
         return self.state
 
-    def _hear(self) -> None:
-        alive = self._thread.is_alive()  # asked first: what it said before its end is heard below
-        while not self._said.empty():
-            kind, *values = self._said.get()
+    def _read_messages(self) -> None:
+        alive = self._thread.is_alive()  # asked first: all messages it sent before its end are read below
+        while not self._messages.empty():
+            kind, *values = self._messages.get()
             if kind == "stage":
                 if values[0] != self.stage or self.share == 0.0:
-                    self._stage_began = time.monotonic()  # loading PyTorch is not what foretells the rest
+                    self._stage_began = time.monotonic()  # loading PyTorch does not count for the estimate
                 self.stage, self.share = values
             elif kind == "failed":
                 self.fail(values[0])  # not raised: a SystemExit of the worker's would end Blender
@@ -200,56 +200,54 @@ class BakeJob:
         if self._data is not None:
             self._data.discard()
 
-    def _say(self, stage: str, share: float) -> None:
+    def _progress(self, stage: str, share: float) -> None:
         if self._stop.is_set():
             raise Cancelled
-        self._said.put(("stage", stage, share))
+        self._messages.put(("stage", stage, share))
 
     def _work(self) -> None:
         request = self.request
         try:
             performance = request.performance or self._perform()
-            self._say("Computing", 0.0)
-            data = compute(request.plan, performance, lambda share: self._say("Computing", share))
-            self._said.put(("computed", performance, data))
+            self._progress("Computing", 0.0)
+            data = compute(request.plan, performance, lambda share: self._progress("Computing", share))
+            self._messages.put(("computed", performance, data))
             if self._stop.is_set():  # asked last: whoever stopped it may have looked before there was anything
                 data.discard()
         except Cancelled:
-            pass  # cancel() has said so already
+            pass  # the job has ended already
         except BaseException as error:  # a worker's error would vanish with it, and the job never end
-            self._said.put(("failed", error))
+            self._messages.put(("failed", error))
 
     def _perform(self) -> Performance:
         from ..audio.clip import open_clip  # its wheels are not needed to register
 
-        request, recording = self.request, self.request.recording
+        request, sound = self.request, self.request.sound
         performances = self._performances
         try:
             weights = request.weights and (request.weights, request.weights.stat().st_mtime_ns)
-            key = (*_fingerprint(recording), weights)
+            key = (*_fingerprint(sound), weights)
             if key not in performances:
-                sound = open_clip(
-                    recording.source, recording.start, recording.duration, recording.name, recording.channel
-                )
-                with closing(sound):  # a temporary file cannot be deleted on Windows while it is open
+                clip = open_clip(sound.source, sound.start, sound.duration, sound.name, sound.channel)
+                with closing(clip):  # a temporary file cannot be deleted on Windows while it is open
                     performances[key] = perform_clip(
-                        sound, request.weights, request.device, lambda share: self._say("Predicting", share)
+                        clip, request.weights, request.device, lambda share: self._progress("Predicting", share)
                     )
             performances.move_to_end(key)
             while len(performances) > KEPT_PERFORMANCES:
                 performances.popitem(last=False)
             return performances[key]
         finally:
-            if recording.temporary:
-                recording.source.unlink(missing_ok=True)
+            if sound.temporary:
+                sound.source.unlink(missing_ok=True)
 
 
-def _fingerprint(recording: Recording) -> tuple:
-    """What tells one stretch of sound from another."""
-    source, part = recording.source, (recording.start, recording.duration, recording.channel)
+def _fingerprint(sound: TimelineSound) -> tuple:
+    """A key by which one segment of sound differs from another."""
+    source, part = sound.source, (sound.start, sound.duration, sound.channel)
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest(), *part
-    if recording.temporary:
+    if sound.temporary:
         return hashlib.sha256(source.read_bytes()).hexdigest(), *part
     try:
         stat = source.stat()

@@ -13,7 +13,7 @@ from ..bake.settings import BakeSettings
 from ..bake.targets import check_object
 from ..errors import HiSTalkError
 from .bake_job import BakeRequest
-from .strips import Recording, inaudible_reason, proposed_strip, record_strip, record_timeline, sound_strips
+from .strips import TimelineSound, inaudible_reason, proposed_strip, record_strip, record_timeline, sound_strips
 
 
 def sound_scene(context, settings):
@@ -68,7 +68,7 @@ def blocking_reason(context, obj) -> str:
             raise HiSTalkError(f"No weights at '{settings.weights}': choose another file, or leave it empty.")
         if settings.use_range and settings.last < settings.first:
             raise HiSTalkError("The frame range ends before it begins: fix it.")
-        return _why_no_sound(context, settings)
+        return _sound_reason(context, settings)
     except HiSTalkError as error:
         return str(error)
 
@@ -87,13 +87,13 @@ def build_request(context, obj, discard_edits: bool = False) -> BakeRequest:
         raise HiSTalkError(reason)
     check_edits(obj, discard_edits)
     settings = obj.histalk
-    recording = _recording(context, settings)
-    plan = check(obj, bake_settings(settings, recording.first_frame, discard_edits), context.scene)
+    sound = _timeline_sound(context, settings)
+    plan = check(obj, bake_settings(settings, sound.first_frame, discard_edits), context.scene)
     weights = Path(bpy.path.abspath(settings.weights)) if settings.weights else None
-    return BakeRequest(obj.session_uid, plan, recording, weights, settings.device)
+    return BakeRequest(obj.session_uid, plan, sound, weights, settings.device)
 
 
-def _why_no_sound(context, settings) -> str:
+def _sound_reason(context, settings) -> str:
     if settings.audio == "FILE":
         if not settings.file:
             return "No sound file is chosen: choose one under Audio."
@@ -103,7 +103,7 @@ def _why_no_sound(context, settings) -> str:
     if abs(scene_fps(scene) - scene_fps(context.scene)) > 1e-3:
         return (
             f"Scene '{scene.name}' plays {scene_fps(scene):g} frames a second and '{context.scene.name}' "
-            f"{scene_fps(context.scene):g}, so sound and face would part: make them equal."
+            f"{scene_fps(context.scene):g}, so the face would drift from the sound: make them equal."
         )
     if settings.audio == "TIMELINE":
         if sound_strips(scene):
@@ -117,11 +117,11 @@ def _why_no_sound(context, settings) -> str:
     return inaudible_reason(scene, strip)
 
 
-def _recording(context, settings) -> Recording:
+def _timeline_sound(context, settings) -> TimelineSound:
     channel = settings.spoken_channel()
     if settings.audio == "FILE":
         path = Path(bpy.path.abspath(settings.file))
-        return Recording(path, 0.0, None, settings.file_frame, path.name, channel=channel)
+        return TimelineSound(path, 0.0, None, settings.file_frame, path.name, channel=channel)
     scene = sound_scene(context, settings)
     if settings.audio == "TIMELINE":
         return record_timeline(scene, channel)

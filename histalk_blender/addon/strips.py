@@ -26,7 +26,7 @@ OLDER_NAMES = {
 
 
 @dataclass(frozen=True)
-class Recording:
+class TimelineSound:
     """A segment of sound that a worker thread can decode without bpy.
 
     Args:
@@ -75,7 +75,7 @@ def inaudible_reason(scene, strip) -> str:
     return "" if "" in reasons else reasons[0]
 
 
-def record_strip(scene, strip, channel: str = MIX) -> Recording:
+def record_strip(scene, strip, channel: str = MIX) -> TimelineSound:
     """The sound of one strip alone, with its trims, offsets, metas and speed changes.
 
     A lossless sound at its own speed and volume is read from its file. Sounds that only Blender plays as they are heard
@@ -95,14 +95,14 @@ def record_strip(scene, strip, channel: str = MIX) -> Recording:
         source = packed.data if packed else _file(strip.sound)
         if not _is_automated(scene, strip) and is_lossless(source):
             start, duration, first_frame = _segment(scene, strip)
-            return Recording(source, start, duration, first_frame, strip.name, channel=channel)
+            return TimelineSound(source, start, duration, first_frame, strip.name, channel=channel)
     with _alone(scene, strip) as alone:
         path = _mix_down(alone, strip.name, channel)
     left, right = _visible_frames(strip)
-    return Recording(path, 0.0, (right - left) / _fps(scene), left, strip.name, True, channel)
+    return TimelineSound(path, 0.0, (right - left) / _fps(scene), left, strip.name, True, channel)
 
 
-def record_timeline(scene, channel: str = MIX) -> Recording:
+def record_timeline(scene, channel: str = MIX) -> TimelineSound:
     """All sound from the scene's first frame to its last, mixed down at once.
 
     Raises:
@@ -123,7 +123,7 @@ def record_timeline(scene, channel: str = MIX) -> Recording:
         raise HiSTalkError(f"There is no sound strip in frames {frames}: set the scene's frame range to cover one.")
     duration = (scene.frame_end - scene.frame_start + 1) / _fps(scene)
     path = _mix_down(scene, scene.name, channel)
-    return Recording(path, 0.0, duration, scene.frame_start, scene.name, True, channel)
+    return TimelineSound(path, 0.0, duration, scene.frame_start, scene.name, True, channel)
 
 
 def _name(strip, name: str) -> str:

@@ -77,7 +77,7 @@ def test_cancel_between_the_slices_of_a_bake_keeps_the_old_bake(blender, ordered
 def test_cancel_after_the_cache_was_written_leaves_no_file(blender, ordered, tmp_path):
     job = blender.begin(kind="cache")
     while job.state == "running":
-        job._hear()
+        job._read_messages()
         time.sleep(0.005)
     assert [path.name[-9:] for path in tmp_path.iterdir()] == [".part.pc2"]
     job.cancel()

@@ -129,7 +129,7 @@ def test_the_object_is_deleted_between_two_slices(blender, ordered, monkeypatch,
 def test_the_cache_folder_is_deleted_while_it_listens_and_before_it_is_put_in_place(blender, ordered, tmp_path):
     job = blender.begin(kind="cache")
     while job.state == "running":
-        job._hear()
+        job._read_messages()
         time.sleep(0.005)
     shutil.rmtree(tmp_path / "caches")
     assert "cannot be written" in leave(blender, job, ordered) or "caches" in job.error
@@ -139,7 +139,7 @@ def test_the_cache_folder_is_deleted_while_it_listens_and_before_it_is_put_in_pl
 def test_a_discard_that_raises_does_not_hold_the_way(blender, ordered, monkeypatch):
     job = blender.begin(kind="cache")
     while job.state == "running":
-        job._hear()
+        job._read_messages()
         time.sleep(0.005)
 
     def refuse(made):

@@ -123,7 +123,9 @@ def steps():
 
     with bpy.context.temp_override(window=window, area=view, region=region):
         bpy.ops.histalk.bake("INVOKE_DEFAULT")
-    yield 3.0
+    while session.job.share < 0.4:
+        yield 0.1
+    yield 0.6
     picture("listening", "1320x960+0+30")
     bpy.ops.histalk.cancel_bake()
     yield 0.5
@@ -168,6 +170,11 @@ def steps():
     subprocess.run(["xdotool", "key", "Escape"], check=True)
     yield 0.5
     assert session.job is None and abs(curve.keyframe_points[20].co[1] - by_hand) < 1e-6, "the hand's key stays"
+    with bpy.context.temp_override(window=window, area=view, region=region):
+        bpy.ops.histalk.bake("INVOKE_DEFAULT", discard_edits=True)
+    while session.job is not None:
+        yield 0.2
+    assert not head.histalk.warnings, "the manual edit is discarded"
     show_sidebar(strips)
     with bpy.context.temp_override(window=window, area=strips):
         strips.spaces.active.view_type = "SEQUENCER"
