@@ -70,7 +70,9 @@ def blender(request, tmp_path):
 def test_the_zip_holds_what_runs_and_nothing_else(archive):
     names = set(zipfile.ZipFile(archive).namelist())
     needed = {"__init__.py", "blender_manifest.toml", "LICENSE", "LICENSES/wheels.txt", "model_weights/README.md"}
-    needed |= {f"{ID}/data/{name}" for name in ("head.npz", "flame.npz", "histalk_dialogue.js")}
+    needed |= {
+        f"{ID}/data/{name}" for name in ("head.npz", "flame.npz", "histalk_dialogue.js", "report.html", "report.js")
+    }
     needed |= {"model_weights/histalk-small.safetensors"}
     assert needed <= names
     allowed = re.compile(rf"{ID}/([a-z]\w*/)*\w+\.py|LICENSES/[\w.-]+\.txt|wheels/[\w.-]+\.whl")
