@@ -162,10 +162,10 @@ def _wav(file: BinaryIO, begin: int, size: int, head: bytes) -> Contents:
         name + struct.pack(order + "I", len(data)) + data + bytes(len(data) % 2)
         for name, data in sorted(kept.items(), reverse=True)  # fmt before fact
     )
-    told = there if there < STREAMED else 0xFFFFFFFF  # libsndfile then reads to the end
+    data_size = there if there < STREAMED else 0xFFFFFFFF  # libsndfile then reads to the end
     form = head[:4] if order == ">" else b"RIFF"  # RF64 and BW64 have another place for their size
     header = form + struct.pack(order + "I", min(len(header) + 12 + there, 0xFFFFFFFF)) + b"WAVE" + header
-    return Contents([header + b"data" + struct.pack(order + "I", told), (first, there)], cut)
+    return Contents([header + b"data" + struct.pack(order + "I", data_size), (first, there)], cut)
 
 
 def _codec(form: bytes, order: str) -> int:
@@ -307,8 +307,8 @@ def _next_page(file: BinaryIO, place: int) -> int:
 
 def _mp3(file: BinaryIO, begin: int, size: int, head: bytes) -> Contents:
     places = [head.find(tag) for tag in (b"Xing", b"Info")]
-    told = len(head) < 256 or b"VBRI" in head or any(0 < place < 248 and head[place + 7] & 1 for place in places)
-    return Contents([(begin, size - begin)], guessed=not told)
+    known = len(head) < 256 or b"VBRI" in head or any(0 < place < 248 and head[place + 7] & 1 for place in places)
+    return Contents([(begin, size - begin)], guessed=not known)
 
 
 def _is_mp3(head: bytes) -> bool:

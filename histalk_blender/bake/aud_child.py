@@ -11,14 +11,14 @@ from .aud_decoder import write_flac
 
 def main(source: str, path: str, called: str, longest: str) -> None:
     """Print one line of JSON: `refused`, a sentence for the user, and `failed`, what the disk said, or "" for both."""
-    told = {"refused": "", "failed": ""}
+    result = {"refused": "", "failed": ""}
     try:
         write_flac(Path(source), Path(path), called, float(longest))
     except HiSTalkError as error:
-        told["refused"] = str(error)
+        result["refused"] = str(error)
     except OSError as error:
-        told["failed"] = error.strerror or str(error)
-    print(json.dumps(told))
+        result["failed"] = error.strerror or str(error)
+    print(json.dumps(result))
 
 
 main(*sys.argv[1:])

@@ -107,7 +107,7 @@ def _can_speak(obj) -> bool:
 
 
 def check_camera() -> None:
-    """Refuse a film of a scene without a camera, before anything is heard.
+    """Refuse a film of a scene without a camera, before the network runs.
 
     Raises:
         HiSTalkError: there is none.

@@ -35,8 +35,8 @@ def blender_output(path: Path, verb: str = "written", needs: int = 1 << 20) -> I
             except RuntimeError as error:  # all that operators raise
                 raise _reason(error, path.parent, needs) from error
     except OSError as error:
-        mend = "make room, or choose another place" if error.errno in FULL else "choose another place"
-        raise HiSTalkError(f"'{path}' cannot be {verb} ({error.strerror or error}): {mend}.") from error
+        fix = "make room, or choose another place" if error.errno in FULL else "choose another place"
+        raise HiSTalkError(f"'{path}' cannot be {verb} ({error.strerror or error}): {fix}.") from error
 
 
 def _reason(error: RuntimeError, folder: Path, needs: int) -> OSError:
