@@ -1,6 +1,7 @@
 """What the tests share: the real head, the real weights, real speech."""
 
 import re
+import signal
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,6 +10,9 @@ from assets import MOTION, SPEECH
 from safetensors import safe_open
 
 from histalk_blender.motion.motion import Motion
+
+# A shell's background job ignores Ctrl-C, and so would all that tests start to press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a test needs is read off its file and fixtures, so that no marker is forgotten.
 NEEDS = {
