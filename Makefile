@@ -32,9 +32,9 @@ test: $(STAMP) $(if $(PYTHON52),$(STAMP52)) lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(TWO) tests
 	$(if $(PYTHON52),$(VENV52)/bin/python -m pytest $(TWO) -m blender $(TESTS52),@echo "No Python 3.13 here: nothing was tested on Blender 5.2.")
 
-# For every save: what needs neither Blender nor more than a few seconds.
+# For every save: what needs neither Blender, PyTorch nor more than a few seconds.
 quick: $(STAMP)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(TWO) -m "not slow and not blender and not window" tests
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(TWO) -m "not slow and not blender and not torch and not window" tests
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check
