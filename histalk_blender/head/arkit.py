@@ -1,4 +1,4 @@
-"""The 52 ARKit face units, in the order that every array of unit weights uses."""
+"""ARKit's 52 blendshapes, in the order that every array of their weights uses."""
 
 ARKIT_BLENDSHAPES = (
     "browDownLeft",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ class ClipResult:
     shown_positions: np.ndarray
     obj: object = None
 
-    @property
+    @cached_property
     def frames(self) -> tuple[int, int]:
         """First and last scene frame: the row's, else from the sound's first one until sound and motion have ended."""
         motion = from_sound_start(self.performance.motion, self.fps, self.job.style.delay)
@@ -80,7 +81,8 @@ class ClipResult:
         Raises:
             HiSTalkError: the row's frames end before the sound, or begin after the motion.
         """
-        motion, (first, last) = from_sound_start(motion, self.fps, self.job.style.delay), self.frames
+        motion = from_sound_start(motion, self.fps, self.job.style.delay)
+        first, last = self.job.written_frames(len(motion))
         start = self.job.start
         motion = motion.between(max(0, first - start), max(0, last - start + 1))
         if not len(motion):
@@ -88,7 +90,7 @@ class ClipResult:
         return motion
 
 
-class OutputKind:
+class OutputKind(ABC):
     """One file of a clip.
 
     name: in `--outputs` and in a manifest.
@@ -106,17 +108,17 @@ class OutputKind:
         """Its file's name for a clip's name."""
         return clip + (self.suffix or f".{self.name}")
 
-    def check_scene(self) -> None:
+    def check_scene(self) -> None:  # noqa: B027  # most kinds need nothing of it
         """Refuse the user's open scene before anything is baked in it.
 
         Raises:
             HiSTalkError: this cannot be written from it.
         """
 
+    @abstractmethod
     def write(self, clip: ClipResult, path: Path) -> None:
         """Make the file, which must be whole when it has its name (see `files`).
 
         Raises:
             HiSTalkError: it cannot be made.
         """
-        raise NotImplementedError
