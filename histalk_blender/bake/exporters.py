@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import addon_utils
-import bpy  # before addon_utils, which it brings
+import bpy
 
 from ..errors import HiSTalkError
 from ..head.arkit_names import match_names
 from ..runtime.output import silence_fd
 from .actions import curve_bags
 from .arkit_rig import key_names
+from .blender_add_ons import add_on_enabled
 from .checks import visibility_warnings
 from .curves import key_path
 from .fbx import write_fbx
@@ -150,30 +150,26 @@ def _usd(path: str, first: int, last: int) -> set[str]:
 
 def _gltf(path: str, first: int, last: int) -> set[str]:
     scene = bpy.context.scene
-    enabled, base = addon_utils.check(GLTF)[1], scene.render.fps_base
-    if not enabled:
-        addon_utils.enable(GLTF, default_set=True)
-    preferences = bpy.context.preferences.addons[GLTF].preferences
-    embedded = preferences.allow_embedded_format
-    try:
-        preferences.allow_embedded_format = True
-        # The exporter takes fps * fps_base for the rate; Blender's is fps / fps_base.
-        scene.render.fps_base = 1 / base
-        return bpy.ops.export_scene.gltf(
-            filepath=path,
-            export_format="GLB" if path.endswith(".glb") else "GLTF_EMBEDDED",
-            use_selection=True,
-            export_animation_mode="ACTIVE_ACTIONS",
-            export_frame_range=True,
-            export_anim_slide_to_zero=True,
-            export_force_sampling=True,
-            export_optimize_animation_size=False,
-        )
-    finally:
-        scene.render.fps_base = base
-        preferences.allow_embedded_format = embedded
-        if not enabled:
-            addon_utils.disable(GLTF, default_set=True)
+    with add_on_enabled(GLTF):
+        preferences = bpy.context.preferences.addons[GLTF].preferences
+        embedded, base = preferences.allow_embedded_format, scene.render.fps_base
+        try:
+            preferences.allow_embedded_format = True
+            # The exporter takes fps * fps_base for the rate; Blender's is fps / fps_base.
+            scene.render.fps_base = 1 / base
+            return bpy.ops.export_scene.gltf(
+                filepath=path,
+                export_format="GLB" if path.endswith(".glb") else "GLTF_EMBEDDED",
+                use_selection=True,
+                export_animation_mode="ACTIVE_ACTIONS",
+                export_frame_range=True,
+                export_anim_slide_to_zero=True,
+                export_force_sampling=True,
+                export_optimize_animation_size=False,
+            )
+        finally:
+            scene.render.fps_base = base
+            preferences.allow_embedded_format = embedded
 
 
 WRITERS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import addon_utils
-import bpy  # before addon_utils, which it brings
+import bpy
 import numpy as np
 from mathutils import Matrix
 
+from .blender_add_ons import add_on_enabled
 from .curves import key_path
 
 FBX = "io_scene_fbx"
@@ -23,28 +23,21 @@ def write_fbx(path: str, first: int, last: int) -> set[str]:
     """
     obj = bpy.context.view_layer.objects.active
     values, places = _played(obj, first, last)
-    enabled = addon_utils.check(FBX)[1]
-    if not enabled:
-        addon_utils.enable(FBX, default_set=True)
-    try:
-        with _copied(obj, values, places) as scene:
-            layer = scene.view_layers[0]
-            with bpy.context.temp_override(scene=scene, view_layer=layer):
-                return bpy.ops.export_scene.fbx(
-                    filepath=path,
-                    object_types={"MESH"},
-                    use_mesh_modifiers=False,
-                    mesh_smooth_type="FACE",
-                    bake_anim=True,
-                    bake_anim_use_nla_strips=False,
-                    bake_anim_use_all_actions=False,
-                    bake_anim_force_startend_keying=True,
-                    bake_anim_step=1.0,
-                    bake_anim_simplify_factor=0.0,
-                )
-    finally:
-        if not enabled:
-            addon_utils.disable(FBX, default_set=True)
+    with add_on_enabled(FBX), _copied(obj, values, places) as scene:
+        layer = scene.view_layers[0]
+        with bpy.context.temp_override(scene=scene, view_layer=layer):
+            return bpy.ops.export_scene.fbx(
+                filepath=path,
+                object_types={"MESH"},
+                use_mesh_modifiers=False,
+                mesh_smooth_type="FACE",
+                bake_anim=True,
+                bake_anim_use_nla_strips=False,
+                bake_anim_use_all_actions=False,
+                bake_anim_force_startend_keying=True,
+                bake_anim_step=1.0,
+                bake_anim_simplify_factor=0.0,
+            )
 
 
 def _played(obj, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
