@@ -8,7 +8,7 @@ from test_bakes import evaluated
 
 from histalk_blender.bake import BakeSettings, add_head, bake_performance
 from histalk_blender.bake.scene import save_blend
-from histalk_blender.bake.shot import add_sound, new_shot, open_shot, render_film, save_shot
+from histalk_blender.bake.shot import add_sound, check_camera, new_shot, open_shot, render_film, save_shot
 from histalk_blender.errors import HiSTalkError
 from histalk_blender.motion.style import Style
 
@@ -88,3 +88,12 @@ def test_what_is_no_blend_or_no_head_is_refused(shot, stored_performance, tmp_pa
         bake_performance(cube, stored_performance, BakeSettings())
     with pytest.raises(HiSTalkError, match="no camera"):
         render_film(tmp_path / "a.mp4", 1, 5)
+
+
+def test_a_film_without_a_camera_is_refused_and_a_marker_s_camera_is_one():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    with pytest.raises(HiSTalkError, match="no camera"):
+        check_camera()
+    scene.timeline_markers.new("Cut", frame=1).camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    check_camera()

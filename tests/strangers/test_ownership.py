@@ -393,13 +393,3 @@ def test_time_stretching_and_many_muted_keys_are_one_sentence_each(arkit, motion
         key.mute = True
     (reason,) = visibility_warnings(arkit)
     assert "more are muted" in reason
-
-
-def test_a_film_without_a_camera_is_refused_and_a_marker_s_camera_is_one(scene):
-    from histalk_blender.bake.shot import check_camera
-    from histalk_blender.errors import HiSTalkError
-
-    with pytest.raises(HiSTalkError, match="no camera"):
-        check_camera()
-    scene.timeline_markers.new("Cut", frame=1).camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
-    check_camera()
